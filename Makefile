@@ -1,0 +1,43 @@
+# make run: the main job · make test: everything CI runs · make help: the rest
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help setup run test lint bench docs results clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	@echo "Installing CellHive into $(VENV) (a minute or two the first time) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@
+
+setup: $(VENV)/.run ## install without running
+
+run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report
+	@$(BIN)/cellhive run
+
+test: $(VENV)/.test lint ## everything CI runs
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: $(VENV)/.test ## style, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.test ## one benchmark: make bench NAME=pm_xml
+	@test -n "$(NAME)" || { echo "which one? make bench NAME=$$(ls benchmarks/*.py | xargs -n1 basename | sed 's/.py//' | grep -v '^_' | paste -sd'|')"; exit 2; }
+	@$(BIN)/python benchmarks/$(NAME).py
+
+clean: ## remove the environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Technologies at the edge: measurement files, configuration files, tables, run folders."""

@@ -1,0 +1,1 @@
+"""Values, units, the schema, ports and errors that everything else is written in."""

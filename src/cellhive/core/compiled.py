@@ -1,0 +1,48 @@
+"""The one way kernels are compiled: single-threaded, cached, released from the GIL."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numba
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _cache_folder() -> str:
+    """Return a cache folder that changes whenever any source of the package does.
+
+    Numba notices a change in the file of a cached function but not in the files
+    of the functions it calls, so a cache kept beside the sources can serve stale
+    kernels after an upgrade.
+    """
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for source in sorted((*package.glob("core/*.py"), *package.glob("ran/*.py"))):
+        digest.update(source.read_bytes())
+    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return str(Path(root) / "cellhive" / f"kernels-{digest.hexdigest()[:16]}")
+
+
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    numba.config.CACHE_DIR = _cache_folder()
+
+
+def compiled(function: Function) -> Function:
+    """Return the function compiled for one thread, with its result cached on disk.
+
+    ``fastmath`` leaves out what relies on NaN and infinity: kernels say "absent"
+    with masks and finite sentinels.
+    """
+    result: Function = njit(
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+        fastmath={"nsz", "arcp", "contract", "afn", "reassoc"},
+    )(function)
+    return result

@@ -1,0 +1,1 @@
+"""Is a counter trustworthy, and when did a network misbehave?"""

@@ -1,0 +1,1 @@
+"""The radio network: physics, counters, parameters, rules and the guard, as pure functions."""

@@ -1,0 +1,1 @@
+"""What people look at: HTML reports, charts, maps and the terminal view."""
