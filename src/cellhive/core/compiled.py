@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 from numba import njit
@@ -30,7 +30,7 @@ def _cache_folder() -> str:
 
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = _cache_folder()
+    numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # set at run time
 
 
 def compiled(function: Function) -> Function:
@@ -39,10 +39,10 @@ def compiled(function: Function) -> Function:
     ``fastmath`` leaves out what relies on NaN and infinity: kernels say "absent"
     with masks and finite sentinels.
     """
-    result: Function = njit(
+    dispatcher = njit(
         cache=True,
         nogil=True,
         error_model="numpy",
         fastmath={"nsz", "arcp", "contract", "afn", "reassoc"},
     )(function)
-    return result
+    return cast("Function", dispatcher)
