@@ -6,12 +6,17 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+Scalar = Any
+"""A number inside a kernel, of the width its formula is computed in (often float32)."""
+Word = Any
+"""32 bits inside a kernel."""
 
 
 def _cache_folder() -> str:
