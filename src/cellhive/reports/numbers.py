@@ -1,0 +1,126 @@
+"""How numbers, times and KPIs are written for people: one way, in every report and view."""
+
+from __future__ import annotations
+
+import math
+
+from cellhive.core.schema import QUANTITIES, Quantity
+
+ABSENT = "–"
+"""What stands where a value is not known."""
+
+_HUGE, _TINY = 1e15, 1e-6
+_MINUTES_S = 59.5
+_HOUR_MIN = 60
+_DAYS_H = 48
+_NEARLY_ALL, _ALL = 99, 100
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Return a number with about ``digits`` significant digits; a dash where it is not known.
+
+    Thousands are separated by narrow spaces, a minus is a real minus sign, and zero is "0".
+    """
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= _HUGE or size < _TINY:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
+    places = max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in {"−0", ""} else text
+
+
+def format_signed(value: float | None, digits: int = 3) -> str:
+    """Return a number with its sign, for changes."""
+    text = format_number(value, digits)
+    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Return a written number with its unit; "%" and "°" stay close, others after a space."""
+    if not unit or text == ABSENT:
+        return text
+    return f"{text}\u00a0{unit}"
+
+
+def quantity_of(name: str) -> Quantity | None:
+    """Return what the schema knows of a counter, KPI or parameter, or None."""
+    return QUANTITIES.get(name)
+
+
+def label_of(name: str) -> str:
+    """Return the short name of a quantity for tables and charts."""
+    quantity = QUANTITIES.get(name)
+    return (quantity.label or quantity.name) if quantity else name
+
+
+def shown_unit(name: str) -> str:
+    """Return the unit a quantity is shown in: ratios are shown as percentages."""
+    quantity = QUANTITIES.get(name)
+    if quantity is None:
+        return ""
+    return {"ratio": "%", "bit/J": "kbit/J", "deg": "°"}.get(quantity.unit, quantity.unit)
+
+
+def shown_scale(name: str) -> float:
+    """Return the factor from a quantity's own unit to the one it is shown in."""
+    quantity = QUANTITIES.get(name)
+    unit = quantity.unit if quantity else ""
+    return {"ratio": 100.0, "bit/J": 1e-3}.get(unit, 1.0)
+
+
+def format_quantity(name: str, value: float | None, digits: int = 3) -> str:
+    """Return a quantity's value with its unit, as shown to people."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    unit = shown_unit(name)
+    shown = value * shown_scale(name)
+    if unit == "%" and _NEARLY_ALL < shown < _ALL:
+        digits = max(digits, 4)
+    return with_unit(format_number(shown, digits), unit)
+
+
+def format_change(name: str, value: float | None, digits: int = 3) -> str:
+    """Return a change of a quantity with sign and unit; a change of a percentage is in points."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    unit = shown_unit(name)
+    text = format_signed(value * shown_scale(name), digits)
+    return with_unit(text, "pp" if unit == "%" else unit)
+
+
+def direction(name: str, change: float | None) -> str:
+    """Return "better", "worse" or "" for a change of a quantity, by the schema's direction."""
+    quantity = QUANTITIES.get(name)
+    if quantity is None or not quantity.better or change is None or not math.isfinite(change):
+        return ""
+    if change == 0:
+        return ""
+    return "better" if (change > 0) == (quantity.better == "higher") else "worse"
+
+
+def format_clock(time_s: float) -> str:
+    """Return a simulated time as a day and a clock, for example "day 2 06:15"."""
+    minutes = math.floor(time_s / 60 + 0.5)
+    day, minute = divmod(minutes, 24 * 60)
+    clock = f"{minute // 60:02d}:{minute % 60:02d}"
+    return clock if day == 0 else f"day {day + 1} {clock}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a span of time in the two largest units that matter."""
+    if seconds < _MINUTES_S:
+        return f"{format_number(seconds, 2)} s"
+    minutes = round(seconds / 60)
+    if minutes < _HOUR_MIN:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < _DAYS_H:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

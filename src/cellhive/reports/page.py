@@ -1,0 +1,159 @@
+"""The page every report stands on: one self-contained HTML file that asks for nothing outside.
+
+Templates live in ``templates/``; a report's own template extends ``page.html``. All
+text is escaped by Jinja2; SVG drawn by this package is passed in as ``Markup``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from cellhive import __version__
+
+from .numbers import (
+    direction,
+    format_change,
+    format_clock,
+    format_duration,
+    format_number,
+    format_quantity,
+    format_signed,
+    label_of,
+)
+from .svg import chart_css
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One table cell whose sorting key or look differs from its text."""
+
+    text: str | Markup
+    key: float | str | None = None
+    """What the column is sorted by; None sorts by the text."""
+    tone: str = ""
+    """"better", "worse", "warn", "muted" or ""."""
+    title: str = ""
+    """Shown on hover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Heading of a table column."""
+
+    text: str
+    numeric: bool = False
+    title: str = ""
+    """What the column means; shown on hover."""
+    wide: bool = False
+    """Running text that may take the room it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that the reader can sort by any column and filter by text."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell | str | float | int]]
+    caption: str = ""
+    empty: str = "Nothing to list."
+    """What to say where there are no rows."""
+    filterable: bool = True
+    """Offer a filter box when there are more than a few rows."""
+
+    def cells(self) -> list[list[Cell]]:
+        """Return every row as cells: numbers become text that sorts by value."""
+        return [[_cell(item) for item in row] for row in self.rows]
+
+
+def _cell(item: Cell | str | float | int) -> Cell:
+    if isinstance(item, Cell):
+        return item
+    if isinstance(item, str):
+        return Cell(item)
+    return Cell(format_number(float(item)), float(item))
+
+
+def _sort_key(cell: Cell) -> str:
+    """Return the sorting key as an attribute; unknown numbers sort last."""
+    key = cell.key
+    if isinstance(key, float | int):
+        return repr(float(key)) if math.isfinite(key) else ""
+    return str(key) if key is not None else str(cell.text)
+
+
+@cache
+def environment() -> Environment:
+    """Return the Jinja2 environment of the reports: escaping on, unknown names are errors."""
+    env = Environment(
+        loader=PackageLoader("cellhive.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        number=format_number,
+        signed=format_signed,
+        quantity=format_quantity,
+        change=format_change,
+        clock=format_clock,
+        duration=format_duration,
+        label=label_of,
+        sort_key=_sort_key,
+    )
+    env.globals.update(direction=direction)
+    return env
+
+
+def _resource(name: str) -> Markup:
+    text = (resources.files("cellhive.reports") / "templates" / name).read_text("utf-8")
+    return Markup(text)  # noqa: S704  # our own style and script, not input
+
+
+def render(template: str, **context: object) -> str:
+    """Return a template of this package as HTML.
+
+    Args:
+        template: Name of a file in ``templates/``, usually one that extends ``page.html``.
+        **context: Values the template uses; ``title`` is what ``page.html`` needs.
+    """
+    shared: Mapping[str, object] = {
+        "page_css": _resource("page.css"),
+        "chart_css": Markup(chart_css()),  # noqa: S704  # our own style sheet
+        "page_js": _resource("page.js"),
+        "version": __version__,
+    }
+    return environment().get_template(template).render(**{**shared, **context})
+
+
+def safe_svg(svg: str) -> Markup:
+    """Mark SVG that this package has drawn (and escaped) as safe to embed."""
+    return Markup(svg)  # noqa: S704  # drawn by charts, bars and map, which escape all text
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees either the old file or all of the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
