@@ -7,7 +7,6 @@ contiguous, so the loop over cells is one pass over a few cache lines and vector
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +69,12 @@ _BORDER_DB = F32(3.0)
 _BORDER_STEPS = 25
 _RETRY_S = 0.2
 _WEAK_DBM = -110.0
+_ON_DBM = F32(-200.0)
+_TIMER_END_S = 1e-4
+_FIRST_EDGE_MBPS = F32(n.THROUGHPUT_EDGES_MBPS[1])
+_BINS_PER_OCTAVE = F32(
+    (n.THROUGHPUT_BINS - 2) / np.log2(n.THROUGHPUT_EDGES_MBPS[-1] / n.THROUGHPUT_EDGES_MBPS[1])
+)
 
 
 class Site(NamedTuple):
@@ -140,46 +145,91 @@ class Plant(NamedTuple):
     """Accumulators of relations, (E, R, B)."""
 
 
+class Net(NamedTuple):
+    """One network of a ``Plant``: the same arrays without the leading axis."""
+
+    seed: Word
+    gain_db: Floats32
+    users: npt.NDArray[np.void]
+    l3_dbm: Floats32
+    trigger: Floats32
+    power_dbm: Floats32
+    offset_db: Floats32
+    bias_db: Floats32
+    a3_db: Floats32
+    trigger_steps: Floats32
+    l3_weight: Floats32
+    closing: Ints
+    watts: Floats
+    activity: Floats
+    load: Floats32
+    sharing: Floats32
+    connected: Floats32
+    cells: Floats
+    relations: Floats
+
+
+@compiled
+def _net(plant: Plant, e: int) -> Net:
+    """Return the views of one network."""
+    return Net(
+        plant.seed[e], plant.gain_db[plant.gain_of[e]], plant.users[e], plant.l3_dbm[e],
+        plant.trigger[e], plant.power_dbm[e], plant.offset_db[e], plant.bias_db[e],
+        plant.a3_db[e], plant.trigger_steps[e], plant.l3_weight[e], plant.closing[e],
+        plant.watts[e], plant.activity[e], plant.load[e], plant.sharing[e],
+        plant.connected[e], plant.cells[e], plant.relations[e],
+    )  # fmt: skip
+
+
 @compiled
 def measure(
-    rows: tuple[Floats32, Floats32, Floats32, Floats32],
-    weights: tuple[Scalar, Scalar, Scalar, Scalar],
-    power_dbm: Floats32,
-    loss_db: Scalar,
-    interference: Floats32,
+    gain_db: Floats32, corner: tuple[int, int], weights: tuple[Scalar, Scalar],
+    power_dbm: Floats32, loss_db: Scalar, interference: Floats32, carrier: int,
     rsrp_dbm: Floats32,
-) -> Scalar:
+) -> Scalar:  # fmt: skip
     """Fill the RSRP of every cell [dBm], (Cp,), and return the interfering power [mW].
 
-    ``rows`` are the gains at the four pixels around the user, ``weights`` their bilinear
-    weights, ``interference`` the share of its power with which each cell interferes.
+    Args:
+        gain_db: Gain maps, (P, Cp).
+        corner: Pixel south-west of the user, and pixels per row.
+        weights: How far the user is from it, east and north, in pixels, 0 to 1.
+        power_dbm: Power per resource element [dBm], (Cp,).
+        loss_db: Wall or car loss of the user [dB].
+        interference: Share of its power with which a cell interferes, (carriers, Cp).
+        carrier: Carrier whose interference is summed.
+        rsrp_dbm: RSRP [dBm], (Cp,), written.
     """
-    row_0, row_1, row_2, row_3 = rows
-    w_0, w_1, w_2, w_3 = (
-        F32(weights[0]), F32(weights[1]), F32(weights[2]), F32(weights[3]),
-    )  # fmt: skip
-    loss = F32(loss_db)
+    south, north = corner[0], corner[0] + corner[1]
+    east, up = F32(weights[0]), F32(weights[1])
+    one, loss = F32(1.0), F32(loss_db)
+    w_0, w_1 = (one - east) * (one - up), east * (one - up)
+    w_2, w_3 = (one - east) * up, east * up
     total = F32(0.0)
     for c in range(rsrp_dbm.size):
         level = (
-            w_0 * row_0[c] + w_1 * row_1[c] + w_2 * row_2[c] + w_3 * row_3[c]
+            w_0 * gain_db[south, c] + w_1 * gain_db[south + 1, c]
+            + w_2 * gain_db[north, c] + w_3 * gain_db[north + 1, c]
             + power_dbm[c] - loss
         )  # fmt: skip
         rsrp_dbm[c] = level
-        total += exp2_f32(level * _DB_TO_LOG2) * interference[c]
+        total += exp2_f32(level * _DB_TO_LOG2) * interference[carrier, c]
     return total
 
 
 @compiled
+def _scrambled(base: Word, cell: Word) -> Word:
+    """Return the random word of a cell, keyed by a word of the user and step."""
+    word = U32(base + U32(U32(cell) * _GOLDEN))
+    word = U32(U32(word ^ U32(word >> _X16)) * _M1)
+    word = U32(U32(word ^ U32(word >> _X15)) * _M2)
+    return U32(word ^ U32(word >> _X16))
+
+
+@compiled
 def filter_and_trigger(
-    rsrp_dbm: Floats32,
-    l3_dbm: Floats32,
-    trigger: Floats32,
-    offset_db: Floats32,
-    serving: int,
-    settings: tuple[Scalar, Scalar, Scalar, Scalar],
-    key: Word,
-) -> bool:
+    rsrp_dbm: Floats32, l3_dbm: Floats32, trigger: Floats32, offset_db: Floats32,
+    which: tuple[int, int], settings: tuple[Scalar, Scalar, Scalar, Scalar], key: Word,
+) -> bool:  # fmt: skip
     """Update layer-3 filters and A3 timers of one user; return whether any has expired.
 
     TS 38.331 §5.5.3.2: F = (1 - a) F + a M with M the sample plus its measurement error;
@@ -187,35 +237,29 @@ def filter_and_trigger(
 
     Args:
         rsrp_dbm: RSRP without error [dBm], (Cp,).
-        l3_dbm: Filter state [dBm], (Cp,), written.
-        trigger: Steps since event A3 was entered or -1, (Cp,), written.
-        offset_db: Offset of each target seen from the serving cell [dB], (Cp,).
-        serving: Serving cell.
+        l3_dbm: Filter states of all users [dBm], (U, Cp), one row written.
+        trigger: Steps since event A3 was entered or -1, (U, Cp), one row written.
+        offset_db: Offset of every pair, serving to target [dB], (Cp, Cp).
+        which: User and its serving cell.
         settings: Filter weight, error sigma [dB], Off + Hys [dB], time to trigger [steps].
         key: Word that keys the measurement errors of this user and step.
     """
-    weight, sigma = F32(settings[0]), F32(settings[1])
-    base = U32(key)
-    word = U32(base + U32(serving) * _GOLDEN)
-    word = U32(U32(word ^ U32(word >> _X16)) * _M1)
-    word = U32(U32(word ^ U32(word >> _X15)) * _M2)
-    error = sigma * normal_from_word(U32(word ^ U32(word >> _X16)))
-    own = l3_dbm[serving]
-    sample = rsrp_dbm[serving] + error
+    u, serving = which
+    weight, sigma, base = F32(settings[0]), F32(settings[1]), U32(key)
+    own = l3_dbm[u, serving]
+    sample = rsrp_dbm[serving] + sigma * normal_from_word(_scrambled(base, U32(serving)))
     own = sample if own < _NEVER_MEASURED else own + weight * (sample - own)
     threshold = F32(own + F32(settings[2]))
     steps = F32(settings[3])
     expired = 0
-    for c in range(l3_dbm.size):
-        word = U32(base + U32(U32(c) * _GOLDEN))
-        word = U32(U32(word ^ U32(word >> _X16)) * _M1)
-        word = U32(U32(word ^ U32(word >> _X15)) * _M2)
-        sample = rsrp_dbm[c] + sigma * normal_from_word(U32(word ^ U32(word >> _X16)))
-        level = l3_dbm[c]
+    for c in range(rsrp_dbm.size):
+        sample = rsrp_dbm[c] + sigma * normal_from_word(_scrambled(base, U32(c)))
+        level = l3_dbm[u, c]
         level = sample if level < _NEVER_MEASURED else level + weight * (sample - level)
-        l3_dbm[c] = level
-        since = trigger[c] + F32(1.0) if level + offset_db[c] > threshold else F32(-1.0)
-        trigger[c] = since
+        l3_dbm[u, c] = level
+        entered = level + offset_db[serving, c] > threshold
+        since = trigger[u, c] + F32(1.0) if entered else F32(-1.0)
+        trigger[u, c] = since
         expired |= int(since >= steps)
     return expired != 0
 
@@ -224,7 +268,7 @@ def filter_and_trigger(
 def triggered_target(
     l3_dbm: Floats32, trigger: Floats32, offset_db: Floats32, steps: Scalar
 ) -> int:
-    """Return the best of the cells whose time to trigger has expired, or -1."""
+    """Return the best of the cells whose time to trigger has expired, or -1; all are (Cp,)."""
     best, best_db = -1, -1e9
     for c in range(l3_dbm.size):
         if trigger[c] >= steps and l3_dbm[c] + offset_db[c] > best_db:
@@ -257,16 +301,18 @@ def sinr_in(rsrp_dbm: Floats32, cell: int, interference: Floats32) -> Scalar:
 
 
 @compiled
-def interference_weights(plant: Plant, site: Site, e: int, weights: Floats32) -> None:
+def interference_weights(
+    power_dbm: Floats32, load: Floats32, carrier: Ints, weights: Floats32
+) -> None:
     """Fill how much each cell interferes on each carrier, (carriers, Cp).
 
     A cell interferes in proportion to its load in the last step, and at least with its
     synchronisation and broadcast signals.
     """
-    for f in range(site.carriers):
+    for f in range(weights.shape[0]):
         for c in range(weights.shape[1]):
-            on = site.carrier[c] == f and plant.power_dbm[e, c] > -200
-            weights[f, c] = max(plant.load[e, c], _PILOT_LOAD) if on else F32(0.0)
+            on = carrier[c] == f and power_dbm[c] > _ON_DBM
+            weights[f, c] = max(load[c], _PILOT_LOAD) if on else F32(0.0)
 
 
 @compiled
@@ -283,212 +329,222 @@ def advance(plant: Plant, site: Site, first_step: int, steps: int) -> None:
     rsrp_dbm = np.empty(width, np.float32)
     weights = np.empty((site.carriers, width), np.float32)
     order = np.empty(users, np.int32)
-    scratch = np.empty((3, users), np.float32)
+    scratch = np.empty((2, users), np.float32)
     bounds = np.empty(width + 1, np.int32)
     for e in range(plant.users.shape[0]):
+        net = _net(plant, e)
         for step in range(first_step, first_step + steps):
-            interference_weights(plant, site, e, weights)
-            for u in range(users):
-                user = plant.users[e, u]
-                _advance_user(plant, site, e, u, user, step, rsrp_dbm, weights)
-            _share(plant, site, e, order, bounds, scratch)
+            interference_weights(net.power_dbm, net.load, site.carrier, weights)
+            _advance_users(net, site, step, rsrp_dbm, weights)
+            _share(net, site, order, bounds, scratch)
 
 
 @compiled
-def _advance_user(
-    plant: Plant, site: Site, e: int, u: int, user: Record, step: int,
-    rsrp_dbm: Floats32, weights: Floats32,
-) -> None:  # fmt: skip
-    """Advance one user by one step: movement, session, radio and procedures."""
-    step_s, seed = site.timers.step_s, plant.seed[e]
-    move(user, site.ground, seed, u, step_s)
-    event = advance_session(user, site.traffic, plant.activity[e, user.group], seed, u, step_s)
-    user.need_prb = user.rate_mbps = 0.0
-    if event < 0:
-        user.state, user.serving = IDLE, -1
-    if user.session_left_s <= 0 or (user.state == BLOCKED and event == 0):
-        return
-    total = _measure_user(plant, site, e, user, rsrp_dbm, weights)
-    if event > 0:
-        _set_up(plant, site, e, u, user, rsrp_dbm, weights)
-    elif user.state == LOST:
-        _look_for_cell(plant, site, e, u, user, rsrp_dbm, weights)
-    else:
-        _serve(plant, site, e, u, user, step, total, rsrp_dbm, weights)
+def _advance_users(net: Net, site: Site, step: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
+    """Advance every user by one step: movement, session, radio and procedures.
+
+    The loop calls with few arguments where every user passes and with whole networks
+    only where something rare happens: an argument that is a tuple of arrays costs a
+    hundred stores.
+    """
+    # Locals, because taking an array out of a tuple costs a reference count.
+    users, gain_db, l3_dbm, trigger = net.users, net.gain_db, net.l3_dbm, net.trigger
+    power_dbm, offset_db, activity, cells = net.power_dbm, net.offset_db, net.activity, net.cells
+    l3_weight, a3_db, trigger_steps = net.l3_weight, net.a3_db, net.trigger_steps
+    closing, carrier, ground, traffic = net.closing, site.carrier, site.ground, site.traffic
+    timers, seed = site.timers, net.seed
+    for u in range(users.size):
+        user = users[u]
+        move(user, ground, seed, u, timers.step_s)
+        event = advance_session(user, traffic, activity[user.group], seed, u, timers.step_s)
+        user.need_prb = user.rate_mbps = 0.0
+        if event < 0:
+            user.state, user.serving = IDLE, -1
+        if user.session_left_s <= 0 or (user.state == BLOCKED and event == 0):
+            continue
+        corner, part = _pixel(user, site.west_m, site.south_m, site.pixel_m, site.rows,
+                              site.columns)  # fmt: skip
+        serving = user.serving
+        own = carrier[serving] if serving >= 0 else 0
+        total = measure(gain_db, corner, part, power_dbm, user.loss_db, weights, own, rsrp_dbm)
+        if event > 0:
+            _set_up(net, site, u, rsrp_dbm, weights)
+            continue
+        if user.state == LOST:
+            _look_for_cell(net, site, u, rsrp_dbm, weights)
+            continue
+        signal = mw_from_dbm(rsrp_dbm[serving])
+        rest = total - signal * weights[own, serving]
+        user.sinr, user.rsrp_dbm = signal / (max(rest, F32(0.0)) + _NOISE), rsrp_dbm[serving]
+        settings = (l3_weight[serving], timers.sample_error_db, a3_db[serving],
+                    trigger_steps[serving])  # fmt: skip
+        expired = filter_and_trigger(
+            rsrp_dbm, l3_dbm, trigger, offset_db, (u, serving), settings,
+            keyed(seed, MEASUREMENT, u, step),
+        )  # fmt: skip
+        _count_time(cells, user, timers.step_s)
+        if user.state == EXECUTING:
+            _execute(net, site, u, rsrp_dbm, weights)
+            continue
+        _count_radio(cells, user)
+        if (step + u) % _BORDER_STEPS == 0:
+            _count_borders(l3_dbm, u, serving, site.relation, net.relations)
+        if link_failed(user, user.sinr, timers):
+            lose(user, cells, 0, timers)
+        elif user.state != CONNECTED or expired or closing[serving] != 0:
+            _hand_over(net, site, u, expired)
 
 
 @compiled
-def _measure_user(
-    plant: Plant, site: Site, e: int, user: Record, rsrp_dbm: Floats32, weights: Floats32
-) -> Scalar:
-    """Fill the RSRP at a user's place; return the power on its serving carrier [mW]."""
-    across = min(max((user.x_m - site.west_m) / site.pixel_m, 0.0), site.columns - 1.001)
-    along = min(max((user.y_m - site.south_m) / site.pixel_m, 0.0), site.rows - 1.001)
+def _pixel(
+    user: Record, west_m: Scalar, south_m: Scalar, pixel_m: Scalar, rows: int, columns: int
+) -> tuple[tuple[int, int], tuple[Scalar, Scalar]]:
+    """Return ((pixel south-west of the user, pixels per row), (part east, part north))."""
+    across = min(max((user.x_m - west_m) / pixel_m, 0.0), columns - 1.001)
+    along = min(max((user.y_m - south_m) / pixel_m, 0.0), rows - 1.001)
     column, row = int(across), int(along)
-    fx, fy = across - column, along - row
-    gain = plant.gain_db[plant.gain_of[e]]
-    pixel = row * site.columns + column
-    rows = (gain[pixel], gain[pixel + 1], gain[pixel + site.columns],
-            gain[pixel + site.columns + 1])  # fmt: skip
-    corners = ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
-    carrier = site.carrier[user.serving] if user.serving >= 0 else 0
-    return measure(rows, corners, plant.power_dbm[e], user.loss_db, weights[carrier], rsrp_dbm)
+    return (row * columns + column, columns), (across - column, along - row)
 
 
 @compiled
-def _set_up(
-    plant: Plant, site: Site, e: int, u: int, user: Record,
-    rsrp_dbm: Floats32, weights: Floats32,
-) -> None:  # fmt: skip
+def _set_up(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
     """Start a session: select a cell and set the RRC connection up, or be blocked."""
-    plant.l3_dbm[e, u, :] = OFF_DBM
-    plant.trigger[e, u, :] = -1.0
+    user = net.users[u]
+    net.l3_dbm[u, :] = OFF_DBM
+    net.trigger[u, :] = -1.0
     user.since_ho_s, user.stay_s, user.stay_from = LONG_AGO_S, 0.0, -1
     user.ho_source = user.ho_target = user.lost_in = -1
-    cell = strongest(rsrp_dbm, plant.bias_db[e], plant.closing[e], -1, site.timers.q_rx_lev_min_dbm)
     user.state, user.serving = BLOCKED, -1
+    cell = strongest(rsrp_dbm, net.bias_db, net.closing, -1, site.timers.q_rx_lev_min_dbm)
     if cell < 0:
         return
-    plant.cells[e, cell, n.SETUP_ATTEMPT] += 1
+    net.cells[cell, n.SETUP_ATTEMPT] += 1
     sinr = sinr_in(rsrp_dbm, cell, weights[site.carrier[cell]])
-    if sinr >= site.timers.q_out and plant.connected[e, cell] < site.timers.max_connected:
-        plant.cells[e, cell, n.SETUP_SUCCESS] += 1
+    if sinr >= site.timers.q_out and net.connected[cell] < site.timers.max_connected:
+        net.cells[cell, n.SETUP_SUCCESS] += 1
         attach(user, cell, sinr)
 
 
 @compiled
-def _look_for_cell(
-    plant: Plant, site: Site, e: int, u: int, user: Record,
-    rsrp_dbm: Floats32, weights: Floats32,
-) -> None:  # fmt: skip
+def _look_for_cell(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
     """Let a user that lost its link wait, then re-establish in the strongest cell."""
-    step_s = site.timers.step_s
-    user.timer_s -= step_s
-    user.since_ho_s += step_s
-    plant.cells[e, user.lost_in, n.INTERRUPTED] += step_s
-    plant.cells[e, user.lost_in, n.CONNECTED_TIME] += 1
+    user, timers = net.users[u], site.timers
+    user.timer_s -= timers.step_s
+    user.since_ho_s += timers.step_s
+    net.cells[user.lost_in, n.INTERRUPTED] += timers.step_s
+    net.cells[user.lost_in, n.CONNECTED_TIME] += 1
     if user.timer_s > 0:
         return
-    cell = strongest(rsrp_dbm, plant.bias_db[e], plant.closing[e], -1, site.timers.q_rx_lev_min_dbm)
+    cell = strongest(rsrp_dbm, net.bias_db, net.closing, -1, timers.q_rx_lev_min_dbm)
     if cell >= 0:
         sinr = sinr_in(rsrp_dbm, cell, weights[site.carrier[cell]])
-        if sinr >= site.timers.q_out:
-            # The filters restart: the old serving cell's samples have gone stale.
-            plant.l3_dbm[e, u, :] = OFF_DBM
-            plant.trigger[e, u, :] = -1.0
-            reestablish(
-                user, cell, sinr, plant.cells[e], plant.relations[e], site.relation, site.timers
-            )
+        if sinr >= timers.q_out:
+            # The filters restart: the samples of the time before have gone stale.
+            net.l3_dbm[u, :] = OFF_DBM
+            net.trigger[u, :] = -1.0
+            reestablish(user, cell, sinr, net.cells, net.relations, site.relation, timers)
             return
     user.timer_s += _RETRY_S
 
 
 @compiled
-def _serve(
-    plant: Plant, site: Site, e: int, u: int, user: Record, step: int, total: Scalar,
-    rsrp_dbm: Floats32, weights: Floats32,
-) -> None:  # fmt: skip
-    """Advance a connected user: measurements, link monitor, handover procedure."""
-    timers, serving, cells = site.timers, user.serving, plant.cells[e]
-    signal = mw_from_dbm(rsrp_dbm[serving])
-    own = signal * weights[site.carrier[serving], serving]
-    sinr = signal / (max(total - own, F32(0.0)) + _NOISE)
-    user.sinr, user.rsrp_dbm = sinr, rsrp_dbm[serving]
-    user.since_ho_s += timers.step_s
-    user.stay_s += timers.step_s
-    settings = (
-        plant.l3_weight[e, serving], timers.sample_error_db, plant.a3_db[e, serving],
-        plant.trigger_steps[e, serving],
-    )  # fmt: skip
-    offset = plant.offset_db[e, serving]
-    expired = filter_and_trigger(
-        rsrp_dbm, plant.l3_dbm[e, u], plant.trigger[e, u], offset, serving, settings,
-        keyed(plant.seed[e], MEASUREMENT, u, step),
-    )  # fmt: skip
-    cells[serving, n.CONNECTED_TIME] += 1
-    if user.state == EXECUTING:
-        user.timer_s -= timers.step_s
-        cells[serving, n.INTERRUPTED] += timers.step_s
-        if user.timer_s <= 1e-4:
-            target = user.target
-            arriving = sinr_in(rsrp_dbm, target, weights[site.carrier[target]])
-            complete(user, arriving, cells, plant.relations[e], site.relation, timers)
-            plant.trigger[e, u, :] = -1.0
-        return
-    _count_radio(cells[serving], user)
-    if (step + u) % _BORDER_STEPS == 0:
-        _count_borders(plant, site, e, plant.l3_dbm[e, u], serving)
-    if link_failed(user, sinr, timers):
-        lose(user, cells, 0, timers)
-    elif user.state == CONNECTED:
+def _execute(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
+    """Advance a handover execution by one step, and end it when its time is up."""
+    user, timers = net.users[u], site.timers
+    user.timer_s -= timers.step_s
+    net.cells[user.serving, n.INTERRUPTED] += timers.step_s
+    if user.timer_s <= _TIMER_END_S:
+        arriving = sinr_in(rsrp_dbm, user.target, weights[site.carrier[user.target]])
+        complete(user, arriving, net.cells, net.relations, site.relation, timers)
+        net.trigger[u, :] = -1.0
+
+
+@compiled
+def _hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
+    """Start a handover, or advance the preparation of one."""
+    user, timers = net.users[u], site.timers
+    serving = user.serving
+    if user.state == CONNECTED:
         target = -1
-        if plant.closing[e, serving] != 0:
+        if net.closing[serving] != 0:
             target = strongest(
-                plant.l3_dbm[e, u], plant.bias_db[e], plant.closing[e], serving,
-                timers.q_rx_lev_min_dbm,
-            )  # fmt: skip
-        elif expired:
-            target = triggered_target(plant.l3_dbm[e, u], plant.trigger[e, u], offset, settings[3])
-        if target >= 0:
-            prepare(user, target, cells, plant.relations[e], site.relation, timers)
-    else:
-        user.timer_s -= timers.step_s
-        if user.timer_s <= 1e-4:
-            admitted = (
-                plant.power_dbm[e, user.target] > -200
-                and plant.closing[e, user.target] == 0
-                and plant.connected[e, user.target] < timers.max_connected
+                net.l3_dbm[u], net.bias_db, net.closing, serving, timers.q_rx_lev_min_dbm
             )
-            command(user, sinr, admitted, cells, timers)
+        elif expired:
+            target = triggered_target(
+                net.l3_dbm[u], net.trigger[u], net.offset_db[serving], net.trigger_steps[serving]
+            )
+        if target >= 0:
+            prepare(user, target, net.cells, net.relations, site.relation, timers)
+        return
+    user.timer_s -= timers.step_s
+    if user.timer_s <= _TIMER_END_S:
+        admitted = (
+            net.power_dbm[user.target] > _ON_DBM
+            and net.closing[user.target] == 0
+            and net.connected[user.target] < timers.max_connected
+        )
+        command(user, user.sinr, admitted, net.cells, timers)
 
 
 @compiled
-def _count_radio(cell: Floats, user: Record) -> None:
+def _count_time(cells: Floats, user: Record, step_s: Scalar) -> None:
+    """Let one step of connected time pass."""
+    user.since_ho_s += step_s
+    user.stay_s += step_s
+    cells[user.serving, n.CONNECTED_TIME] += 1
+
+
+@compiled
+def _count_radio(cells: Floats, user: Record) -> None:
     """Count a connected user's radio conditions at its serving cell."""
-    cell[n.MEASURED] += 1
-    cell[n.RSRP_DBM] += user.rsrp_dbm
-    cell[n.SINR_DB] += _LOG2_TO_DB * log2_f32(max(user.sinr, F32(1e-6)))
+    serving = user.serving
+    cells[serving, n.MEASURED] += 1
+    cells[serving, n.RSRP_DBM] += user.rsrp_dbm
+    cells[serving, n.SINR_DB] += _LOG2_TO_DB * log2_f32(max(user.sinr, F32(1e-6)))
     if user.rsrp_dbm < _WEAK_DBM:
-        cell[n.WEAK] += 1
+        cells[serving, n.WEAK] += 1
     elif user.sinr < 1.0:
-        cell[n.INTERFERED] += 1
+        cells[serving, n.INTERFERED] += 1
 
 
 @compiled
-def _count_borders(plant: Plant, site: Site, e: int, l3_dbm: Floats32, serving: int) -> None:
+def _count_borders(
+    l3_dbm: Floats32, u: int, serving: int, relation: Ints, relations: Floats
+) -> None:
     """Count the neighbours that a user measures within 3 dB of its serving cell."""
-    limit = l3_dbm[serving] - _BORDER_DB
-    for c in range(l3_dbm.size):
-        if l3_dbm[c] > limit and c != serving:
-            which = site.relation[serving, c]
+    limit = l3_dbm[u, serving] - _BORDER_DB
+    for c in range(l3_dbm.shape[1]):
+        if l3_dbm[u, c] > limit and c != serving:
+            which = relation[serving, c]
             if which >= 0:
-                plant.relations[e, which, n.RELATION_BORDER] += _BORDER_STEPS
+                relations[which, n.RELATION_BORDER] += _BORDER_STEPS
 
 
 @compiled
-def _share(plant: Plant, site: Site, e: int, order: Ints, bounds: Ints, scratch: Floats32) -> None:
+def _share(net: Net, site: Site, order: Ints, bounds: Ints, scratch: Floats32) -> None:
     """Divide the resource blocks of every cell among its users and count what they get."""
-    users, width = plant.users[e], plant.load.shape[1]
+    cells, power_dbm, watts, step_s = net.cells, net.power_dbm, net.watts, site.timers.step_s
+    load, connected, sharing, users = net.load, net.connected, net.sharing, net.users
+    carrier, cell_prbs = site.carrier, site.prbs
     _group_by_cell(users, order, bounds)
-    for c in range(width):
-        if site.carrier[c] < 0:
+    for c in range(load.size):
+        if carrier[c] < 0:
             continue
         members = order[bounds[c] : bounds[c + 1]]
-        awake = plant.power_dbm[e, c] > -200
-        prbs = site.prbs[c] if awake else 0.0
-        used = _share_cell(plant, site, e, c, members, scratch, prbs)
-        load = used / prbs if awake else 0.0
-        plant.load[e, c] = load
-        plant.connected[e, c] = members.size
-        cell = plant.cells[e, c]
-        cell[n.STEPS] += 1
-        cell[n.PRB_USED] += used
-        cell[n.PRB_AVAILABLE] += prbs
-        cell[n.CONNECTED_MOST] = max(cell[n.CONNECTED_MOST], members.size)
-        watts = plant.watts[e, c, 0] + plant.watts[e, c, 1] * load
-        if not awake:
-            watts = plant.watts[e, c, 2]
-        cell[n.ENERGY_J] += watts * site.timers.step_s
+        awake = power_dbm[c] > _ON_DBM
+        prbs = cell_prbs[c] if awake else 0.0
+        gain = diversity_gain(sharing[c], site.diversity_users)
+        used, elastic = _grant(users, members, prbs, gain, scratch)
+        _count_traffic(users, members, cells, c, step_s)
+        load[c] = used / prbs if awake else 0.0
+        connected[c], sharing[c] = members.size, elastic
+        cells[c, n.STEPS] += 1
+        cells[c, n.PRB_USED] += used
+        cells[c, n.PRB_AVAILABLE] += prbs
+        cells[c, n.CONNECTED_MOST] = max(cells[c, n.CONNECTED_MOST], members.size)
+        drawn = watts[c, 0] + watts[c, 1] * load[c] if awake else watts[c, 2]
+        cells[c, n.ENERGY_J] += drawn * step_s
 
 
 @compiled
@@ -511,55 +567,61 @@ def _group_by_cell(users: npt.NDArray[np.void], order: Ints, bounds: Ints) -> No
 
 
 @compiled
-def _share_cell(
-    plant: Plant, site: Site, e: int, c: int, members: Ints, scratch: Floats32, prbs: Scalar
-) -> Scalar:
-    """Serve guaranteed rates first, then best effort in equal shares; return PRBs used."""
+def _grant(
+    users: npt.NDArray[np.void], members: Ints, prbs: Scalar, gain: Scalar, scratch: Floats32
+) -> tuple[Scalar, int]:
+    """Serve guaranteed rates first, then best effort in equal shares.
+
+    Writes the rate of every member; returns (PRBs used, best-effort users served).
+    """
     guaranteed, elastic = 0.0, 0
-    gain = diversity_gain(plant.sharing[e, c], site.diversity_users)
     for index in range(members.size):
-        user = plant.users[e, members[index]]
+        user = users[members[index]]
         if user.state == EXECUTING:
             continue
         sinr = user.sinr if user.gbr == 1 else user.sinr * gain
-        per_prb = max(spectral_efficiency(sinr) * _MBIT_PER_PRB, 1e-4)
-        user.need_prb = user.demand_mbps / per_prb
+        user.need_prb = user.demand_mbps / max(spectral_efficiency(sinr) * _MBIT_PER_PRB, 1e-4)
         if user.gbr == 1:
             guaranteed += user.need_prb
         else:
             scratch[0, elastic] = user.need_prb
             elastic += 1
-    plant.sharing[e, c] = elastic
     granted = min(1.0, prbs / guaranteed) if guaranteed > 0 else 0.0
     used = guaranteed * granted
     used += fair_share(scratch[0, :elastic], scratch[1, :elastic], max(prbs - used, 0.0))
-    index_elastic = 0
-    cell, step_s = plant.cells[e, c], site.timers.step_s
+    position = 0
     for index in range(members.size):
-        user = plant.users[e, members[index]]
-        cell[n.OFFERED_MBIT] += user.demand_mbps * step_s
-        cell[n.ACTIVE] += 1
-        share = granted
+        user = users[members[index]]
+        if user.state == EXECUTING:
+            continue
+        if user.gbr == 1:
+            user.rate_mbps = user.demand_mbps * granted
+        else:
+            user.rate_mbps = user.demand_mbps * (scratch[1, position] / user.need_prb)
+            position += 1
+    return min(used, prbs), elastic
+
+
+@compiled
+def _count_traffic(
+    users: npt.NDArray[np.void], members: Ints, cells: Floats, c: int, step_s: Scalar
+) -> None:
+    """Count what the members of a cell asked for and got in one step."""
+    for index in range(members.size):
+        user = users[members[index]]
+        cells[c, n.OFFERED_MBIT] += user.demand_mbps * step_s
+        cells[c, n.VOLUME_MBIT] += user.rate_mbps * step_s
+        cells[c, n.ACTIVE] += 1
         if user.gbr == 0:
-            cell[n.ELASTIC] += 1
-            share = 0.0
-            if user.state != EXECUTING:
-                share = scratch[1, index_elastic] / user.need_prb
-                index_elastic += 1
-        elif user.state == EXECUTING:
-            share = 0.0
-        user.rate_mbps = user.demand_mbps * share
-        cell[n.VOLUME_MBIT] += user.rate_mbps * step_s
-        if user.gbr == 0:
-            cell[n.ELASTIC_MBPS] += user.rate_mbps
-            cell[n.THROUGHPUT_FIRST + throughput_bin(user.rate_mbps)] += 1
-    return min(used, prbs)
+            cells[c, n.ELASTIC] += 1
+            cells[c, n.ELASTIC_MBPS] += user.rate_mbps
+            cells[c, n.THROUGHPUT_FIRST + throughput_bin(user.rate_mbps)] += 1
 
 
 @compiled
 def throughput_bin(rate_mbps: Scalar) -> int:
     """Return the bin of ``counters.THROUGHPUT_EDGES_MBPS`` a rate [Mbit/s] falls into."""
-    if rate_mbps < 0.05:
+    if rate_mbps < _FIRST_EDGE_MBPS:
         return 0
-    ratio = math.log(rate_mbps / 0.05) / math.log(100.0 / 0.05)
-    return min(1 + int(ratio * (n.THROUGHPUT_BINS - 2)), n.THROUGHPUT_BINS - 1)
+    position = log2_f32(F32(rate_mbps) / _FIRST_EDGE_MBPS) * _BINS_PER_OCTAVE
+    return min(1 + int(position), n.THROUGHPUT_BINS - 1)
