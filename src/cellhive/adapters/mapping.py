@@ -1,0 +1,386 @@
+"""What columns mean: vendor names guessed into our registry, and corrections by a person.
+
+A guess is made from the words of the heading and its unit. It says which quantity of
+``core.schema`` the column is, with a confidence, or at least whether it is a count, a ratio
+or a level and whether more of it is better. A mapping file overrides every guess.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping as AnyMapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cellhive.adapters.vocabulary import (
+    ATTRIBUTES,
+    COUNTS,
+    HIGHER,
+    LEVELS,
+    LOWER,
+    RATIO_WORDS,
+    RULES,
+    SHARES,
+    UNIT_SCALES,
+    Rule,
+    words_of,
+)
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import ColumnInfo, Measurements, Role
+from cellhive.core.schema import QUANTITIES, Kind, Quantity
+
+SURE = 0.5
+"""Least confidence at which a guess is used."""
+
+_UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,16})\s*[)\]]")
+_UNIT_SUFFIX = re.compile(
+    r"_(%|gb|mb|kb|mbit|kbit|gbit|mbps|kbps|km|dbm|db|ms|hz|mhz|w|kwh)(?=$|_)", re.IGNORECASE
+)
+_KNOWN_UNITS = {
+    "%": "%", "percent": "%", "pct": "%", "gb": "GB", "gbyte": "GB", "gbytes": "GB", "mb": "MB",
+    "mbyte": "MB", "mbytes": "MB", "kb": "kB", "kbyte": "kB", "kbytes": "kB", "byte": "B",
+    "bytes": "B", "b": "B", "mbit": "Mbit", "kbit": "kbit", "gbit": "Gbit", "tb": "TB",
+    "mbps": "Mbit/s", "mbit/s": "Mbit/s", "mb/s": "Mbit/s", "kbps": "kbit/s", "kbit/s": "kbit/s",
+    "gbps": "Gbit/s", "bps": "bit/s", "bit/s": "bit/s", "km": "km", "m": "m", "dbm": "dBm",
+    "db": "dB", "ms": "ms", "s": "s", "sec": "s", "us": "us", "hz": "Hz", "mhz": "MHz",
+    "khz": "kHz", "w": "W", "kw": "kW", "kwh": "kWh", "wh": "Wh", "erl": "Erl", "erlang": "Erl",
+    "‰": "‰", "min": "min", "h": "h", "deg": "deg", "°": "deg", "times": "", "#": "", "number": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ColumnRule:
+    """What a person says about one column."""
+
+    quantity: str | None = None
+    """Name in ``core.schema``."""
+    unit: str = ""
+    scale: float | None = None
+    better: str | None = None
+    role: Role | None = None
+    ignore: bool = False
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What a person says about the columns of tables; every part may be absent."""
+
+    columns: dict[str, ColumnRule] = field(default_factory=dict)
+    """Rules by heading, as it is written in the file."""
+    time: tuple[str, ...] = ()
+    """Headings of the time column, or of the date and hour columns."""
+    object: tuple[str, ...] = ()
+    """Headings that together name the object."""
+    time_zone: str = ""
+    """Zone of times that state none, for example "Africa/Tripoli"."""
+    time_format: str = ""
+    """strptime format of the time column."""
+    path: str = ""
+
+    def rule_for(self, header: str) -> ColumnRule | None:
+        """Return the rule of a heading, whatever its spaces and case."""
+        wanted = plain(header)
+        return next((rule for name, rule in self.columns.items() if plain(name) == wanted), None)
+
+
+def plain(header: str) -> str:
+    """Return a heading with single plain spaces, in lower case."""
+    return " ".join(header.replace("\N{NO-BREAK SPACE}", " ").split()).casefold()
+
+
+def unit_of(header: str) -> str:
+    """Return the unit written in a heading, "" if there is none."""
+    found = [match.group(1) for match in _UNIT.finditer(header)]
+    found += [match.group(1) for match in _UNIT_SUFFIX.finditer(header)]
+    for text in reversed(found):
+        unit = _KNOWN_UNITS.get(text.strip().casefold())
+        if unit is not None:
+            return unit
+    return "%" if "%" in header else ""
+
+
+@cache
+def describe(header: str) -> ColumnInfo:
+    """Return what the words and the unit of a heading say about its column.
+
+    Args:
+        header: Heading or counter name, as found.
+    """
+    unit = unit_of(header)
+    quantity = QUANTITIES.get(header)
+    if quantity is not None and quantity.kind is not Kind.PARAMETER:
+        return ColumnInfo(
+            name=header,
+            header=header,
+            unit=quantity.unit,
+            quantity=header,
+            confidence=1.0,
+            role=_role_of_quantity(quantity),
+            better=quantity.better,
+            origin="registry",
+        )
+    words = words_of(header)
+    role = _role(words, unit)
+    info = ColumnInfo(
+        name=header, header=header, unit=unit, role=role, better=_direction(words, role)
+    )
+    best = max(((_confidence(rule, words, unit), rule) for rule in RULES), key=lambda pair: pair[0])
+    if best[0] < SURE or role is Role.ATTRIBUTE:
+        return info
+    known = QUANTITIES[best[1].quantity]
+    return replace(
+        info,
+        quantity=known.name,
+        confidence=round(best[0], 2),
+        role=_role_of_quantity(known),
+        better=known.better,
+        scale=UNIT_SCALES.get((unit, known.unit), 1.0),
+    )
+
+
+def _confidence(rule: Rule, words: frozenset[str], unit: str) -> float:
+    """Return how well a rule fits: 1 at best, 0 if a needed word is absent."""
+    if any(not (words & group) for group in rule.needs) or words & rule.forbids:
+        return 0.0
+    wanted = QUANTITIES[rule.quantity].unit
+    if unit and unit != wanted and (unit, wanted) not in UNIT_SCALES:
+        return 0.0
+    used = frozenset[str]().union(*rule.needs) | rule.likes
+    missing_likes = 0.0 if not rule.likes or words & rule.likes else 0.15
+    strangers = len(words - used)
+    unit_bonus = 0.03 if unit else 0.0
+    return max(0.0, min(0.97, rule.base - missing_likes - 0.06 * strangers + unit_bonus))
+
+
+def _role_of_quantity(quantity: Quantity) -> Role:
+    if quantity.unit in {"ratio", "%", "1/min"}:
+        return Role.RATIO
+    additive = quantity.unit in {"", "Mbit", "kWh"} or quantity.name == "x.InterruptionTime"
+    if quantity.kind is Kind.COUNTER and additive:
+        return Role.COUNTER
+    return Role.GAUGE
+
+
+_GAUGE_UNITS = frozenset(
+    ["Mbit/s", "kbit/s", "Gbit/s", "bit/s", "dB", "dBm", "ms", "us", "km", "W", "kW", "deg", "Erl"]
+)
+_VOLUME_UNITS = frozenset(["GB", "MB", "kB", "B", "TB", "Mbit", "kbit", "Gbit", "kWh", "Wh"])
+
+
+def _role(words: frozenset[str], unit: str) -> Role:
+    if words & ATTRIBUTES and not words & (SHARES | RATIO_WORDS):
+        return Role.ATTRIBUTE
+    tests = (
+        (Role.RATIO, unit in {"%", "‰"} or (words & SHARES and not words & COUNTS)),
+        (Role.GAUGE, unit in _GAUGE_UNITS or words & LEVELS),
+        (Role.RATIO, words & RATIO_WORDS),
+        (Role.COUNTER, words & COUNTS or unit in _VOLUME_UNITS),
+    )
+    return next((role for role, holds in tests if holds), Role.UNKNOWN)
+
+
+def _direction(words: frozenset[str], role: Role) -> str:
+    if role is Role.ATTRIBUTE:
+        return ""
+    if words & LOWER:
+        return "lower"
+    return "higher" if words & HIGHER else ""
+
+
+def apply_mapping(measured: Measurements, mapping: Mapping) -> Measurements:
+    """Return the measurements with what a person said about their columns."""
+    columns: dict[str, ColumnInfo] = {}
+    dropped: list[str] = []
+    for name, info in measured.columns.items():
+        rule = mapping.rule_for(info.header or name) or mapping.rule_for(name)
+        if rule is not None and rule.ignore:
+            dropped.append(name)
+            continue
+        columns[name] = info if rule is None else _overridden(info, rule)
+    return replace(measured, frame=measured.frame.drop(dropped), columns=columns)
+
+
+def _overridden(info: ColumnInfo, rule: ColumnRule) -> ColumnInfo:
+    unit = rule.unit or info.unit
+    quantity = rule.quantity or info.quantity
+    known = QUANTITIES.get(quantity or "")
+    scale = info.scale
+    if rule.quantity is not None and known is not None:
+        percent = unit == "%" and info.share == "fraction"
+        scale = 1.0 if percent else UNIT_SCALES.get((unit, known.unit), 1.0)
+        info = replace(info, role=_role_of_quantity(known), better=known.better)
+    return replace(
+        info,
+        unit=unit,
+        quantity=quantity,
+        confidence=1.0,
+        scale=scale if rule.scale is None else rule.scale,
+        role=rule.role or info.role,
+        better=info.better if rule.better is None else rule.better,
+        origin="mapping",
+    )
+
+
+_TOP_KEYS = {"columns", "time", "object", "time_zone", "time_format"}
+_COLUMN_KEYS = {"as", "unit", "scale", "better", "role", "ignore"}
+
+
+def load_mapping(path: Path) -> Mapping:
+    """Read a mapping file.
+
+    Raises:
+        BadInput: The file is missing, is not YAML, or says something that cannot be.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())
+        raise BadInput(
+            place=str(path), expected="a YAML file in UTF-8", found=found, remedy="see the how-to"
+        ) from error
+    if content is None:
+        return Mapping(path=str(path))
+    _check_keys(content, _TOP_KEYS, str(path))
+    raw = content.get("columns") or {}
+    if not isinstance(raw, dict):
+        raise BadInput(
+            place=f"{path}, columns", expected="headings with what they mean", found=_kind(raw)
+        )
+    return Mapping(
+        columns={str(name): _column_rule(rule, f"{path}, {name!r}") for name, rule in raw.items()},
+        time=_names(content.get("time"), f"{path}, time"),
+        object=_names(content.get("object"), f"{path}, object"),
+        time_zone=_zone(content.get("time_zone"), f"{path}, time_zone"),
+        time_format=str(content.get("time_format") or ""),
+        path=str(path),
+    )
+
+
+def _check_keys(content: Any, allowed: set[str], place: str) -> None:
+    expected = f"the keys {', '.join(sorted(allowed))}"
+    if not isinstance(content, dict):
+        raise BadInput(place=place, expected=expected, found=_kind(content))
+    for key in content:
+        if key not in allowed:
+            near = difflib.get_close_matches(str(key), allowed, n=1)
+            remedy = f"did you mean '{near[0]}'?" if near else ""
+            raise BadInput(place=place, expected=expected, found=f"{key!r}", remedy=remedy)
+
+
+def _column_rule(raw: Any, place: str) -> ColumnRule:
+    if isinstance(raw, str):
+        raw = {"as": raw}
+    _check_keys(raw, _COLUMN_KEYS, place)
+    quantity = raw.get("as")
+    if quantity is not None and quantity not in QUANTITIES:
+        near = difflib.get_close_matches(str(quantity), QUANTITIES, n=3, cutoff=0.4)
+        remedy = f"did you mean {' or '.join(near)}?" if near else "leave 'as' out to keep the name"
+        raise BadInput(
+            place=place, expected="the name of a known KPI", found=f"{quantity!r}", remedy=remedy
+        )
+    scale = raw.get("scale")
+    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float)):
+        raise BadInput(place=f"{place}, scale", expected="a number", found=f"{scale!r}")
+    better = raw.get("better")
+    if better not in {None, "", "higher", "lower"}:
+        raise BadInput(place=f"{place}, better", expected="higher or lower", found=f"{better!r}")
+    role = raw.get("role")
+    if role is not None and role not in set(Role):
+        raise BadInput(place=f"{place}, role", expected=" or ".join(Role), found=f"{role!r}")
+    ignore = raw.get("ignore", False)
+    if not isinstance(ignore, bool):
+        raise BadInput(place=f"{place}, ignore", expected="true or false", found=f"{ignore!r}")
+    return ColumnRule(
+        quantity=quantity,
+        unit=str(raw.get("unit") or ""),
+        scale=None if scale is None else float(scale),
+        better=better,
+        role=None if role is None else Role(role),
+        ignore=ignore,
+    )
+
+
+def _names(raw: Any, place: str) -> tuple[str, ...]:
+    if raw is None:
+        return ()
+    names = [raw] if isinstance(raw, str) else raw
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadInput(place=place, expected="a heading or a list of headings", found=_kind(raw))
+    return tuple(names)
+
+
+def _zone(raw: Any, place: str) -> str:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 (rarely needed)
+
+    if raw is None:
+        return ""
+    try:
+        ZoneInfo(str(raw))
+    except (ValueError, OSError, KeyError) as error:
+        raise BadInput(
+            place=place, expected="a time zone such as Africa/Tripoli or UTC", found=f"{raw!r}"
+        ) from error
+    return str(raw)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: f"the text {value!r}", type(None): "nothing"}
+    return names.get(type(value), f"{value!r}")
+
+
+def mapping_of(measured: Measurements) -> Mapping:
+    """Return the mapping that says what was understood, to be saved and corrected."""
+    return Mapping(
+        columns={
+            info.header or name: ColumnRule(
+                quantity=info.quantity,
+                unit=info.unit,
+                scale=info.scale if info.quantity is not None else None,
+                better=info.better or None,
+                role=info.role,
+            )
+            for name, info in measured.columns.items()
+            if info.bin is None
+        }
+    )
+
+
+def save_mapping(mapping: Mapping, path: Path) -> None:
+    """Write a mapping file; it appears whole or not at all."""
+    content: dict[str, Any] = {}
+    for key in ("time", "object"):
+        names: tuple[str, ...] = getattr(mapping, key)
+        if names:
+            content[key] = names[0] if len(names) == 1 else list(names)
+    for key in ("time_zone", "time_format"):
+        if getattr(mapping, key):
+            content[key] = getattr(mapping, key)
+    content["columns"] = {name: _plain_rule(rule) for name, rule in mapping.columns.items()}
+    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, path)  # noqa: PTH105 (Path.replace does the same)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise BadInput(
+            place=str(path), expected="a file that can be written", found=str(error.strerror)
+        ) from error
+
+
+def _plain_rule(rule: ColumnRule) -> AnyMapping[str, Any]:
+    pairs = {
+        "as": rule.quantity,
+        "unit": rule.unit or None,
+        "scale": rule.scale,
+        "better": rule.better,
+        "role": None if rule.role is None else str(rule.role),
+        "ignore": rule.ignore or None,
+    }
+    return {key: value for key, value in pairs.items() if value is not None}
