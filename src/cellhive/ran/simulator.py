@@ -17,8 +17,8 @@ from cellhive.ran import kernel
 from cellhive.ran.energy import WAKE_UP_J, power_coefficients
 from cellhive.ran.handover import Procedures, timers
 from cellhive.ran.kpi import build_frame
-from cellhive.ran.layout import resource_blocks
 from cellhive.ran.parameters import apply_changes
+from cellhive.ran.propagation import resource_blocks
 from cellhive.ran.radio_map import RadioMap, cell_gain_db, total_gain_db
 from cellhive.ran.users import USER, Ground, Traffic, UserMix, place_users, traffic_values
 

@@ -110,9 +110,9 @@ class UserMix:
 class Traffic:
     """What users ask for."""
 
-    elastic_mbps: float = 8.0
+    elastic_mbps: float = 6.0
     """Rate that a best-effort user can use [Mbit/s]."""
-    gbr_mbps: float = 1.5
+    gbr_mbps: float = 1.0
     """Guaranteed rate of a GBR user [Mbit/s]."""
     gbr_share: float = 0.25
     mean_session_s: float = 20.0
