@@ -10,9 +10,9 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from .drawing.scales import Scale, nice_limits, nice_ticks
+from .drawing.svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
 from .numbers import format_number, with_unit
-from .scales import Scale, nice_limits, nice_ticks
-from .svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from cellhive.core.types import Floats, Ints
 
+from .drawing.scales import Instants, Scale, instant_text, nice_limits, positions, thin
+from .drawing.svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
 from .numbers import format_number, with_unit
-from .scales import Instants, Scale, instant_text, nice_limits, positions, thin
-from .svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
 
 MAX_HOVER = 400
 """Most places along a chart that answer the pointer."""

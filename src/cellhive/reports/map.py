@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from cellhive.core.types import Floats, Floats32, Network
 
-from .colours import ColourScale
+from .drawing.colours import ColourScale
+from .drawing.png import data_uri, palette_png
+from .drawing.scales import nice_step, nice_ticks
 from .numbers import format_number, with_unit
-from .png import data_uri, palette_png
-from .scales import nice_step, nice_ticks
 
 MAX_SITE_LABELS = 60
 """Sites beyond which only the pointer tells their names."""
@@ -311,7 +311,11 @@ def _scale_bar(view: _View) -> str:
     longest_m = 130 / view.px_per_m
     step = nice_step(longest_m, 1)
     length_m = step if step <= longest_m * 1.05 else step / 2
-    text = f"{format_number(length_m / _KILOMETRE_M)} km" if length_m >= _KILOMETRE_M else f"{length_m:.0f} m"
+    text = (
+        f"{format_number(length_m / _KILOMETRE_M)} km"
+        if length_m >= _KILOMETRE_M
+        else f"{length_m:.0f} m"
+    )
     right, y = view.width - 44.0, view.height - 21
     left = right - length_m * view.px_per_m
     return (

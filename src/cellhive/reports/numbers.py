@@ -4,10 +4,42 @@ from __future__ import annotations
 
 import math
 
-from cellhive.core.schema import QUANTITIES, Quantity
+from cellhive.core.schema import QUANTITIES, Kind, Quantity
 
 ABSENT = "–"
 """What stands where a value is not known."""
+
+_SCORES = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity(
+            "objective",
+            "points",
+            Kind.KPI,
+            "Weighted score of the network's KPIs; one point is one percentage point of demand.",
+            better="higher",
+            label="Score",
+        ),
+        Quantity(
+            "area_objective",
+            "points",
+            Kind.KPI,
+            "The same score over the cells that a plan reaches.",
+            better="higher",
+            label="Score of the area",
+        ),
+        Quantity(
+            "power_w",
+            "W",
+            Kind.KPI,
+            "Mean power drawn.",
+            better="lower",
+            low=0,
+            label="Power drawn",
+        ),
+    )
+}
+"""Quantities that reports show besides those of the schema."""
 
 _HUGE, _TINY = 1e15, 1e-6
 _MINUTES_S = 59.5
@@ -42,26 +74,26 @@ def format_signed(value: float | None, digits: int = 3) -> str:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """Return a written number with its unit; "%" and "°" stay close, others after a space."""
+    """Return a written number with its unit after a space that does not break."""
     if not unit or text == ABSENT:
         return text
     return f"{text}\u00a0{unit}"
 
 
 def quantity_of(name: str) -> Quantity | None:
-    """Return what the schema knows of a counter, KPI or parameter, or None."""
-    return QUANTITIES.get(name)
+    """Return what is known of a counter, KPI, parameter or score, or None."""
+    return QUANTITIES.get(name) or _SCORES.get(name)
 
 
 def label_of(name: str) -> str:
     """Return the short name of a quantity for tables and charts."""
-    quantity = QUANTITIES.get(name)
+    quantity = quantity_of(name)
     return (quantity.label or quantity.name) if quantity else name
 
 
 def shown_unit(name: str) -> str:
     """Return the unit a quantity is shown in: ratios are shown as percentages."""
-    quantity = QUANTITIES.get(name)
+    quantity = quantity_of(name)
     if quantity is None:
         return ""
     return {"ratio": "%", "bit/J": "kbit/J", "deg": "°"}.get(quantity.unit, quantity.unit)
@@ -69,7 +101,7 @@ def shown_unit(name: str) -> str:
 
 def shown_scale(name: str) -> float:
     """Return the factor from a quantity's own unit to the one it is shown in."""
-    quantity = QUANTITIES.get(name)
+    quantity = quantity_of(name)
     unit = quantity.unit if quantity else ""
     return {"ratio": 100.0, "bit/J": 1e-3}.get(unit, 1.0)
 
@@ -96,7 +128,7 @@ def format_change(name: str, value: float | None, digits: int = 3) -> str:
 
 def direction(name: str, change: float | None) -> str:
     """Return "better", "worse" or "" for a change of a quantity, by the schema's direction."""
-    quantity = QUANTITIES.get(name)
+    quantity = quantity_of(name)
     if quantity is None or not quantity.better or change is None or not math.isfinite(change):
         return ""
     if change == 0:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from cellhive import __version__
 
+from .drawing.svg import chart_css
 from .numbers import (
     direction,
     format_change,
@@ -30,7 +31,6 @@ from .numbers import (
     format_signed,
     label_of,
 )
-from .svg import chart_css
 
 
 @dataclass(frozen=True, slots=True)

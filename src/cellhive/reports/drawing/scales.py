@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.types import Floats, Ints
-
-from .numbers import format_number
+from cellhive.reports.numbers import format_number
 
 MAX_POINTS = 2000
 """Points of one series beyond which it is thinned."""
