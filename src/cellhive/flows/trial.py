@@ -204,6 +204,18 @@ def truth_of(outcome: Outcome) -> Truth:
     return Truth.RIGHT if (effect > 0) == (outcome.verdict == KEPT) else Truth.WRONG
 
 
+def note_of(event: object, period: int) -> str | None:
+    """Return what the reader of a record should know of an event, or None."""
+    match event:
+        case CellsSetAside():
+            text = f"{event.why}: nothing decided about {', '.join(event.cells)}"
+        case ReadBackDiffered():
+            text = f"plan {event.plan.plan_id}: {'; '.join(event.differences)}"
+        case _:
+            return None
+    return f"period {period}: {text}"
+
+
 @dataclass
 class _Branch:
     """The run without one plan."""
@@ -393,17 +405,11 @@ class _Trial:
             case PlanDecided():
                 event = PlanDecided(self._with_truth(event.outcome))
                 self._outcomes.append(event.outcome)
-            case CellsSetAside():
-                self._note(f"{event.why}: nothing decided about {', '.join(event.cells)}")
-            case ReadBackDiffered():
-                self._note(f"plan {event.plan.plan_id}: {'; '.join(event.differences)}")
             case _:
-                pass
+                note = note_of(event, len(self._frames))
+                if note is not None:
+                    self._notes.append(note)
         self._hooks.observer(event)
-
-    def _note(self, text: str) -> None:
-        note = f"period {len(self._frames)}: {text}"
-        self._notes.append(note)
 
     def _with_truth(self, outcome: Outcome) -> Outcome:
         branch = self._branching.close(outcome.plan.plan_id)
