@@ -19,6 +19,11 @@ DAYS_FOR_WEEKLY = 21
 """Whole days needed before a weekly cycle is removed."""
 DAYS_FOR_SPREAD = 10
 """Whole days needed before the spread may differ by time of day."""
+SMALL_COUNT = 100
+"""Typical count below which its Poisson spread matters."""
+WIDE = 3
+"""Ratio of the 90 to the 10 % point from which the logarithm is taken."""
+TINY = 1e-6
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
 
@@ -136,11 +141,11 @@ def choose_transform(panel: Panel) -> Transform:
     low, middle, high = quantiles(panel.values, (0.1, 0.5, 0.9))
     typical = float(np.nanmedian(middle))
     finite = panel.values[np.isfinite(panel.values)]
-    if typical < 100 and bool(np.all(finite == np.rint(finite))):
+    if typical < SMALL_COUNT and bool(np.all(finite == np.rint(finite))):
         return Transform("root", np.ones((rows, 1)))
     with np.errstate(divide="ignore", invalid="ignore"):
         span = float(np.nanmedian(np.where(middle > 0, high / np.maximum(low, 1e-9 * middle), 1.0)))
-    if span < 3:
+    if span < WIDE:
         return plain
     offset = np.where(np.isfinite(low) & (low > 0.01 * middle), low, 0.01 * middle)
     overall = float(np.nanmean(finite)) if finite.size else 1.0
@@ -240,7 +245,7 @@ def remove_cycles(panel: Panel) -> Usual:
     span_days = panel.periods * step / DAY_S
     cycle = np.zeros_like(values)
     removed: list[str] = []
-    divides = step < DAY_S and abs(DAY_S / step - round(DAY_S / step)) < 1e-6
+    divides = step < DAY_S and abs(DAY_S / step - round(DAY_S / step)) < TINY
     if divides and round(DAY_S / step) > 1 and span_days >= DAYS_FOR_DAILY:
         cycle = cycle + _daily_cycle(values, panel.start_s, step)
         removed.append("daily")

@@ -1,0 +1,257 @@
+"""The contrasts that are scanned for, and the yardstick each is judged by.
+
+Axis letters: ``N`` objects (rows), ``T`` reporting periods.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from cellhive.core.types import Bools, Floats
+from cellhive.diagnose.cycles import quantiles
+
+Indices = npt.NDArray[np.int64]
+
+FLANK = 8
+"""Periods of usual behaviour wanted on each side of a short bump."""
+SHORT = 3
+"""Longest spike, in periods; only in windows up to here a single value counts in full."""
+LIMIT = 4.0
+"""Spreads that a single value is limited to in windows longer than a spike."""
+SHARE_VALID = 0.6
+"""Share of a window that must have values."""
+ROWS_TO_POOL = 4
+"""Objects needed before one borrows strength from the others."""
+VALUES_FOR_TAIL = 100
+"""Values a row needs to inform the shape of the panel's tail."""
+MOST_PRIOR = 60.0
+"""Most degrees of freedom that the other objects lend."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One statistic of the scan: a window of a length against what lies around it."""
+
+    kind: str
+    """"bump" or "step"."""
+    length: int
+    """Periods in the window."""
+
+    @property
+    def flank(self) -> int:
+        """Periods compared with on each side."""
+        return self.length if self.kind == "step" else max(FLANK, self.length)
+
+    @property
+    def short(self) -> bool:
+        """Whether it looks for spikes: windows of a few periods."""
+        return self.kind == "bump" and self.length <= SHORT
+
+    @property
+    def support(self) -> int:
+        """Periods after which two positions share no value."""
+        return self.length + (self.flank if self.kind == "step" else 2 * self.flank)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """Generalised Pareto law of the outermost tenth of a contrast, in its own scales."""
+
+    start: float
+    width: float
+    shape: float
+
+    def p_values(self, size: Floats) -> Floats:
+        """Return the probability of exceeding a size, one-sided; 1 inside the tail's start."""
+        beyond = np.maximum(size - self.start, 0.0) / self.width
+        return np.where(size > self.start, 0.1 * stats.genpareto.sf(beyond, self.shape), 1.0)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The spread of one contrast in each row, and how well it is known."""
+
+    scale: Floats
+    freedom: Floats
+    """Degrees of freedom of the scale, (N,)."""
+    weak: Bools
+    """Rows whose scale is the practical floor, (N,)."""
+    upper: Tail | None = None
+    lower: Tail | None = None
+
+
+def contrasts(periods: int) -> list[Contrast]:
+    """Return the ladder of contrasts that a series of a length can support."""
+    ladder: list[int] = []
+    length = 1
+    while length <= periods // 8:
+        ladder.append(length)
+        length = max(length + 1, round(length * 1.4))
+    ladder = ladder or [1]
+    steps = [n for n in ladder if n >= SHORT]
+    return [Contrast("bump", n) for n in ladder] + [Contrast("step", n) for n in steps]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Running sums of values and of counts, (N, T + 1)."""
+
+    value: Floats
+    count: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> Sums:
+        """Return the running sums of rows with NaN."""
+        known = ~np.isnan(values)
+        zero = np.zeros((values.shape[0], 1))
+        value = np.cumsum(np.where(known, values, 0.0), axis=1)
+        count = np.cumsum(known, axis=1, dtype=np.float64)
+        return cls(np.hstack([zero, value]), np.hstack([zero, count]))
+
+    def window(self, first: Indices, last: Indices) -> tuple[Floats, Floats]:
+        """Return sum and count of the windows [first, last), clipped to the grid."""
+        top = self.value.shape[1] - 1
+        a, b = np.clip(first, 0, top), np.clip(last, 0, top)
+        return self.value[:, b] - self.value[:, a], self.count[:, b] - self.count[:, a]
+
+
+def pair_of_sums(values: Floats, limit: Floats) -> dict[bool, Sums]:
+    """Return running sums for short windows (values as they are) and for long (limited)."""
+    clipped = np.clip(values, -limit[:, None], limit[:, None])
+    return {True: Sums.of(values), False: Sums.of(clipped)}
+
+
+def _mean(total: Floats, count: Floats, wanted: float) -> Floats:
+    enough = count >= np.maximum(wanted, 1)
+    return np.where(enough, total / np.where(enough, count, 1.0), np.nan)
+
+
+def scan(sums: Sums, contrast: Contrast) -> Floats:
+    """Return a contrast at every start position, (N, T); NaN where too little is known."""
+    at = np.arange(sums.value.shape[1] - 1, dtype=np.int64)
+    length, flank = contrast.length, contrast.flank
+    inside = _mean(*sums.window(at, at + length), SHARE_VALID * length)
+    inside[:, at + length > at.size] = np.nan
+    before_sum, before_count = sums.window(at - flank, at)
+    if contrast.kind == "step":
+        return inside - _mean(before_sum, before_count, SHARE_VALID * flank)
+    after_sum, after_count = sums.window(at + length, at + length + flank)
+    both = _mean(before_sum + after_sum, before_count + after_count, SHARE_VALID * 2 * flank)
+    few = np.minimum(before_count, after_count) < 0.25 * flank
+    return np.where(few, np.nan, inside - both)
+
+
+EXPONENTIAL = Tail(1.5657, 0.9728, 0.0)
+"""The tail of a Laplace law whose median absolute deviation is that of a unit Gaussian."""
+
+
+def _tail(points: Floats, independent: float) -> Tail:
+    """Return the tail through a contrast's 90, 96.84 and 99 % points, each a median over rows.
+
+    With those points the shape of the generalised Pareto law is closed-form; it is drawn
+    towards 0.1 with a weight of the 1 % of the values that inform it.
+    """
+    start, middle, end = points
+    if not (end > middle > start):
+        return EXPONENTIAL
+    shape = np.log(max((end - start) / (middle - start) - 1, 0.3)) / np.log(np.sqrt(10))
+    variance = 3 / max(0.01 * independent, 1e-9)
+    shape = (shape / variance + 0.1 / 0.0225) / (1 / variance + 1 / 0.0225)
+    shape = float(np.clip(shape, -0.1, 0.5))
+    shape = shape or 1e-9
+    grown = np.expm1(shape * np.log(10)) / shape
+    return Tail(float(start), float((end - start) / grown), shape)
+
+
+def moderate(scale: Floats, freedom: Floats) -> tuple[Floats, Floats]:
+    """Return scales drawn towards those of the other rows, and their degrees of freedom.
+
+    Smyth 2004 (Linear models and empirical Bayes), section 6.2: log variances are
+    matched to a scaled F law by their first two moments. Rows without a scale, and
+    panels of fewer than four rows, stay as they are.
+    """
+    good = (scale > 0) & np.isfinite(scale) & (freedom > 0)
+    if np.sum(good) < ROWS_TO_POOL:
+        return scale, freedom
+    half = freedom[good] / 2
+    raw = 2 * np.log(scale[good]) - special.digamma(half) + np.log(half)
+    centre = float(np.median(raw))
+    spread = float(np.square(1.4826 * np.median(np.abs(raw - centre))))
+    excess = spread - float(np.mean(special.polygamma(1, half)))
+    prior = min(2 * _inverse_trigamma(max(excess, 1e-4)), MOST_PRIOR)
+    variance = np.exp(centre + special.digamma(prior / 2) - np.log(prior / 2))
+    total = freedom + prior
+    drawn = np.sqrt((freedom * np.square(scale) + prior * variance) / total)
+    return np.where(good, drawn, scale), np.where(good, total, freedom)
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Return x with trigamma(x) = value, by Newton's method (Smyth 2004, appendix)."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, x))
+        change = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+        x += change
+        if abs(change) < 1e-8 * x:
+            break
+    return x
+
+
+def memory_of(residual: Floats) -> Floats:
+    """Return about how many periods the noise of each row remembers, (N,).
+
+    (1 + r) / (1 - r) of an AR(1) whose lag-one correlation r follows from the robust
+    spread of differences; at most twice the panel's median, because a level shift looks
+    like memory.
+    """
+    change = quantiles(np.abs(np.diff(residual, axis=1)), (0.5,))[0]
+    size = quantiles(np.abs(residual), (0.5,))[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = 1 - np.square(change / size) / 2
+    r = np.clip(np.where(np.isfinite(r), r, 0.0), 0.0, 0.98)
+    memory = (1 + r) / (1 - r)
+    return np.asarray(np.minimum(memory, 2 * np.median(memory)))
+
+
+def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bools) -> Yardstick:
+    """Return the yardstick of a contrast from its values at all positions, (N, T)."""
+    q05, middle, q95 = quantiles(statistic, (0.05, 0.5, 0.95))
+    scale = quantiles(np.abs(statistic - middle[:, None]), (0.5,))[0] / 0.6745
+    count = np.sum(~np.isnan(statistic), axis=1)
+    independent = count / np.maximum(memory, contrast.support / 2)
+    # The median absolute deviation is 37 % as efficient as the standard deviation.
+    freedom = np.maximum(0.37 * independent, 0.0)
+    fallback = np.maximum((q95 - q05) / 3.29, 1.0)  # hardly varying rows: the practical floor
+    drawn, total = moderate(np.where(weak, 0.0, scale), freedom)
+    # A yardstick shorter than the row's own is believed only half.
+    scale = np.where(weak, fallback, np.maximum(drawn, 0.5 * (scale + drawn)))
+    freedom = np.where(weak, 30.0, total)
+    if not contrast.short:
+        return Yardstick(scale, freedom, weak)
+    usable = ~weak & (count >= VALUES_FOR_TAIL)
+    if np.sum(usable) < ROWS_TO_POOL:
+        return Yardstick(scale, freedom, weak, EXPONENTIAL, EXPONENTIAL)
+    unit = statistic[usable] / scale[usable, None]
+    amount = float(np.sum(independent[usable]))
+    shares = np.array([0.9, 1 - 0.1 / np.sqrt(10), 0.99])
+    high = np.median(quantiles(unit, tuple(shares)), axis=1)
+    low = np.median(quantiles(-unit, tuple(shares)), axis=1)
+    return Yardstick(scale, freedom, weak, _tail(high, amount), _tail(low, amount))
+
+
+def p_values(value: Floats, yardstick: Yardstick, rows: Indices) -> Floats:
+    """Return two-sided p-values of one value per row, (n,)."""
+    scale, freedom = yardstick.scale[rows], yardstick.freedom[rows]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.nan_to_num(value / scale)
+    p = 2 * stats.t.sf(np.abs(size), np.maximum(freedom, 1.0))
+    if yardstick.upper is not None and yardstick.lower is not None:
+        up, down = yardstick.upper.p_values(size), yardstick.lower.p_values(-size)
+        by_tail = 2 * np.where(size > 0, up, down)
+        p = np.where(yardstick.weak[rows], p, np.maximum(p, by_tail))
+    p = np.where(freedom < 1.0, 1.0, p)
+    return np.where(np.isfinite(p), np.minimum(p, 1.0), 1.0)
