@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
 
 from cellhive.core.errors import BadInput
 
@@ -41,10 +41,7 @@ def packing_of(head: bytes) -> str:
     return next((name for magic, name in _PACKED.items() if head.startswith(magic)), "")
 
 
-class _Stream(Protocol):
-    def read1(self, size: int, /) -> bytes: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *args: object) -> None: ...
+_Stream = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile | io.BufferedReader
 
 
 def _open(path: Path) -> tuple[_Stream, str]:

@@ -18,7 +18,6 @@ from cellhive.core.measurements import Finding, Findings, Severity
 MISSING_TEXTS = frozenset({"", "nil", "null", "none", "n/a", "na", "nan", "-", "--", "..."})
 """What is written, in lower case, where there is no value."""
 
-_NO_LAYOUT: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
 _FAR_US = 6 * 3600 * 1_000_000
 """A period further than this from the times in the header is worth a word [us]."""
 
@@ -56,7 +55,8 @@ class ThreeGppReader:
         self._suspect = False
         self._places: list[str] = []
         self._values: list[str] = []
-        self._layouts: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[int, ...]]] = {}
+        self._layouts: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._scalars: dict[int, tuple[int, ...]] = {}
 
     def begin(self, tag: str, attributes: dict[str, str]) -> None:
         """Take the start of an element."""
@@ -237,27 +237,33 @@ class ThreeGppReader:
         if layout is None:
             layout = self._layouts[places] = self._layout_of(places)
         name = self._dns.get(self._object) or self._name_object()
-        names, sizes = layout
-        if len(names) == len(values):
-            try:
-                numbers = array("d", map(float, values))
-            except ValueError:
-                pass
-            else:
-                if isfinite(sum(numbers)) and "_" not in "".join(values):
-                    self._batch.add(
-                        name, self._when, (self._info, names, sizes), numbers, self._suspect
-                    )
-                    return
-        self._add_odd_row(name, names, places)
+        if "" not in layout and self._add_plain_row(name, layout, values):
+            return
+        self._add_odd_row(name, layout)
 
-    def _layout_of(self, places: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    def _add_plain_row(self, obj: str, names: tuple[str, ...], values: list[str]) -> bool:
+        """Add a row that only has numbers and whole vectors; False if it has anything else."""
+        joined = ",".join(values)
+        try:
+            numbers = array("d", map(float, joined.split(",")))
+        except ValueError:
+            return False
+        if not isfinite(sum(numbers)) or "_" in joined:
+            return False
+        if len(numbers) == len(values):
+            sizes = self._scalars.setdefault(len(values), (SCALAR,) * len(values))
+        else:
+            sizes = tuple(text.count(",") + 1 if "," in text else SCALAR for text in values)
+        self._batch.add(obj, self._when, (self._info, names, sizes), numbers, self._suspect)
+        return True
+
+    def _layout_of(self, places: tuple[str, ...]) -> tuple[str, ...]:
         """Return the counters at the places, "" for those to be left out."""
         types = dict(zip(self._positions, self._types, strict=False))
         names = tuple(types.get(place.strip(), "") for place in places)
         if "" in names or len(set(names)) < len(names) or "..." in names:
             names = self._checked(names, places)
-        return names, (SCALAR,) * len(names)
+        return names
 
     def _checked(self, names: tuple[str, ...], places: tuple[str, ...]) -> tuple[str, ...]:
         kept: list[str] = []
@@ -295,7 +301,7 @@ class ThreeGppReader:
         self._dns[self._object] = name
         return name
 
-    def _add_odd_row(self, obj: str, names: tuple[str, ...], places: tuple[str, ...]) -> None:
+    def _add_odd_row(self, obj: str, names: tuple[str, ...]) -> None:
         """Add a row with vectors, missing values, text, or values of no counter."""
         kept: list[str] = []
         sizes: list[int] = []
