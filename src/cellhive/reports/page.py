@@ -46,6 +46,10 @@ class Cell:
     """Shown on hover."""
 
 
+Row = Sequence[Cell | str | float | int]
+"""One row of a table: numbers are written and sorted as numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """Heading of a table column."""
@@ -63,7 +67,7 @@ class Table:
     """A table that the reader can sort by any column and filter by text."""
 
     columns: Sequence[Column]
-    rows: Sequence[Sequence[Cell | str | float | int]]
+    rows: Sequence[Row]
     caption: str = ""
     empty: str = "Nothing to list."
     """What to say where there are no rows."""

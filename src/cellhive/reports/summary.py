@@ -125,6 +125,17 @@ def _half_width(partial: Floats) -> float:
     return float(stdtrit(count - 1, 0.975)) * math.sqrt(variance)
 
 
+def pooled_kpis(frames: Sequence[KpiFrame]) -> dict[str, float]:
+    """Return every network KPI over several periods, with the score; empty without periods."""
+    if not frames:
+        return {}
+    members = np.ones(frames[0].values.shape[0], bool)
+    observed = np.array([frame.observed_s for frame in frames])
+    kpis = _kpis_over(_counters(frames, members), observed, np.ones(len(frames), bool))
+    kpis[OBJECTIVE] = kpi.objective(kpis, members.size)
+    return kpis
+
+
 def cell_kpis(frames: Sequence[KpiFrame]) -> dict[str, Floats]:
     """Return every KPI of each cell over several periods, from summed counters, each (C,)."""
     first = frames[0]

@@ -1,0 +1,339 @@
+"""The report of a run: what was seen, what was done and why, and what it truly brought."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cellhive.core.types import KpiFrame, Mode
+from cellhive.flows.decide import KEPT, ROLLBACK, ROLLED_BACK
+from cellhive.flows.trial import RunRecord, Truth
+
+from . import run_figures as figures
+from . import run_tables as tables
+from .decisions import Decision, decisions_of
+from .numbers import (
+    direction,
+    format_change,
+    format_clock,
+    format_duration,
+    format_number,
+    format_quantity,
+    format_signed,
+    label_of,
+    quantity_of,
+)
+from .page import render, write_atomic
+from .summary import BLOCKS, OBJECTIVE, Compared, Window, compare, effective_window, pooled_kpis
+
+CARDS = (
+    "objective",
+    "demand_satisfied_ratio",
+    "ue_throughput_mbps",
+    "ue_throughput_p5_mbps",
+    "handover_failure_ratio",
+    "ping_pong_ratio",
+    "rlf_per_ue_min",
+    "weak_coverage_ratio",
+    "power_w",
+    "energy_efficiency_bit_per_j",
+)
+"""KPIs that head the report."""
+
+_START_S = 3600.0
+"""The first hour is called the start."""
+
+_MODE_WORDS: dict[str, str] = {
+    Mode.SHADOW: "in shadow mode: it proposed and applied nothing",
+    Mode.ASSIST: "in assist mode: a person approved each plan",
+    Mode.AUTONOMOUS: "in autonomous mode",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One KPI at the head of the report."""
+
+    name: str
+    value: str
+    tone: str
+    word: str
+    facts: tuple[tuple[str, str], ...]
+    about: str
+
+
+def write_run_report(record: RunRecord, path: Path, *, replay: str = "") -> None:
+    """Write the report of a run as one HTML file; the file appears whole or not at all."""
+    write_atomic(path, render_run(record, replay=replay))
+
+
+def render_run(record: RunRecord, *, replay: str = "") -> str:
+    """Return the report of a run as a self-contained HTML page.
+
+    Args:
+        record: The run; it may be interrupted, without "do nothing", or without any period.
+        replay: Command that replays the run; shown where given.
+    """
+    window = effective_window(record)
+    compared = compare(window.run, window.baseline) if window.run and window.baseline else {}
+    start = pooled_kpis(_first_hour(record))
+    decisions = decisions_of(record)
+    return render(
+        "run.html",
+        title=_title(record),
+        subtitle=_subtitle(record),
+        record=record,
+        replay=replay,
+        summary=summary_sentences(record, compared, decisions),
+        wrong=[d for d in decisions if d.truth is Truth.WRONG],
+        wrong_text=wrong_text,
+        cards=_cards(compared, pooled_kpis(window.run), start),
+        window_text=_window_text(record, window),
+        compared=bool(compared),
+        kpis=tables.kpi_table(compared, start),
+        charts=figures.series_charts(record),
+        effects=figures.effects_chart(decisions),
+        maps=figures.kpi_maps(record, window, figures.mapped_kpis(compared)),
+        rasters=figures.raster_maps(record),
+        decisions=tables.decision_table(decisions),
+        totals=tables.totals_table(record),
+        refusals=tables.refusal_table(record),
+        held=tables.held_table(record),
+        configuration=tables.configuration_table(record),
+        cells=tables.cell_table(record, window),
+        settings=tables.settings_table(record.settings),
+        assumptions=_assumptions(record, window),
+    )
+
+
+def _mode(record: RunRecord) -> str:
+    return str(record.settings.get("mode", ""))
+
+
+def _title(record: RunRecord) -> str:
+    mode = _mode(record)
+    return f"{mode.capitalize()} run on {record.scenario}" if mode else f"Run on {record.scenario}"
+
+
+def _first_hour(record: RunRecord) -> tuple[KpiFrame, ...]:
+    if not record.frames:
+        return ()
+    end_s = record.frames[0].time_s + _START_S
+    return tuple(f for f in record.frames if f.time_s < end_s - 1e-6)
+
+
+def _subtitle(record: RunRecord) -> str:
+    parts = [
+        record.network.name,
+        f"{record.network.cells} cells",
+        f"seed {record.seed}",
+        f"run {record.run_id}",
+        f"started {record.started}",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+# The summary in sentences ------------------------------------------------------
+
+
+def summary_sentences(
+    record: RunRecord, compared: Mapping[str, Compared], decisions: Sequence[Decision]
+) -> list[str]:
+    """Return what an engineer would say about the run, one sentence or two per item."""
+    sentences = [_what_ran(record), _what_was_done(record)]
+    if compared:
+        sentences += _what_it_brought(record, compared)
+    elif record.frames:
+        sentences.append(
+            "There is no “do nothing” beside this run, so what it brought cannot be told apart "
+            "from what changed by itself."
+        )
+    if decisions:
+        sentences.append(_how_right(decisions))
+    return sentences
+
+
+def _what_ran(record: RunRecord) -> str:
+    if not record.frames:
+        return "The run ended before its first period was complete; nothing was observed."
+    first, last = record.frames[0], record.frames[-1]
+    span_s = last.time_s + last.period_s - first.time_s
+    mode = _MODE_WORDS.get(_mode(record), "")
+    sites = len(set(record.network.site_ids))
+    return (
+        f"CellHive watched {record.network.cells} cells on {sites} sites for "
+        f"{format_duration(span_s)} ({format_clock(first.time_s)} to "
+        f"{format_clock(last.time_s + last.period_s)}, {len(record.frames)} periods) {mode}"
+    ).strip() + "."
+
+
+def _what_was_done(record: RunRecord) -> str:
+    proposed = [v for v in record.verdicts if v.plan.function != ROLLBACK]
+    if not proposed:
+        return "No plan was proposed, and nothing was changed."
+    refused = sum(not v.accepted for v in proposed)
+    fates = Counter(outcome.verdict for outcome in record.outcomes)
+    said = f"{_count(len(proposed), 'plan was', 'plans were')} proposed"
+    if refused:
+        said += f"; the guard and the watch refused {refused} of them entirely"
+    if record.held:
+        said += f"; {_count(len(record.held), 'was', 'were')} let through but held back"
+    if not record.outcomes:
+        return said + ". Nothing was applied."
+    unconfirmed = len(record.outcomes) - fates[KEPT] - fates[ROLLED_BACK]
+    said += (
+        f"; {_count(len(record.outcomes), 'was', 'were')} applied, of which {fates[KEPT]} "
+        f"kept and {fates[ROLLED_BACK]} rolled back"
+    )
+    if unconfirmed:
+        said += f", and {unconfirmed} without a verdict when the run ended"
+    return said + "."
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> list[str]:
+    if not record.applied:
+        return ["Nothing was applied, so the run and “do nothing” are the same."]
+    score = compared[OBJECTIVE]
+    word = {"better": "better", "worse": "worse"}.get(score.tone, "not clearly different")
+    said = (
+        f"Against the same network with the same users and nothing done, it was {word}: the "
+        f"score changed by {_change(score)}, from {format_number(score.baseline)} to "
+        f"{format_number(score.run)}."
+    )
+    known = [c for name, c in compared.items() if name != OBJECTIVE and direction(name, 1.0)]
+    better = [c for c in known if c.tone == "better"]
+    worse = [c for c in known if c.tone == "worse"]
+    sentences = [said]
+    if better:
+        sentences.append("Clearly better: " + "; ".join(_told(c) for c in better) + ".")
+    if worse:
+        sentences.append("Clearly worse: " + "; ".join(_told(c) for c in worse) + ".")
+    rest = len(known) - len(better) - len(worse)
+    if rest:
+        sentences.append(
+            f"In {rest} of {len(known)} KPIs the difference cannot be told from chance."
+        )
+    return sentences
+
+
+def _told(one: Compared) -> str:
+    return (
+        f"{label_of(one.kpi)} {format_quantity(one.kpi, one.baseline)} → "
+        f"{format_quantity(one.kpi, one.run)} ({_change(one)})"
+    )
+
+
+def _change(one: Compared) -> str:
+    text = format_change(one.kpi, one.change)
+    if not math.isfinite(one.low):
+        return text
+    low, high = format_change(one.kpi, one.low), format_change(one.kpi, one.high)
+    return f"{text}, 95 % interval {low} to {high}"
+
+
+def _how_right(decisions: Sequence[Decision]) -> str:
+    truths = Counter(decision.truth for decision in decisions)
+    known = len(decisions) - truths[Truth.UNKNOWN]
+    if not known:
+        return "What each plan did on its own is not known: there were no branches to compare with."
+    said = (
+        f"Measured against exact branches of the network without each plan, {truths[Truth.RIGHT]} "
+        f"of {known} verdicts were right, {truths[Truth.WRONG]} wrong"
+    )
+    if truths[Truth.NO_EFFECT]:
+        said += f", and {truths[Truth.NO_EFFECT]} plans had no effect at all"
+    if truths[Truth.UNKNOWN]:
+        said += f"; of {truths[Truth.UNKNOWN]} the truth is not known"
+    return said + "."
+
+
+def wrong_text(decision: Decision) -> str:
+    """Return in a sentence what was wrong about a decision."""
+    effect = decision.true_effect
+    points = format_signed(effect.mean) if effect is not None else "an unknown number of"
+    plan = decision.plan
+    if decision.outcome.verdict == KEPT:
+        return (
+            f"{format_clock(plan.time_s)} {plan.plan_id}: kept, although it changed the network's "
+            f"score by {points} points while it was watched."
+        )
+    return (
+        f"{format_clock(plan.time_s)} {plan.plan_id}: rolled back, although it changed the "
+        f"network's score by {points} points while it was watched."
+    )
+
+
+# Cards and notes -----------------------------------------------------------------
+
+
+def _cards(
+    compared: Mapping[str, Compared], run: Mapping[str, float], start: Mapping[str, float]
+) -> list[Card]:
+    cards = []
+    for name in CARDS:
+        if not math.isfinite(run.get(name, math.nan)):
+            continue
+        facts = [("at the start", format_quantity(name, start.get(name)))]
+        tone = word = ""
+        if name in compared:
+            one = compared[name]
+            tone = one.tone
+            word = {"better": "▲ better", "worse": "▼ worse"}.get(tone, "no clear change")
+            facts.append(("do nothing", format_quantity(name, one.baseline)))
+            facts.append(("change", format_change(name, one.change)))
+            if math.isfinite(one.low):
+                low, high = format_change(name, one.low), format_change(name, one.high)
+                facts.append(("95 %", f"{low.split()[0]} to {high}"))
+        quantity = quantity_of(name)
+        about = quantity.description if quantity else ""
+        value = format_quantity(name, run[name])
+        cards.append(Card(label_of(name), value, tone, word, tuple(facts), about))
+    return cards
+
+
+def _window_text(record: RunRecord, window: Window) -> str:
+    if not window.run:
+        return ""
+    start, last = window.run[0], window.run[-1]
+    span = f"{format_clock(start.time_s)} to {format_clock(last.time_s + last.period_s)}"
+    if record.applied:
+        return f"{span}: the {len(window.run)} periods since the first plan was applied"
+    return f"{span}: all {len(window.run)} periods; nothing was applied"
+
+
+def _assumptions(record: RunRecord, window: Window) -> list[str]:
+    told = []
+    if record.frames:
+        frame = record.frames[0]
+        told.append(
+            f"The network is simulated. Of each {format_duration(frame.period_s)} period "
+            f"{format_duration(frame.observed_s)} of radio time are simulated; event counters "
+            "count that time, energy is scaled to the period."
+        )
+    if record.baseline:
+        told.append(
+            "“Do nothing” is an exact copy of the network at the start with the same users, "
+            "sessions and fading, to which no plan is applied. KPIs are recomputed from counters "
+            "summed over the periods, not averages of ratios."
+        )
+        blocks = min(BLOCKS, len(window.run) // 2)
+        told.append(
+            f"Intervals are 95 % jackknife intervals over {blocks} blocks of neighbouring periods "
+            "of this one run. They say how steady the difference was, not how it would be with "
+            "other users or another seed."
+        )
+    if any(outcome.true_effect for outcome in record.outcomes):
+        told.append(
+            "The true effect of a plan is the run less a branch that gets every other plan at the "
+            "same moments and lacks only this one, over the periods in which the plan was watched. "
+            "A verdict is called right where a kept plan raised the score of the whole network, or "
+            "one rolled back lowered it, by however little; the range says how steady that was."
+        )
+    return told
