@@ -1,0 +1,312 @@
+"""Incidents: departures of many series that belong together, ranked by how much they matter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cellhive.core.types import Bools, Floats
+from cellhive.diagnose.cycles import DAY_S, Panel, Usual, remove_cycles
+from cellhive.diagnose.detection import SHORTEST, Departure, Judged, discoveries, judge
+from cellhive.diagnose.drifts import drifts
+
+FALSE_DISCOVERY_RATE = 0.05
+"""Share of the series called unusual that may be so by chance."""
+TOGETHER = 0.5
+"""Overlap over union from which departures of different objects are one incident."""
+ALONG = 0.25
+"""The same for departures of one object."""
+REPORTING = 0.8
+"""Share of its periods an object must report before a silence is worth a word."""
+SILENT_PERIODS = 2
+"""Periods in a row that make a silence."""
+ALL_KPIS = "(all)"
+"""Stands for the KPI where an object reports nothing at all."""
+MOST_SIGMAS = 20.0
+_WEIGHT = {"worse": 1.0, "": 0.6, "better": 0.3}
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One stretch of one KPI of one object that is not as usual."""
+
+    object: str
+    kpi: str
+    unit: str
+    kind: str
+    """"spike", "level shift", "drift" or "no data"."""
+    start_s: float
+    end_s: float
+    """End of the last period, seconds since the epoch [s]."""
+    expected: float
+    """What would have been usual, in the unit of the KPI; for a drift, the level at first."""
+    observed: float
+    """What was there; for a drift, the level at last."""
+    sigmas: float
+    """Mean departure in usual spreads of the series, signed."""
+    p_value: float
+    effect: str
+    """"worse", "better" or "" where neither direction is known to be good."""
+    open_start: bool = False
+    open_end: bool = False
+
+    @property
+    def size(self) -> float:
+        """Observed minus expected, in the unit of the KPI."""
+        return self.observed - self.expected
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Departures of one or many objects and KPIs that belong together."""
+
+    rank: int
+    """1 for what matters most."""
+    kind: str
+    start_s: float
+    end_s: float
+    objects: tuple[str, ...]
+    kpis: tuple[str, ...]
+    effect: str
+    """"worse", "better", "mixed" or ""."""
+    severity: float
+    """``severity_of``; only its order means something."""
+    confidence: str
+    """"very high", "high" or "moderate"."""
+    p_value: float
+    """Of its strongest member, after correction for the positions that were looked at."""
+    open_end: bool
+    """It is still going on at the end of the data."""
+    members: tuple[Anomaly, ...]
+    """Strongest first."""
+
+    @property
+    def lead(self) -> Anomaly:
+        """Return the member that shows the incident best."""
+        return self.members[0]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was searched for incidents, and what was found."""
+
+    incidents: tuple[Incident, ...]
+    series: int
+    """Series that were judged."""
+    refused: dict[str, int]
+    """Series that were not, by reason."""
+    unusual: int
+    """Series with at least one departure."""
+    rate: float
+    """False discovery rate that was asked for."""
+    cycles: tuple[str, ...]
+    """Cycles that were removed somewhere: "daily", "weekly"."""
+
+
+def find_incidents(
+    panels: Sequence[Panel],
+    better: Mapping[str, str] | None = None,
+    rate: float = FALSE_DISCOVERY_RATE,
+) -> Search:
+    """Return the incidents of a set of panels, most important first.
+
+    The Benjamini-Hochberg procedure over all series, half of the rate for spikes and
+    shifts and half for drifts, keeps the expected share of series that are called unusual
+    by chance at or below the rate; when nothing at all has happened, that is the probability
+    of raising any alarm. It is calibrated for noise that is independent or AR(1) up to 0.9,
+    with Gaussian or exponential tails.
+
+    Args:
+        panels: One per KPI and group of like objects.
+        better: "higher" or "lower" by KPI, where one is.
+        rate: False discovery rate.
+    """
+    better = better or {}
+    usuals: list[Usual] = []
+    judged: list[Judged] = []
+    for panel in panels:
+        usual = remove_cycles(panel)
+        usuals.append(usual)
+        judged.append(judge(usual, rate / 2))
+    cut = discoveries(_gathered(judged), rate / 2)
+    kept = [tuple(d for d in one.departures if d.p_value <= cut) for one in judged]
+    slow = [
+        drifts(usual, found, _periods_per_block(panel))
+        for panel, usual, found in zip(panels, usuals, kept, strict=True)
+    ]
+    slow_cut = discoveries(_gathered(slow), rate / 2)
+    anomalies: list[Anomaly] = []
+    for panel, usual, found, drift in zip(panels, usuals, kept, slow, strict=True):
+        every = (*found, *(d for d in drift.departures if d.p_value <= slow_cut))
+        anomalies += [_anomaly(panel, usual, one, better.get(panel.kpi, "")) for one in every]
+    refused = Counter(_reason(r) for one in judged for r in one.refused if r)
+    return Search(
+        incidents=rank(merge((*anomalies, *silences(panels)))),
+        series=sum(1 for one in judged for reason in one.refused if not reason),
+        refused=dict(refused.most_common()),
+        unusual=len({(a.object, a.kpi) for a in anomalies}),
+        rate=rate,
+        cycles=tuple(sorted({cycle for usual in usuals for cycle in usual.removed})),
+    )
+
+
+def _gathered(judged: Sequence[Judged]) -> Floats:
+    return np.concatenate([one.p_values for one in judged]) if judged else np.zeros(0)
+
+
+def _reason(text: str) -> str:
+    return f"fewer than {SHORTEST} values" if "values" in text else text
+
+
+def _periods_per_block(panel: Panel) -> int:
+    """Return the periods of a day, or of a thirtieth of the data where there are few days."""
+    per_day = max(round(DAY_S / panel.step_s), 1)
+    return per_day if panel.periods >= 2 * SHORTEST * per_day else max(panel.periods // 30, 1)
+
+
+def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anomaly:
+    values = panel.values[found.row, found.first : found.last]
+    if found.kind == "drift":
+        ends = max(panel.periods // 8, 1)
+        expected, observed = _mean(values[:ends]), _mean(values[-ends:])
+    else:
+        spread = usual.spread[found.row, found.first : found.last]
+        moved = usual.transform.rows(found.row).forward(values[None, :])[0] - found.sigmas * spread
+        expected = _mean(usual.transform.inverse(moved, found.row))
+        observed = _mean(values)
+    up = found.sigmas > 0
+    effect = "" if not better else ("better" if up == (better == "higher") else "worse")
+    return Anomaly(
+        panel.objects[found.row], panel.kpi, panel.unit, found.kind,
+        panel.start_s + found.first * panel.step_s, panel.start_s + found.last * panel.step_s,
+        expected, observed, found.sigmas, found.p_value, effect,
+        found.open_start, found.open_end,
+    )  # fmt: skip
+
+
+def _mean(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def silences(panels: Sequence[Panel]) -> list[Anomaly]:
+    """Return where an object that usually reports says nothing while most others do."""
+    grids: dict[tuple[float, float, int, tuple[str, ...]], Bools] = {}
+    for panel in panels:
+        key = (panel.start_s, panel.step_s, panel.periods, panel.objects)
+        known = ~np.isnan(panel.values)
+        grids[key] = grids[key] | known if key in grids else known
+    out: list[Anomaly] = []
+    for (start_s, step_s, periods, objects), known in grids.items():
+        usual = known.mean(axis=0) >= TOGETHER
+        for row, name in enumerate(objects):
+            if periods < SHORTEST or known[row].mean() < REPORTING:
+                continue
+            silent = np.diff(np.concatenate([[0], (~known[row] & usual).astype(np.int8), [0]]))
+            bounds = np.flatnonzero(silent).reshape(-1, 2)
+            out += [
+                Anomaly(
+                    name, ALL_KPIS, "periods", "no data", start_s + a * step_s,
+                    start_s + b * step_s, float(b - a), 0.0, -float(b - a), 0.0, "worse",
+                    bool(a == 0), bool(b == periods),
+                )
+                for a, b in bounds
+                if b - a >= SILENT_PERIODS
+            ]  # fmt: skip
+    return out
+
+
+# From departures to incidents ----------------------------------------------------
+
+
+def merge(anomalies: Sequence[Anomaly]) -> list[tuple[Anomaly, ...]]:
+    """Return anomalies grouped into incidents.
+
+    The strongest one not yet taken starts a group; others join that overlap with it in
+    time: at least half of the union for other objects, a quarter for the same object.
+    Members are compared with the first one only, so that chains do not grow across the
+    network. Drifts join drifts of the same KPI and direction.
+    """
+    rest = sorted(anomalies, key=lambda a: (a.p_value, -abs(a.sigmas), a.object, a.kpi))
+    start = np.array([a.start_s for a in rest])
+    end = np.array([a.end_s for a in rest])
+    drift = np.array([a.kind == "drift" for a in rest], dtype=np.bool_)
+    free = np.ones(len(rest), dtype=np.bool_)
+    names = np.array([a.object for a in rest], dtype=object)
+    groups: list[tuple[Anomaly, ...]] = []
+    for index, seed in enumerate(rest):
+        if not free[index]:
+            continue
+        if seed.kind == "drift":
+            same = [a.kpi == seed.kpi and a.sigmas * seed.sigmas > 0 for a in rest]
+            joins = drift & np.array(same, dtype=np.bool_)
+        else:
+            shared = np.minimum(end, seed.end_s) - np.maximum(start, seed.start_s)
+            overlap = shared / (np.maximum(end, seed.end_s) - np.minimum(start, seed.start_s))
+            wanted = np.where(names == seed.object, ALONG, TOGETHER)
+            joins = (overlap >= wanted) & ~drift
+        joins &= free
+        joins[index] = True
+        free &= ~joins
+        groups.append(tuple(rest[i] for i in np.flatnonzero(joins)))
+    return groups
+
+
+def severity_of(members: Sequence[Anomaly]) -> float:
+    """Return how much an incident matters: depth x breadth x duration.
+
+    The mean size of the strongest KPI of each object (usual spreads, at most 20), times the
+    square root of the number of objects, times 1 + log2 of the number of KPIs over 4,
+    times the square root of the days it lasts (an hour to two weeks). Changes for the
+    better weigh 0.3, those of unknown direction 0.6.
+    """
+    depth: dict[str, float] = {}
+    for one in members:
+        weight = _WEIGHT[one.effect] * min(abs(one.sigmas), MOST_SIGMAS)
+        depth[one.object] = max(depth.get(one.object, 0.0), weight)
+    kpis = len({one.kpi for one in members})
+    days = (members[0].end_s - members[0].start_s) / DAY_S
+    lasting = math.sqrt(min(max(days, 1 / 24), 14.0))
+    mean = sum(depth.values()) / len(depth)
+    return mean * math.sqrt(len(depth)) * (1 + math.log2(kpis) / 4) * lasting
+
+
+def rank(groups: Sequence[tuple[Anomaly, ...]]) -> tuple[Incident, ...]:
+    """Return the incidents of groups of anomalies, most severe first."""
+    made = sorted((_incident(group) for group in groups), key=lambda one: -one.severity)
+    return tuple(replace(one, rank=index) for index, one in enumerate(made, start=1))
+
+
+def _incident(group: tuple[Anomaly, ...]) -> Incident:
+    def weight(one: Anomaly) -> float:
+        return _WEIGHT[one.effect] * min(abs(one.sigmas), MOST_SIGMAS)
+
+    members = tuple(sorted(group, key=lambda one: (-weight(one), one.p_value, one.object)))
+    p_value = min(one.p_value for one in members)
+    effects = {one.effect for one in members} - {""}
+    kinds = Counter(one.kind for one in members)
+    return Incident(
+        rank=0,
+        kind=kinds.most_common(1)[0][0],
+        start_s=float(np.median([one.start_s for one in members])),
+        end_s=float(np.median([one.end_s for one in members])),
+        objects=tuple(dict.fromkeys(one.object for one in members)),
+        kpis=tuple(dict.fromkeys(one.kpi for one in members)),
+        effect=effects.pop() if len(effects) == 1 else ("mixed" if effects else ""),
+        severity=severity_of(members),
+        confidence=_confidence(p_value),
+        p_value=p_value,
+        open_end=sum(one.open_end for one in members) * 2 > len(members),
+        members=members,
+    )
+
+
+def _confidence(p_value: float) -> str:
+    for limit, word in ((1e-6, "very high"), (1e-3, "high")):
+        if p_value <= limit:
+            return word
+    return "moderate"

@@ -1,0 +1,101 @@
+"""What the KPIs of each object, and of all together, amount to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellhive.core.types import Floats
+from cellhive.diagnose.cycles import Panel, quantiles
+
+WORST = 5
+"""Objects named as the worst of a KPI."""
+FOR_TREND = 12
+"""Values needed before a trend is stated."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One KPI of one object over the whole time."""
+
+    object: str
+    values: int
+    """Periods with a value."""
+    mean: float
+    median: float
+    p5: float
+    p95: float
+    last: float
+    """The most recent value."""
+    trend: float
+    """Median of the last third minus median of the first third; NaN with few values."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One KPI of all objects."""
+
+    kpi: str
+    unit: str
+    better: str
+    objects: tuple[Figures, ...]
+    """By name."""
+    network: Figures
+    """All values of all objects as one sample: a plain mean, not weighted by traffic."""
+    worst: tuple[str, ...]
+    """Objects with the worst median, worst first; empty where no direction is good."""
+
+
+def summarise(panels: Sequence[Panel], better: Mapping[str, str]) -> tuple[Summary, ...]:
+    """Return one summary per panel."""
+    return tuple(_summary(panel, better.get(panel.kpi, "")) for panel in panels)
+
+
+def _summary(panel: Panel, better: str) -> Summary:
+    rows = _figures(panel.values, panel.objects)
+    every = np.sort(panel.values, axis=None)[None, :]
+    network = _figures(every, ("all",))[0]
+    middle = np.nanmedian(panel.values, axis=0) if _any_column_full(panel.values) else None
+    trend = _trends(middle[None, :])[0] if middle is not None else math.nan
+    network = Figures(
+        "all", network.values, network.mean, network.median, network.p5, network.p95,
+        math.nan, float(trend),
+    )  # fmt: skip
+    known = [one for one in rows if one.values]
+    order = sorted(known, key=lambda one: (one.median, one.mean), reverse=better == "lower")
+    worst = tuple(one.object for one in order[:WORST]) if better else ()
+    return Summary(panel.kpi, panel.unit, better, rows, network, worst)
+
+
+def _any_column_full(values: Floats) -> bool:
+    return bool(values.size) and bool(np.all(np.any(~np.isnan(values), axis=0)))
+
+
+def _figures(values: Floats, names: Sequence[str]) -> tuple[Figures, ...]:
+    p5, median, p95 = quantiles(values, (0.05, 0.5, 0.95))
+    known = ~np.isnan(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    at = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    last = values[np.arange(len(names)), at]
+    trend = _trends(values)
+    return tuple(
+        Figures(name, int(count[i]), float(mean[i]), float(median[i]), float(p5[i]),
+                float(p95[i]), float(last[i]), float(trend[i]))
+        for i, name in enumerate(names)
+    )  # fmt: skip
+
+
+def _trends(values: Floats) -> Floats:
+    """Return last-third median minus first-third median of each row, (N,)."""
+    third = values.shape[1] // 3
+    if third == 0:
+        return np.full(values.shape[0], np.nan)
+    head, tail = values[:, :third], values[:, -third:]
+    change = quantiles(tail, (0.5,))[0] - quantiles(head, (0.5,))[0]
+    few = np.sum(~np.isnan(values), axis=1) < FOR_TREND
+    return np.asarray(np.where(few, np.nan, change))
