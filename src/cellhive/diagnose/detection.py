@@ -280,6 +280,8 @@ def _intervals(row: int, items: list[_Found], periods: int) -> list[Departure]:
         if partner is not None:
             used.add(partner)
             last, p_value = steps[partner].first, min(p_value, steps[partner].p_value)
+        if last <= step.first:  # one undoes the other at once
+            continue
         out.append(
             Departure(row, _kind(step.first, last), step.first, last, step.size, p_value,
                       open_end=partner is None)

@@ -171,13 +171,16 @@ def _periods_per_block(panel: Panel) -> int:
 def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anomaly:
     values = panel.values[found.row, found.first : found.last]
     if found.kind == "drift":
-        ends = max(panel.periods // 8, 1)
-        expected, observed = _mean(values[:ends]), _mean(values[-ends:])
+        known = values[~np.isnan(values)]
+        ends = max(known.size // 8, 1)
+        expected, observed = _mean(known[:ends]), _mean(known[-ends:])
     else:
         spread = usual.spread[found.row, found.first : found.last]
         moved = usual.transform.rows(found.row).forward(values[None, :])[0] - found.sigmas * spread
         expected = _mean(usual.transform.inverse(moved, found.row))
         observed = _mean(values)
+    if panel.unit == "%":
+        expected = min(max(expected, 0.0), 100.0)
     up = found.sigmas > 0
     effect = "" if not better else ("better" if up == (better == "higher") else "worse")
     return Anomaly(

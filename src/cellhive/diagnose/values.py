@@ -93,7 +93,7 @@ class _Column:
 
     def names(self, which: Bools) -> list[str]:
         """Return the names of the objects that are true, (objects,)."""
-        return [self.objects[i] for i in np.flatnonzero(which)]
+        return [self.objects[i] for i in np.flatnonzero(which).tolist()]
 
 
 def examine_values(m: Measurements, period_s: float | None) -> tuple[Measurements, list[Finding]]:
@@ -108,12 +108,13 @@ def examine_values(m: Measurements, period_s: float | None) -> tuple[Measurement
     found: list[Finding] = []
     columns: list[pl.Series] = []
     infos: dict[str, ColumnInfo] = {}
-    alive = _alive(frame, m, row, len(objects))
+    alive = _alive(frame, m)
+    fractions = _by_company(frame, m)
     for name, info in m.columns.items():
         values = frame[name].cast(pl.Float64).fill_null(float("nan")).to_numpy().copy()
         column = _Column(info, values, objects, row)
         if info.role is not Role.ATTRIBUTE:
-            _examine(column, alive, timed=timed)
+            _examine(column, alive, timed=timed, fractions=fractions)
         else:
             _examine_attribute(column)
         infos[name] = column.info
@@ -122,7 +123,27 @@ def examine_values(m: Measurements, period_s: float | None) -> tuple[Measurement
     return replace(m, frame=frame.with_columns(columns), columns=infos), found
 
 
-def _alive(frame: pl.DataFrame, m: Measurements, row: Ints, objects: int) -> Ints:
+def _by_company(frame: pl.DataFrame, m: Measurements) -> bool:
+    """Return whether the shares of a table are fractions, by those that leave no doubt.
+
+    A column of drop rates up to 0.02 could be either; beside success rates of 0.99 under the
+    same "%" heading, and no column that goes beyond 1, it is a fraction.
+    """
+    sure = 0
+    for name, info in m.columns.items():
+        if info.unit != "%" and not (info.role is Role.RATIO and info.share):
+            continue
+        values = frame[name].drop_nulls()
+        known = values.filter(~values.is_in(SENTINELS)).to_numpy()
+        if known.size == 0:
+            continue
+        if float(np.quantile(known, 0.99)) > ROUNDING:
+            return False
+        sure += _looks_whole(info, known)
+    return sure > 0
+
+
+def _alive(frame: pl.DataFrame, m: Measurements) -> Ints:
     """Return in how many columns each row has a value other than 0, (rows,)."""
     names = [name for name, info in m.columns.items() if info.role is not Role.ATTRIBUTE]
     counted = frame.select(
@@ -146,7 +167,7 @@ def _examine_attribute(column: _Column) -> None:
         )  # fmt: skip
 
 
-def _examine(column: _Column, alive: Ints, *, timed: bool) -> None:
+def _examine(column: _Column, alive: Ints, *, timed: bool, fractions: bool) -> None:
     known = column.known
     filled = float(known.mean()) if known.size else 0.0
     if filled <= NEARLY_EMPTY and known.size >= ENOUGH:
@@ -157,7 +178,7 @@ def _examine(column: _Column, alive: Ints, *, timed: bool) -> None:
         )  # fmt: skip
         return
     _sentinels(column)
-    _settle_share(column)
+    _settle_share(column, fractions=fractions)
     _impossible(column)
     known = column.known
     if known.sum() >= ENOUGH:
@@ -201,7 +222,7 @@ def _apart(value: float, rest: Floats, times: int) -> bool:
     return gap > (3.0 if times > 1 else 10.0) * spread
 
 
-def _settle_share(column: _Column) -> None:
+def _settle_share(column: _Column, *, fractions: bool) -> None:
     """Settle whether a share is written from 0 to 1 or to 100, and say what is odd about it."""
     info, values = column.info, column.values
     per_cent = info.unit == "%"
@@ -219,14 +240,15 @@ def _settle_share(column: _Column) -> None:
              "kept as found; compare these objects with care"), mixed[column.row],
         )  # fmt: skip
         return
-    top = float(np.quantile(known, 0.99))
-    share = info.share or ("fraction" if top <= 1.0 and _looks_whole(info, known) else "percent")
+    sure = fractions or (float(np.quantile(known, 0.99)) <= 1.0 and _looks_whole(info, known))
+    share = info.share or ("fraction" if sure else "percent")
     column.info = replace(info, share=share, role=Role.RATIO)
     if per_cent and share == "fraction":
+        doubt = "" if _looks_whole(info, known) else ", as in the other columns of this table"
         column.say(
             Severity.INFO, "fraction-under-percent",
             ("values from 0 to 100 under a \"%\" heading",
-             f"{float(known.min()):.4g} to {float(known.max()):.4g}: fractions",
+             f"{float(known.min()):.4g} to {float(known.max()):.4g}: fractions{doubt}",
              "kept as found; shown as per cent (times 100)"), column.known,
         )  # fmt: skip
 
@@ -319,10 +341,17 @@ def _constant(column: _Column) -> None:
             column.say(
                 Severity.WARNING if code == "stuck" else Severity.INFO, code,
                 ("a counter that counts in every object",
-                 f"{what} in {len(rows)} of {table.height} objects: {listed(names)}",
+                 f"{what}{_same_value(flat, rows)} in {len(rows)} of {table.height} objects: "
+                 f"{listed(names)}",
                  "kept; those series are not judged"),
                 np.isin(column.row, rows) & column.known,
             )  # fmt: skip
+
+
+def _same_value(flat: pl.DataFrame, rows: Sequence[int]) -> str:
+    """Return the value that objects are stuck at, where it is one and not zero."""
+    values = flat.filter(pl.col("row").is_in(list(rows)))["low"].unique().to_list()
+    return f" from {values[0]:g}" if len(values) == 1 and values[0] != 0 else ""
 
 
 def _edges(column: _Column) -> tuple[Ints, Ints, Ints]:
@@ -356,7 +385,7 @@ def _switched(column: _Column, alive: Ints) -> None:
     off: list[tuple[str, int]] = []
     before = np.zeros(column.values.size, dtype=np.bool_)
     after = np.zeros(column.values.size, dtype=np.bool_)
-    for start, end, row in zip(*_edges(column), strict=True):
+    for start, end, row in zip(*(part.tolist() for part in _edges(column)), strict=True):
         line = column.values[start:end]
         least = max(7, line.size // 20)
         lead, zeros = _leading(line, alive[start:end])
@@ -398,6 +427,9 @@ def _stuck(column: _Column) -> None:
         return
     same = np.zeros(values.size, dtype=np.bool_)
     same[1:] = (values[1:] == values[:-1]) & (column.row[1:] == column.row[:-1]) & (values[1:] != 0)
+    table = _per_object(column)
+    moving = table.filter(pl.col("low") != pl.col("high"))["row"].to_numpy()
+    same &= np.isin(column.row, moving)
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
     runs = [(a, b) for a, b in bounds.reshape(-1, 2) if b - a + 1 >= STUCK]
     if not runs:

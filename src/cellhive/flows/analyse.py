@@ -1,0 +1,255 @@
+"""From measurements to what an engineer wants to know: is the data sound, what went wrong, where.
+
+``analyse`` is pure: readers hand in what they read, reports draw what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from cellhive.core.measurements import (
+    OBJECT,
+    PERIOD_S,
+    TIME,
+    ColumnInfo,
+    Finding,
+    Findings,
+    Measurements,
+    Role,
+    Severity,
+)
+from cellhive.core.types import Floats
+from cellhive.diagnose.cycles import Panel
+from cellhive.diagnose.incidents import FALSE_DISCOVERY_RATE, Search, find_incidents
+from cellhive.diagnose.quality import Coverage, Examined, examine
+from cellhive.diagnose.summary import Summary, summarise
+
+MOST_SLOTS = 20
+"""Slots of the time grid per value, beyond which times are too irregular for a grid."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One set of measurements of like objects at one granularity, analysed."""
+
+    name: str
+    sources: tuple[str, ...]
+    object_class: str
+    objects: tuple[str, ...]
+    rows: int
+    start: datetime | None
+    """Start of the first period; None where no time is known."""
+    end: datetime | None
+    """Start of the last period."""
+    period_s: float | None
+    time_zone: str
+    columns: dict[str, ColumnInfo]
+    coverage: tuple[Coverage, ...]
+    panels: tuple[Panel, ...]
+    """One per KPI that has values, as shown to people: shares in per cent."""
+    summaries: tuple[Summary, ...]
+    """One per panel, in the same order."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was read, what is wrong with it, and what happened in the network."""
+
+    parts: tuple[Part, ...]
+    findings: tuple[Finding, ...]
+    """Of readers and of the data quality examination, errors first."""
+    search: Search
+    """Incidents, and how they were looked for."""
+    notes: tuple[str, ...]
+    """Assumptions and limits that the reader of a report must know."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the files the analysis rests on."""
+        return tuple(dict.fromkeys(name for part in self.parts for name in part.sources))
+
+    def panel(self, kpi: str, name: str) -> tuple[Panel, int] | None:
+        """Return the panel and row of a KPI of an object, or None."""
+        for part in self.parts:
+            for panel in part.panels:
+                if panel.kpi == kpi and name in panel.objects:
+                    return panel, panel.objects.index(name)
+        return None
+
+
+def analyse(
+    measurements: Sequence[Measurements],
+    findings: Sequence[Finding] = (),
+    *,
+    rate: float = FALSE_DISCOVERY_RATE,
+) -> Analysis:
+    """Return the analysis of measurements.
+
+    Args:
+        measurements: What was read; values as they were found.
+        findings: What the readers found on the way.
+        rate: Share of the series called unusual that may be so by chance.
+    """
+    collected = Findings()
+    collected.extend(findings)
+    notes: list[str] = []
+    parts: list[Part] = []
+    for one in measurements:
+        for piece in _by_period(one):
+            examined = examine(piece)
+            collected.extend(examined.findings)
+            parts.append(_part(examined, notes))
+    panels = [panel for part in parts for panel in part.panels if panel.step_s > 0]
+    better = {
+        name: info.better for part in parts for name, info in part.columns.items() if info.better
+    }
+    search = find_incidents(panels, better, rate)
+    notes += _about(search)
+    return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
+
+
+def _by_period(m: Measurements) -> list[Measurements]:
+    """Return measurements split by the length of their periods, where there are several."""
+    lengths = m.frame[PERIOD_S].drop_nulls().unique().sort().to_list()
+    if len(lengths) < 2:  # noqa: PLR2004  # one length or none
+        return [m]
+    out = []
+    for length in lengths:
+        frame = m.frame.filter(pl.col(PERIOD_S) == length)
+        out.append(
+            Measurements(
+                f"{m.name}, {length:g} s", frame, m.columns, m.labels, m.object_class,
+                m.time_zone, m.sources,
+            )
+        )  # fmt: skip
+    rest = m.frame.filter(pl.col(PERIOD_S).is_null())
+    if rest.height:
+        out.append(
+            Measurements(
+                f"{m.name}, period unknown", rest, m.columns, m.labels, m.object_class,
+                m.time_zone, m.sources,
+            )
+        )  # fmt: skip
+    return out
+
+
+def _part(examined: Examined, notes: list[str]) -> Part:
+    m = examined.measurements
+    times = m.frame[TIME].drop_nulls()
+    panels = panels_of(m, examined.period_s, notes)
+    better = {name: info.better for name, info in m.columns.items()}
+    return Part(
+        name=m.name,
+        sources=m.sources,
+        object_class=m.object_class,
+        objects=tuple(m.objects),
+        rows=m.frame.height,
+        start=_moment(times.min()),
+        end=_moment(times.max()),
+        period_s=examined.period_s,
+        time_zone=m.time_zone,
+        columns=m.columns,
+        coverage=examined.coverage,
+        panels=panels,
+        summaries=summarise(panels, better),
+    )
+
+
+def _moment(value: object) -> datetime | None:
+    return value if isinstance(value, datetime) else None
+
+
+def panels_of(
+    m: Measurements, period_s: float | None, notes: list[str] | None = None
+) -> tuple[Panel, ...]:
+    """Return one panel per KPI on the regular time grid of the measurements.
+
+    Attributes and the bins of vector counters are left out, and so are columns without a
+    value. Fractions are shown in per cent. Where no time or no period is known, the
+    rows of an object stand one after the other and ``step_s`` is 0: nothing can be said
+    about when.
+    """
+    notes = notes if notes is not None else []
+    frame = m.frame
+    if frame.height == 0:
+        return ()
+    objects = tuple(m.objects)
+    index = {name: i for i, name in enumerate(objects)}
+    row = np.array([index[name] for name in frame[OBJECT]], dtype=np.int64)
+    slot, start_s, step_s = _slots(frame, period_s, len(objects))
+    if step_s == 0 and frame.height > len(objects):
+        notes.append(f"{m.name}: no regular times, so no incidents were looked for.")
+    chosen = [n for n, i in m.columns.items() if i.role is not Role.ATTRIBUTE and i.bin is None]
+    bins = sum(1 for info in m.columns.values() if info.bin is not None)
+    if bins:
+        notes.append(f"{m.name}: {bins} bins of vector counters were read but not judged.")
+    out: list[Panel] = []
+    periods = int(slot.max()) + 1
+    for name in chosen:
+        column = frame[name].cast(pl.Float64)
+        if column.null_count() == column.len():
+            continue
+        grid = np.full((len(objects), periods), np.nan)
+        scale, unit = shown(m.columns[name])
+        grid[row, slot] = column.fill_null(math.nan).to_numpy() * scale
+        out.append(Panel(name, objects, start_s, step_s, grid, unit))
+    return tuple(out)
+
+
+def _slots(
+    frame: pl.DataFrame, period_s: float | None, objects: int
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], float, float]:
+    """Return the slot of each row in the time grid, its start and its step [s]."""
+    if frame[TIME].null_count() == 0:
+        seconds: Floats = frame[TIME].dt.epoch("us").to_numpy() / 1e6
+        start = float(seconds.min())
+        step = period_s or 0.0
+        if step > 0:
+            slot = np.floor((seconds - start) / step + 0.5).astype(np.int64)
+            if (int(slot.max()) + 1) * objects <= MOST_SLOTS * frame.height + 1000:
+                return slot, start, step
+        elif np.unique(seconds).size == 1:
+            return np.zeros(frame.height, dtype=np.int64), start, 0.0
+    order = frame.select(pl.int_range(pl.len()).over(OBJECT).alias("i"))["i"].to_numpy()
+    return np.asarray(order, dtype=np.int64), 0.0, 0.0
+
+
+def shown(info: ColumnInfo) -> tuple[float, str]:
+    """Return the factor and unit in which a column is shown: shares in per cent."""
+    if info.role is Role.RATIO and info.share == "fraction":
+        return 100.0, "%"
+    if info.role is Role.RATIO and info.share == "percent":
+        return 1.0, "%"
+    return 1.0, info.unit
+
+
+def _about(search: Search) -> list[str]:
+    """Return what a reader must know about how incidents were looked for."""
+    notes: list[str] = []
+    if search.series:
+        cycles = " and ".join(search.cycles)
+        removed = f" after its {cycles} cycle was removed" if cycles else ""
+        notes.append(
+            f"{search.series} series (one KPI of one object) were each compared with their own "
+            f"usual behaviour{removed}. At most {search.rate:.0%} of the series called unusual "
+            "are expected to be so by chance (Benjamini-Hochberg)."
+        )
+    for reason, count in search.refused.items():
+        notes.append(f"{count} series were not judged: {reason}.")
+    return notes
+
+
+def moment(time_s: float) -> datetime:
+    """Return seconds since the epoch as a time in UTC."""
+    return datetime.fromtimestamp(time_s, UTC)
+
+
+def errors(analysis: Analysis) -> int:
+    """Return how many findings say that something could not be read."""
+    return sum(1 for one in analysis.findings if one.severity is Severity.ERROR)
