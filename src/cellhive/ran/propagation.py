@@ -15,7 +15,7 @@ import numpy as np
 
 from cellhive.core.compiled import Scalar, compiled
 from cellhive.core.errors import BadInput
-from cellhive.core.types import Floats32
+from cellhive.core.types import Floats, Floats32
 
 SPEED_OF_LIGHT_M_S = 3.0e8
 """As the tables use it, TR 38.901 table 7.4.1-1, note 1."""
@@ -262,44 +262,53 @@ def soft_los(margin: Scalar, carrier_hz: Scalar) -> Scalar:
 # ------------------------------------------------------------------ shadowing, §7.4.4, §7.5
 
 
-def field_spectrum(shape: tuple[int, int], pixel_m: float, decorrelation_m: float) -> Floats32:
-    """Return the filter that gives white noise the autocorrelation exp(-d/d_cor), §7.4.4.
+class FieldFilter(NamedTuple):
+    """What turns white noise on a torus into a correlated field on part of it."""
 
-    The grid is closed to a torus that is at least five decorrelation distances wider than
-    asked for, so that opposite edges correlate by less than 1 %.
+    torus: tuple[int, int]
+    """Rows and columns of the torus."""
+    amplitude: Floats32
+    """Square roots of the eigenvalues of its covariance, half plane of a real FFT."""
+
+
+def field_filter(shape: tuple[int, int], pixel_m: float, decorrelation_m: float) -> FieldFilter:
+    """Return the filter for standard normal fields with autocorrelation exp(-d/d_cor), §7.4.4.
+
+    Circulant embedding (Dietrich and Newsam 1997). The torus is at least five
+    decorrelation distances wider than the field, so that what wraps around correlates by
+    less than 1 %.
 
     Args:
-        shape: Rows and columns that will be asked for.
+        shape: Rows and columns of the fields to be drawn.
         pixel_m: Distance between grid points [m].
         decorrelation_m: Distance at which the autocorrelation is 1/e [m].
     """
     spare = math.ceil(5.0 * decorrelation_m / pixel_m)
-    lags = [_lags_m(_fast_length(count + spare), pixel_m) for count in shape]
-    distance = np.hypot(lags[0][:, None], lags[1][None, :])
-    eigenvalues = np.fft.fft2(np.exp(-distance / decorrelation_m)).real
-    return np.sqrt(np.maximum(eigenvalues, 0.0)).astype(np.float32)
+    torus = (_fast_length(shape[0] + spare), _fast_length(shape[1] + spare))
+    distance = np.hypot(
+        _torus_lags_m(torus[0], pixel_m)[:, None], _torus_lags_m(torus[1], pixel_m)[None, :]
+    )
+    eigenvalues = np.fft.rfft2(np.exp(-distance / decorrelation_m)).real
+    return FieldFilter(torus, np.sqrt(np.maximum(eigenvalues, 0.0)).astype(np.float32))
 
 
-def draw_fields(
-    spectrum: Floats32, shape: tuple[int, int], rng: np.random.Generator
-) -> tuple[Floats32, Floats32]:
-    """Return two independent standard normal fields with the spectrum's autocorrelation.
-
-    Circulant embedding: complex white noise, filtered; real and imaginary part are
-    independent (Dietrich and Newsam 1997).
+def draw_field(
+    field_filter: FieldFilter, shape: tuple[int, int], rng: np.random.Generator
+) -> Floats32:
+    """Return one standard normal field with the autocorrelation of its filter.
 
     Args:
-        spectrum: Filter from ``field_spectrum``.
-        shape: Rows and columns to return, as given to ``field_spectrum``.
+        field_filter: From ``field_filter`` for the same shape.
+        shape: Rows and columns of the field.
         rng: Source of the noise.
     """
-    noise = rng.standard_normal((*spectrum.shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
-    noise *= spectrum
-    field = np.fft.fft2(noise, norm="ortho")[: shape[0], : shape[1]]
-    return np.ascontiguousarray(field.real), np.ascontiguousarray(field.imag)
+    noise = rng.standard_normal(field_filter.torus, dtype=np.float32)
+    spectrum = np.fft.rfft2(noise) * field_filter.amplitude
+    field = np.fft.irfft2(spectrum, s=field_filter.torus)
+    return field[: shape[0], : shape[1]].astype(np.float32)
 
 
-def _lags_m(count: int, pixel_m: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _torus_lags_m(count: int, pixel_m: float) -> Floats:
     index = np.arange(count)
     return np.minimum(index, count - index) * pixel_m
 

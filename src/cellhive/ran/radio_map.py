@@ -2,8 +2,8 @@
 
 Path gain (distance, line of sight, shadowing) does not depend on tilt and is drawn once;
 the antenna comes on top of it and is computed again when a tilt changes. All masts of a
-site share the fields of shadowing and line of sight, whatever the carrier; different
-sites are independent (TR 38.901 §7.4.4, §7.6.3.3).
+site and scenario share the fields of shadowing and line of sight, whatever the carrier;
+different sites are independent (TR 38.901 §7.4.4, §7.6.3.3).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .propagation import (
     SHADOWING,
     USER_HEIGHT_M,
     Environment,
+    FieldFilter,
     breakpoint_m,
-    draw_fields,
+    draw_field,
     environment_code,
-    field_spectrum,
+    field_filter,
     los_probability,
     path_loss_db,
     resource_blocks,
@@ -42,6 +43,7 @@ CELL_STEP = 16
 NOTHING_DBM = -200.0
 """RSRP where no cell is awake."""
 _CERTAINTY = 1e-6
+_SAME_PLACE_M = 1.0
 
 
 class Grid(NamedTuple):
@@ -154,26 +156,26 @@ def build_radio_map(
     """
     if not pixel_m > 0:
         raise BadInput(place="pixel_m", expected="a number above 0", found=f"{pixel_m:g}")
+    if not bool(np.all(network.height_m > USER_HEIGHT_M)):
+        raise BadInput(
+            place="height_m",
+            expected=f"antennas above the users at {USER_HEIGHT_M} m",
+            found=f"{np.min(network.height_m):g} m",
+        )
     grid = _make_grid(network, pixel_m, margin_m, bounds)
     masts, path_of = _masts(network)
-    sites = [site for site, _ in masts]
+    sites = list(dict.fromkeys(network.site_ids))
+    streams = dict(zip(sites, rng.spawn(len(sites)), strict=True))
+    sharing: dict[tuple[str, int], list[int]] = {}
+    for row, (site, mast) in enumerate(masts):
+        sharing.setdefault((site, mast.environment), []).append(row)
+    scenes = {code: _scene(code, grid, masts) for code in {code for _, code in sharing}}
     path_gain = np.empty((len(masts), grid.rows * grid.columns), np.float32)
-    spectra = {
-        environment: _spectra(environment, grid)
-        for environment in {Environment(mast.environment) for _, mast in masts}
-    }
-    order = list(dict.fromkeys(sites))
-    for site, stream in zip(order, rng.spawn(len(order)), strict=True):
-        rows = [row for row, name in enumerate(sites) if name == site]
-        fields = None
-        drawn = -1
-        for row in sorted(rows, key=lambda row: masts[row][1].environment):
-            mast = masts[row][1]
-            if fields is None or mast.environment != drawn:
-                fields = _draw(spectra[Environment(mast.environment)], grid, stream)
-                drawn = mast.environment
-            quantile = _los_quantile(Environment(mast.environment), grid, mast)
-            _fill_path(path_gain[row], grid, mast, fields, quantile)
+    for (site, code), rows in sharing.items():
+        scene, shape = scenes[code], (grid.rows, grid.columns)
+        fields = np.stack([draw_field(f, shape, streams[site]) for f in scene.filters])
+        for row in rows:
+            _fill_path(path_gain[row], grid, masts[row][1], fields, scene.los_quantile)
     return RadioMap(*grid, path_gain_db=path_gain, path_of=path_of)
 
 
@@ -204,15 +206,15 @@ def site_distance_m(network: Network, *, alone_m: float = 1000.0) -> float:
 
     Args:
         network: The network.
-        alone_m: What to return for a single site [m].
+        alone_m: What to return for a site without others [m].
     """
-    places = np.unique(np.round(np.stack([network.x_m, network.y_m], axis=1)), axis=0)
-    if len(places) == 1:
-        return alone_m
+    first = np.unique(np.array(network.site_ids), return_index=True)[1]
+    x, y = network.x_m[first], network.y_m[first]
     nearest = []
-    for place in places:
-        distance = np.hypot(*(places - place).T)
-        nearest.append(float(distance[distance > 0].min()))
+    for place in range(len(first)):
+        distance = np.hypot(x - x[place], y - y[place])
+        apart = distance[distance > _SAME_PLACE_M]
+        nearest.append(float(apart.min()) if apart.size else alone_m)
     return float(np.median(nearest))
 
 
@@ -237,33 +239,38 @@ def _masts(network: Network) -> tuple[list[tuple[str, _Mast]], Ints]:
     return list(rows), path_of
 
 
-_Spectra = tuple[Floats32, Floats32, Floats32]
+class _Scene(NamedTuple):
+    """What the masts of one environment share."""
+
+    filters: tuple[FieldFilter, FieldFilter, FieldFilter]
+    """Of the line-of-sight state, and of shadowing with and without line of sight."""
+    los_quantile: Floats
+    """Normal quantile of the line-of-sight probability at every metre."""
 
 
-def _spectra(environment: Environment, grid: Grid) -> _Spectra:
-    shape, shadowing = (grid.rows, grid.columns), SHADOWING[environment]
-    return (
-        field_spectrum(shape, grid.pixel_m, shadowing.los_state_m),
-        field_spectrum(shape, grid.pixel_m, shadowing.decorrelation_los_m),
-        field_spectrum(shape, grid.pixel_m, shadowing.decorrelation_nlos_m),
+def _scene(environment: int, grid: Grid, masts: list[tuple[str, _Mast]]) -> _Scene:
+    shape, shadowing = (grid.rows, grid.columns), SHADOWING[Environment(environment)]
+    filters = (
+        field_filter(shape, grid.pixel_m, shadowing.los_state_m),
+        field_filter(shape, grid.pixel_m, shadowing.decorrelation_los_m),
+        field_filter(shape, grid.pixel_m, shadowing.decorrelation_nlos_m),
     )
-
-
-def _draw(spectra: _Spectra, grid: Grid, rng: np.random.Generator) -> Floats32:
-    """Return the fields of line-of-sight state, LOS and NLOS shadowing, (3, rows, columns)."""
-    shape = (grid.rows, grid.columns)
-    return np.stack([draw_fields(spectrum, shape, rng)[0] for spectrum in spectra])
-
-
-def _los_quantile(environment: Environment, grid: Grid, mast: _Mast) -> Floats:
-    """Return the normal quantile of the line-of-sight probability, one value per metre."""
-    east = max(abs(mast.x_m - grid.x0_m), abs(grid.x0_m + grid.pixel_m * grid.columns - mast.x_m))
-    north = max(abs(mast.y_m - grid.y0_m), abs(grid.y0_m + grid.pixel_m * grid.rows - mast.y_m))
-    metres = range(math.ceil(math.hypot(east, north)) + 2)
+    east_m = grid.x0_m + grid.pixel_m * grid.columns
+    north_m = grid.y0_m + grid.pixel_m * grid.rows
+    reach_m = max(
+        math.hypot(
+            max(abs(mast.x_m - grid.x0_m), abs(mast.x_m - east_m)),
+            max(abs(mast.y_m - grid.y0_m), abs(mast.y_m - north_m)),
+        )
+        for _, mast in masts
+    )
     normal = NormalDist()
-    chances = [los_probability(int(environment), float(m), USER_HEIGHT_M) for m in metres]
-    limited = [min(max(chance, _CERTAINTY), 1.0 - _CERTAINTY) for chance in chances]
-    return np.array([normal.inv_cdf(chance) for chance in limited])
+    quantile = [
+        normal.inv_cdf(min(max(chance, _CERTAINTY), 1.0 - _CERTAINTY))
+        for metre in range(math.ceil(reach_m) + 2)
+        for chance in [los_probability(environment, float(metre), USER_HEIGHT_M)]
+    ]
+    return _Scene(filters, np.array(quantile))
 
 
 @compiled
@@ -486,7 +493,7 @@ def _serve(
                 noise += load[c] * 10.0 ** (0.1 * (gain_db[pixel, c] + element_power_dbm[c]))
         cell[pixel] = best
         rsrp[pixel] = level if level > NOTHING_DBM else NOTHING_DBM
-        sinr[pixel] = level - 10.0 * math.log10(noise)
+        sinr[pixel] = rsrp[pixel] - 10.0 * math.log10(noise)
     return cell, rsrp, sinr
 
 
@@ -516,11 +523,12 @@ def neighbour_relations(
         within_db: How much weaker a neighbour may be [dB].
         max_per_cell: Most relations out of one cell.
     """
-    carrier = network.carrier_index
-    counts, served = _overlap(
-        gain_db, reference_power_dbm(network, power_dbm), carrier, float(within_db)
-    )
-    share = counts / np.maximum(served, 1.0)[:, None]
+    element_power = reference_power_dbm(network, power_dbm)
+    counts = np.zeros((network.cells, network.cells))
+    for carrier in range(int(network.carrier_index.max()) + 1):
+        layer = network.carrier_index == carrier
+        _overlap(counts, gain_db, element_power, layer, np.float32(within_db))
+    share = counts / np.maximum(np.diag(counts), 1.0)[:, None]
     share[share < _MIN_SHARE] = 0.0
     importance = np.maximum(share, share.T)
     sites = np.unique(np.array(network.site_ids), return_inverse=True)[1].reshape(-1)
@@ -546,26 +554,30 @@ _SERVED_DBM = -120.0
 
 @compiled
 def _overlap(
-    gain_db: Floats32, element_power_dbm: Floats32, carrier: Ints, within_db: Scalar
-) -> tuple[Floats, Floats]:
-    """Return pixels where a cell serves beside another, (C, C), and where it serves, (C,)."""
-    cells = element_power_dbm.size
-    carriers = carrier.max() + 1
-    counts, served = np.zeros((cells, cells)), np.zeros(cells)
-    level = np.empty(cells)
-    best = np.empty(carriers, np.int32)
+    counts: Floats,
+    gain_db: Floats32,
+    element_power_dbm: Floats32,
+    layer: Bools,
+    within_db: Scalar,
+) -> None:
+    """Count where cells of one carrier serve, and beside whom.
+
+    Args:
+        counts: Added to: pixels that the first serves with the second at most so much
+            weaker; on the diagonal all pixels that a cell serves, (C, C).
+        gain_db: Gain pixel by pixel [dB], (P, Cp).
+        element_power_dbm: Power of one resource element [dBm], (C,).
+        layer: Cells of the carrier, (C,).
+        within_db: How much weaker the second may be [dB].
+    """
     for pixel in range(gain_db.shape[0]):
-        best[:] = -1
-        for c in range(cells):
-            level[c] = float(gain_db[pixel, c] + element_power_dbm[c])
-            if best[carrier[c]] < 0 or level[c] > level[best[carrier[c]]]:
-                best[carrier[c]] = c
-        for k in range(carriers):
-            serving = best[k]
-            if level[serving] < _SERVED_DBM:
-                continue
-            served[serving] += 1.0
-            for c in range(cells):
-                if c != serving and level[c] >= level[serving] - within_db:
-                    counts[serving, c] += 1.0
-    return counts, served
+        best, level = -1, np.float32(_SERVED_DBM)
+        for c in range(layer.size):
+            here = gain_db[pixel, c] + element_power_dbm[c]
+            if layer[c] and here > level:
+                best, level = c, here
+        if best >= 0:
+            floor = level - within_db
+            for c in range(layer.size):
+                if gain_db[pixel, c] + element_power_dbm[c] >= floor:
+                    counts[best, c] += 1.0
