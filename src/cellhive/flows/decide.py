@@ -39,6 +39,7 @@ from cellhive.flows.watch import (
     control_cells,
     judge,
 )
+from cellhive.ran.guard.rules import is_wake
 from cellhive.ran.parameters import TOLERANCE, value_of
 
 KEPT, ROLLED_BACK, UNCONFIRMED = "kept", "rolled back", "unconfirmed"
@@ -228,6 +229,10 @@ def not_taken(plan: Plan, network: Network, parameters: Parameters) -> tuple[Cha
     )
 
 
+def _changed_again(changes: Sequence[Change]) -> str:
+    return f"{changes[0].object_id} was changed again while it was watched"
+
+
 @dataclass
 class _Watch:
     """An applied plan that has no verdict yet."""
@@ -240,6 +245,8 @@ class _Watch:
     seen: list[Checked] = field(default_factory=list)
     undo: str = ""
     """Why it must be rolled back; empty while it need not be."""
+    undoing: bool = False
+    """Whether a roll-back was tried."""
     finding: Finding | None = None
 
     def touches(self, change: Change, cells: frozenset[int]) -> bool:
@@ -381,7 +388,7 @@ class Loop:
                  and not usable[index[name]]]  # fmt: skip
         if blind:
             return Refusal(change, "no data", f"nothing valid is known of {', '.join(blind)}")
-        for watch in self._watches:
+        for watch in () if is_wake(change) else self._watches:
             if watch.touches(change, cells):
                 reason = f"plan {watch.plan.plan_id} ({watch.plan.function}) is being watched here"
                 return Refusal(change, "under watch", reason)
@@ -435,10 +442,9 @@ class Loop:
         if watch.undo:
             self._roll_back(watch)
             return
-        changed_back = not_taken(watch.plan, self._radio.network, self._radio.parameters())
-        if changed_back:
-            reason = f"somebody else changed {changed_back[0].object_id} while it was watched"
-            self._settle(watch, UNCONFIRMED, reason, finding)
+        moved = not_taken(watch.plan, self._radio.network, self._radio.parameters())
+        if moved:
+            self._settle(watch, UNCONFIRMED, _changed_again(moved), finding)
         else:
             self._settle(watch, KEPT, finding.reason, finding)
 
@@ -469,7 +475,7 @@ class Loop:
     def _roll_back(self, watch: _Watch) -> None:
         """Undo a plan; where that is not possible now, it is tried again next period."""
         network, parameters = self._radio.network, self._radio.parameters()
-        missing = set(not_taken(watch.plan, network, parameters))
+        missing = not_taken(watch.plan, network, parameters)
         undo = tuple(
             change.reverted(watch.undo) for change in watch.plan.changes if change not in missing
         )
@@ -480,9 +486,12 @@ class Loop:
             changes=undo,
             evidence=(watch.plan.plan_id,),
         )
-        if undo and not self._undone(plan):
+        if not undo and watch.seen and not watch.undoing:
+            self._settle(watch, UNCONFIRMED, _changed_again(missing), watch.finding)
             return
-        self._settle(watch, ROLLED_BACK, watch.undo, watch.finding)
+        watch.undoing = True
+        if not undo or self._undone(plan):
+            self._settle(watch, ROLLED_BACK, watch.undo, watch.finding)
 
     def _undone(self, plan: Plan) -> bool:
         """Return whether a roll-back passed the guard and took effect entirely."""
