@@ -154,6 +154,8 @@ class Table:
     lines: tuple[int, ...]
     """Line of the file on which each row ends, from 1."""
     separator: str = ","
+    counted: str = "line"
+    """What ``lines`` counts, for messages."""
 
     @property
     def decimal_comma(self) -> bool:
@@ -162,17 +164,25 @@ class Table:
 
 
 def read_table(path: Path, *, max_rows: int) -> Table:
-    """Return delimited text (RFC 4180 and its relatives) with a header line.
-
-    Understands UTF-8 and UTF-16 with or without a byte order mark, gzip, the separators
-    in ``SEPARATORS`` and the ``sep=;`` line that spreadsheets write.
+    """Return the delimited text of a file; see ``parse_table``.
 
     Raises:
         NotFound: There is no such file.
         BadInput: It is not such a table; the message names the line.
     """
-    place = str(path)
-    text = _decode(read_bounded(path), place)
+    return parse_table(read_bounded(path), place=str(path), max_rows=max_rows)
+
+
+def parse_table(data: bytes, *, place: str, max_rows: int) -> Table:
+    """Return delimited text (RFC 4180 and its relatives) with a header line.
+
+    Understands UTF-8 and UTF-16 with or without a byte order mark, the separators in
+    ``SEPARATORS`` and the ``sep=;`` line that spreadsheets write.
+
+    Raises:
+        BadInput: It is not such a table; the message names the line.
+    """
+    text = _decode(data, place)
     lines_skipped = 0
     first, _, rest = text.partition("\n")
     if first.strip().lower().startswith("sep=") and len(first.strip()) == len("sep=") + 1:
