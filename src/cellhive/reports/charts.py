@@ -98,20 +98,16 @@ def line_chart(
     return svg_element(title, body, look, unit)
 
 
-def compare_chart(
-    x: Instants,
-    run: npt.ArrayLike,
-    baseline: npt.ArrayLike,
-    *,
-    title: str,
-    unit: str = "",
-    marks: Sequence[Mark] = (),
-) -> str:
-    """Return a line chart of a run over what would have happened without it."""
-    lines = [Line("with CellHive", x, run, tone="run")]
-    if np.size(baseline):
-        lines.insert(0, Line("do nothing", x, baseline, tone="baseline"))
-    return line_chart(lines, title=title, unit=unit, marks=marks)
+def compare_lines(x: Instants, run: npt.ArrayLike, baseline: npt.ArrayLike) -> list[Line]:
+    """Return the lines of a run over what would have happened without it.
+
+    Args:
+        x: Positions.
+        run: Values of the run.
+        baseline: Values of "do nothing"; empty where there was none.
+    """
+    beside = [Line("do nothing", x, baseline, tone="baseline")] if np.size(baseline) else []
+    return [*beside, Line("with CellHive", x, run, tone="run")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,12 +165,6 @@ def effect_text(effect: Effect) -> str:
     return text
 
 
-def reasons_of(plan: Plan) -> str:
-    """Return why a plan was proposed; the same reason of several changes is told once."""
-    reasons = dict.fromkeys(change.reason for change in plan.changes if change.reason)
-    return "; ".join(reasons) if reasons else "no reason given"
-
-
 def measured_texts(outcome: Outcome, most: int = 3) -> list[str]:
     """Return how the watched cells' KPIs moved, score first, then those expected, in words."""
     expected = [effect.kpi for effect in outcome.plan.expected]

@@ -106,7 +106,7 @@ def network_map(
     """
     overlay = overlay or Overlay()
     shown = None if values is None else np.asarray(values, dtype=np.float64)
-    view = _view(network, overlay.raster, width=560)
+    view = _view(network, overlay.raster, width=430)
     shown_unit = f' <tspan class="unit">{escape(unit)}</tspan>' if unit else ""
     body = [
         f'<text class="title" x="8" y="17">{escape(title)}{shown_unit}</text>',
@@ -134,7 +134,7 @@ def _view(network: Network, raster: Raster | None, width: int) -> _View:
         west, south = raster.x0_m, raster.y0_m
         east, north = west + columns * raster.pixel_m, south + rows * raster.pixel_m
     drawn = width - 2 * _SIDE
-    tallest = 520.0
+    tallest = 430.0
     px_per_m = min(drawn / (east - west), tallest / (north - south))
     shortest = max((north - south) * px_per_m, 150.0)
     north += (shortest / px_per_m - (north - south)) / 2
@@ -289,7 +289,7 @@ def _labels(view: _View, network: Network) -> str:
 
 
 def _legend(view: _View, scale: ColourScale) -> str:
-    left, width, top = 12.0, 210.0, view.height - 30
+    left, width, top = 12.0, 180.0, view.height - 30
     steps = 42
     parts = []
     for index in range(steps):
@@ -308,7 +308,7 @@ def _legend(view: _View, scale: ColourScale) -> str:
 
 
 def _scale_bar(view: _View) -> str:
-    longest_m = 130 / view.px_per_m
+    longest_m = 100 / view.px_per_m
     step = nice_step(longest_m, 1)
     length_m = step if step <= longest_m * 1.05 else step / 2
     text = (

@@ -126,6 +126,26 @@ def format_change(name: str, value: float | None, digits: int = 3) -> str:
     return with_unit(text, "pp" if unit == "%" else unit)
 
 
+def format_interval(name: str, change: float, low: float, high: float) -> tuple[str, str]:
+    """Return a change and its interval, written to the digits that the interval bears out.
+
+    Both carry as many decimals as show two digits of half the interval's width; where
+    there is no interval, the second text is empty.
+    """
+    half = (high - low) / 2 * shown_scale(name)
+    if not (math.isfinite(half) and math.isfinite(change)) or half <= 0:
+        return format_change(name, change), ""
+    places = max(0, 1 - math.floor(math.log10(half)))
+    unit = shown_unit(name)
+    told = [_fixed(value * shown_scale(name), places) for value in (change, low, high)]
+    return with_unit(told[0], "pp" if unit == "%" else unit), f"{told[1]} to {told[2]}"
+
+
+def _fixed(value: float, places: int) -> str:
+    text = f"{value:+,.{places}f}".replace(",", "\u202f").replace("-", "−")
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def direction(name: str, change: float | None) -> str:
     """Return "better", "worse" or "" for a change of a quantity, by the schema's direction."""
     quantity = quantity_of(name)
@@ -142,6 +162,14 @@ def format_clock(time_s: float) -> str:
     day, minute = divmod(minutes, 24 * 60)
     clock = f"{minute // 60:02d}:{minute % 60:02d}"
     return clock if day == 0 else f"day {day + 1} {clock}"
+
+
+def format_time_of_day(hours: float) -> str:
+    """Return hours since the first midnight as a clock; midnights name the day that begins."""
+    day, minute = divmod(round(hours * 60), 24 * 60)
+    if minute == 0 and day > 0:
+        return f"day {day + 1}"
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 def format_duration(seconds: float) -> str:

@@ -60,6 +60,8 @@ class Column:
     """What the column means; shown on hover."""
     wide: bool = False
     """Running text that may take the room it needs."""
+    keep: bool = False
+    """Lines that must not be broken."""
 
 
 @dataclass(frozen=True, slots=True)

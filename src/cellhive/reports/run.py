@@ -17,9 +17,9 @@ from . import run_tables as tables
 from .decisions import Decision, decisions_of
 from .numbers import (
     direction,
-    format_change,
     format_clock,
     format_duration,
+    format_interval,
     format_number,
     format_quantity,
     format_signed,
@@ -204,18 +204,23 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
     word = {"better": "better", "worse": "worse"}.get(score.tone, "not clearly different")
     said = (
         f"Against the same network with the same users and nothing done, it was {word}: the "
-        f"score changed by {_change(score)}, from {format_number(score.baseline)} to "
-        f"{format_number(score.run)}."
+        f"score changed by {_change(score)}, from "
+        f"{format_number(score.baseline, 4)} to {format_number(score.run, 4)}."
     )
     known = [c for name, c in compared.items() if name != OBJECTIVE and direction(name, 1.0)]
-    better = [c for c in known if c.tone == "better"]
-    worse = [c for c in known if c.tone == "worse"]
+    known.sort(key=lambda c: -abs(c.change / c.baseline) if c.baseline else 0.0)
+    clear = [c for c in known if c.tone]
+    better = [c for c in clear if c.tone == "better" and not c.slight]
+    worse = [c for c in clear if c.tone == "worse" and not c.slight]
+    slight = [label_of(c.kpi) for c in clear if c.slight]
     sentences = [said]
     if better:
         sentences.append("Clearly better: " + "; ".join(_told(c) for c in better) + ".")
     if worse:
         sentences.append("Clearly worse: " + "; ".join(_told(c) for c in worse) + ".")
-    rest = len(known) - len(better) - len(worse)
+    if slight:
+        sentences.append(f"Steady but slight changes: {', '.join(slight)}.")
+    rest = len(known) - len(clear)
     if rest:
         sentences.append(
             f"In {rest} of {len(known)} KPIs the difference cannot be told from chance."
@@ -225,17 +230,14 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
 
 def _told(one: Compared) -> str:
     return (
-        f"{label_of(one.kpi)} {format_quantity(one.kpi, one.baseline)} → "
-        f"{format_quantity(one.kpi, one.run)} ({_change(one)})"
+        f"{label_of(one.kpi)} {format_quantity(one.kpi, one.baseline, 4)} → "
+        f"{format_quantity(one.kpi, one.run, 4)} ({_change(one)})"
     )
 
 
 def _change(one: Compared) -> str:
-    text = format_change(one.kpi, one.change)
-    if not math.isfinite(one.low):
-        return text
-    low, high = format_change(one.kpi, one.low), format_change(one.kpi, one.high)
-    return f"{text}, 95 % interval {low} to {high}"
+    change, interval = format_interval(one.kpi, one.change, one.low, one.high)
+    return f"{change}, 95 % interval {interval}" if interval else change
 
 
 def _how_right(decisions: Sequence[Decision]) -> str:
@@ -280,20 +282,20 @@ def _cards(
     for name in CARDS:
         if not math.isfinite(run.get(name, math.nan)):
             continue
-        facts = [("at the start", format_quantity(name, start.get(name)))]
+        facts = [("start", format_quantity(name, start.get(name), 4))]
         tone = word = ""
         if name in compared:
             one = compared[name]
             tone = one.tone
             word = {"better": "▲ better", "worse": "▼ worse"}.get(tone, "no clear change")
-            facts.append(("do nothing", format_quantity(name, one.baseline)))
-            facts.append(("change", format_change(name, one.change)))
-            if math.isfinite(one.low):
-                low, high = format_change(name, one.low), format_change(name, one.high)
-                facts.append(("95 %", f"{low.split()[0]} to {high}"))
+            facts.append(("do nothing", format_quantity(name, one.baseline, 4)))
+            change, interval = format_interval(name, one.change, one.low, one.high)
+            facts.append(("change", change))
+            if interval:
+                facts.append(("95 %", interval))
         quantity = quantity_of(name)
         about = quantity.description if quantity else ""
-        value = format_quantity(name, run[name])
+        value = format_quantity(name, run[name], 4)
         cards.append(Card(label_of(name), value, tone, word, tuple(facts), about))
     return cards
 
@@ -310,18 +312,10 @@ def _window_text(record: RunRecord, window: Window) -> str:
 
 def _assumptions(record: RunRecord, window: Window) -> list[str]:
     told = []
-    if record.frames:
-        frame = record.frames[0]
-        told.append(
-            f"The network is simulated. Of each {format_duration(frame.period_s)} period "
-            f"{format_duration(frame.observed_s)} of radio time are simulated; event counters "
-            "count that time, energy is scaled to the period."
-        )
     if record.baseline:
         told.append(
-            "“Do nothing” is an exact copy of the network at the start with the same users, "
-            "sessions and fading, to which no plan is applied. KPIs are recomputed from counters "
-            "summed over the periods, not averages of ratios."
+            "KPIs are recomputed from counters summed over the periods; they are not averages of "
+            "ratios."
         )
         blocks = min(BLOCKS, len(window.run) // 2)
         told.append(

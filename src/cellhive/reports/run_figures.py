@@ -14,9 +14,10 @@ from cellhive.flows.decide import ROLLBACK, ROLLED_BACK
 from cellhive.flows.trial import Raster, RunRecord, Truth
 
 from .bars import Bar, bar_chart
-from .charts import Mark, compare_chart
+from .charts import Mark, compare_lines, line_chart
 from .decisions import Decision, change_text
 from .drawing.colours import change_scale, scale_for
+from .drawing.svg import Look
 from .map import Overlay, network_map
 from .numbers import label_of, quantity_of, shown_scale, shown_unit
 from .page import safe_svg
@@ -49,10 +50,10 @@ _MAPPED = (
     "ping_pong_ratio",
     "rlf_per_ue_min",
     "weak_coverage_ratio",
-    "sinr_mean_db",
     "power_w",
 )
 _HOUR_S = 3600.0
+_MOMENTS = ("before", "after")
 _RASTER_UNITS = {"_dbm": "dBm", "_db": "dB", "_mbps": "Mbit/s"}
 
 
@@ -80,13 +81,16 @@ def series_charts(record: RunRecord) -> list[Markup]:
             continue
         charts.append(
             safe_svg(
-                compare_chart(
-                    hours,
-                    run[name] * factor,
-                    beside * factor if beside.size == hours.size else np.zeros(0),
+                line_chart(
+                    compare_lines(
+                        hours,
+                        run[name] * factor,
+                        beside * factor if beside.size == hours.size else np.zeros(0),
+                    ),
                     title=label_of(name),
                     unit=shown_unit(name),
                     marks=marks,
+                    look=Look(width=440, height=215, x_unit="clock"),
                 )
             )
         )
@@ -238,7 +242,8 @@ def _note(function: str, change: Change) -> str:
 def raster_maps(record: RunRecord) -> list[MapRow]:
     """Return the rasters of a record as maps.
 
-    Rasters called "… before" and "… after" are drawn side by side with their difference.
+    Rasters whose names differ in "before" and "after" alone are drawn side by side, with
+    their difference.
     """
     rows: list[MapRow] = []
     outlined = tuple(change_notes(record))
@@ -253,7 +258,7 @@ def raster_maps(record: RunRecord) -> list[MapRow]:
                 network_map(
                     record.network,
                     None,
-                    title=name[len(stem) :].strip(" _").capitalize() or heading,
+                    title=_moment(name).capitalize() or heading,
                     scale=scale,
                     unit=unit,
                     overlay=Overlay(raster=raster, outlined=outlined),
@@ -280,10 +285,13 @@ def raster_maps(record: RunRecord) -> list[MapRow]:
 
 
 def _stem(name: str) -> str:
-    for end in (" before", " after", "_before", "_after"):
-        if name.endswith(end):
-            return name.removesuffix(end)
-    return name
+    """Return the name of a raster without "before" or "after"."""
+    words = [word for word in name.replace(" ", "_").split("_") if word not in _MOMENTS]
+    return "_".join(words)
+
+
+def _moment(name: str) -> str:
+    return next((word for word in name.replace(" ", "_").split("_") if word in _MOMENTS), "")
 
 
 def _raster_heading(stem: str) -> str:
@@ -297,8 +305,8 @@ def _raster_heading(stem: str) -> str:
 
 
 def _difference(rasters: Mapping[str, Raster]) -> Raster | None:
-    before = next((r for name, r in rasters.items() if name.endswith("before")), None)
-    after = next((r for name, r in rasters.items() if name.endswith("after")), None)
+    before = next((r for name, r in rasters.items() if _moment(name) == "before"), None)
+    after = next((r for name, r in rasters.items() if _moment(name) == "after"), None)
     if before is None or after is None or before.values.shape != after.values.shape:
         return None
     change = after.values - before.values

@@ -21,7 +21,6 @@ from .decisions import (
     change_text,
     effect_text,
     measured_texts,
-    reasons_of,
     refusals_of,
     totals_of,
     value_text,
@@ -31,6 +30,7 @@ from .numbers import (
     direction,
     format_change,
     format_clock,
+    format_interval,
     format_number,
     format_quantity,
     format_signed,
@@ -51,8 +51,8 @@ CELL_KPIS = (
 )
 """KPIs of the table of cells."""
 
-MOST_CHANGES = 4
-"""Changes of one plan that a row shows; the others are in its tooltip."""
+MOST_CHANGES = 2
+"""Changes of one plan that a row shows; the others unfold."""
 
 _VERDICT_TONES = {KEPT: "better", ROLLED_BACK: "warn"}
 _TRUTH_TONES = {Truth.RIGHT: "better", Truth.WRONG: "worse"}
@@ -79,14 +79,16 @@ def kpi_table(compared: Mapping[str, Compared], start: Mapping[str, float]) -> T
     rows: list[Row] = []
     for name, one in compared.items():
         word = {"better": "▲ better", "worse": "▼ worse"}.get(one.tone, "no clear change")
+        word += ", slightly" if one.tone and one.slight else ""
+        change, interval = format_interval(name, one.change, one.low, one.high)
         rows.append(
             [
                 label_of(name),
-                Cell(format_quantity(name, start.get(name)), start.get(name, math.nan)),
-                Cell(format_quantity(name, one.baseline), one.baseline),
-                Cell(format_quantity(name, one.run), one.run),
-                Cell(format_change(name, one.change), one.change, tone=one.tone),
-                Cell(_interval(one)),
+                Cell(format_quantity(name, start.get(name), 4), start.get(name, math.nan)),
+                Cell(format_quantity(name, one.baseline, 4), one.baseline),
+                Cell(format_quantity(name, one.run, 4), one.run),
+                Cell(change, one.change, tone=one.tone),
+                Cell(interval or ABSENT, one.low),
                 Cell(word if direction(name, 1.0) else ABSENT, tone=one.tone or "muted"),
             ]
         )
@@ -102,28 +104,22 @@ def kpi_table(compared: Mapping[str, Compared], start: Mapping[str, float]) -> T
     return Table(columns, rows, filterable=False)
 
 
-def _interval(one: Compared) -> str:
-    if not math.isfinite(one.low):
-        return ABSENT
-    return f"{format_change(one.kpi, one.low)} to {format_change(one.kpi, one.high)}"
-
-
 def decision_table(decisions: Sequence[Decision]) -> Table:
     """Return every applied plan: what, why, guard, expected, measured, true, verdict."""
     columns = [
         Column("Time", title="Simulated clock at which the plan was applied"),
-        Column("Plan"),
-        Column("Changes"),
-        Column("Why", wide=True),
+        Column("Plan", keep=True),
+        Column("Changes, and why", wide=True),
         Column("Guard", title="What the guard let through"),
-        Column("Expected"),
-        Column("Measured", title="KPIs of the watched cells, before and while watched"),
+        Column("Expected", keep=True),
+        Column("Measured", title="KPIs of the watched cells, before and while watched", keep=True),
         Column(
             "True effect",
+            keep=True,
             title="On the score, against an exact branch of the network without this plan; "
             "in brackets the smallest and largest of the watched periods",
         ),
-        Column("Loop's verdict", wide=True),
+        Column("Loop's verdict"),
         Column("Was it right?"),
     ]
     empty = "No plan was applied."
@@ -142,7 +138,6 @@ def _decision_row(decision: Decision) -> list[Cell]:
         Cell(format_clock(plan.time_s), plan.time_s),
         Cell(lines([plan.plan_id, plan.function]), plan.plan_id),
         changes_cell(plan),
-        Cell(reasons_of(plan)),
         _guard_cell(decision),
         Cell(lines(expected)),
         Cell(lines(measured_texts(outcome) or [ABSENT])),
@@ -153,11 +148,18 @@ def _decision_row(decision: Decision) -> list[Cell]:
 
 
 def changes_cell(plan: Plan) -> Cell:
-    """Return the changes of a plan, long ones shortened with the rest in the tooltip."""
-    texts = [change_text(change) for change in plan.changes]
-    more = len(texts) - MOST_CHANGES
-    shown = [*texts[:MOST_CHANGES], f"… and {more} more"] if more > 0 else texts
-    return Cell(lines(shown), title="\n".join(texts) if more > 0 else "")
+    """Return the changes of a plan with their reasons; those beyond a few unfold."""
+    items = [
+        Markup('<li>{}<span class="why">{}</span></li>').format(change_text(change), change.reason)
+        for change in plan.changes
+    ]
+    first, rest = items[:MOST_CHANGES], items[MOST_CHANGES:]
+    shown = Markup('<ul class="plain">{}</ul>').format(Markup("").join(first))
+    if rest:
+        shown += Markup(
+            '<details><summary>{} more</summary><ul class="plain">{}</ul></details>'
+        ).format(len(rest), Markup("").join(rest))
+    return Cell(shown, change_text(plan.changes[0]) if plan.changes else "")
 
 
 def _guard_cell(decision: Decision) -> Cell:
@@ -236,14 +238,18 @@ def held_table(record: RunRecord) -> Table:
             Cell(format_clock(held.plan.time_s), held.plan.time_s),
             Cell(lines([held.plan.plan_id, held.plan.function]), held.plan.plan_id),
             changes_cell(held.plan),
-            reasons_of(held.plan),
             Cell(lines([effect_text(e) for e in held.plan.expected] or [ABSENT])),
             held.why,
         ]
         for held in record.held
     ]
-    names = ("Time", "Plan", "Changes", "Why", "Expected", "Why it was held")
-    columns = [Column(name, wide=name == "Why") for name in names]
+    columns = [
+        Column("Time"),
+        Column("Plan", keep=True),
+        Column("Changes, and why", wide=True),
+        Column("Expected", keep=True),
+        Column("Why it was held"),
+    ]
     return Table(columns, rows, empty="No plan was held back.")
 
 

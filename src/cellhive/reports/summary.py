@@ -21,6 +21,9 @@ OBJECTIVE = "objective"
 BLOCKS = 12
 """Most blocks of neighbouring periods that an interval is estimated from."""
 
+SLIGHT_SHARE, SLIGHT_DB = 0.01, 0.1
+"""Changes below this share of the value, or this many decibels, are called slight."""
+
 _MEANS = ("PEE.AvgPower",)
 """Counters that are pooled over time as a mean instead of a sum."""
 
@@ -46,6 +49,13 @@ class Compared:
     def clear(self) -> bool:
         """Whether the interval of the change excludes zero."""
         return math.isfinite(self.low) and (self.low > 0 or self.high < 0)
+
+    @property
+    def slight(self) -> bool:
+        """Whether the change is too small to matter: 1 % of the value, or 0.1 dB."""
+        if self.kpi.endswith(("_db", "_dbm")):
+            return abs(self.change) < SLIGHT_DB
+        return abs(self.change) < SLIGHT_SHARE * abs(self.baseline)
 
     @property
     def tone(self) -> str:

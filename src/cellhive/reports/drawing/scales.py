@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.types import Floats, Ints
-from cellhive.reports.numbers import format_number
+from cellhive.reports.numbers import format_clock, format_number, format_time_of_day
 
 MAX_POINTS = 2000
 """Points of one series beyond which it is thinned."""
@@ -99,13 +99,25 @@ def nice_limits(low: float, high: float, *, count: int = 5) -> tuple[float, floa
     return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
 
 
-def hour_ticks(low: float, high: float, count: int = 8) -> list[Tick]:
-    """Return ticks on an axis in hours: parts of an hour, then 1, 2, 3, 6, 12, 24 hours."""
+def hour_ticks(low: float, high: float, count: int = 8, *, clock: bool = False) -> list[Tick]:
+    """Return ticks on an axis in hours: parts of an hour, then 1, 2, 3, 6, 12, 24 hours.
+
+    Args:
+        low: Left end [h].
+        high: Right end [h].
+        count: Most ticks.
+        clock: Write them as the time of day instead of a number.
+    """
     span = high - low
     steps = (1 / 12, 0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 168)
     step = next((s for s in steps if span / s <= count), nice_step(span, count))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [Tick(i * step, format_number(i * step, 4)) for i in range(first, last + 1)]
+    text = format_time_of_day if clock else _hours_text
+    return [Tick(i * step, text(i * step)) for i in range(first, last + 1)]
+
+
+def _hours_text(hours: float) -> str:
+    return format_number(hours, 4)
 
 
 def calendar_ticks(low_s: float, high_s: float, count: int = 8) -> list[Tick]:
@@ -170,6 +182,8 @@ def instant_text(position: float, *, calendar: bool, unit: str = "h") -> str:
     if calendar:
         moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(position))
         return f"{moment:%Y-%m-%d %H:%M}"
+    if unit == "clock":
+        return format_clock(position * 3600)
     return f"{format_number(position, 4)} {unit}".strip()
 
 

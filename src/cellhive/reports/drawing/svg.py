@@ -21,7 +21,7 @@ class Look:
     height: int = 260
     x_label: str = ""
     x_unit: str = "h"
-    """Unit of numeric positions; "h" gives ticks in hours."""
+    """Unit of numeric positions; "h" gives ticks in hours, "clock" the same as time of day."""
     low: float | None = None
     """Smallest value the y axis must show."""
     high: float | None = None
@@ -58,7 +58,8 @@ def grid(frame: Frame) -> str:
             f'<text class="axis" x="{at:.1f}" y="{frame.bottom + 16:.1f}" '
             f'text-anchor="middle">{escape(tick.label)}</text>'
         )
-    label = look.x_label or ("" if frame.calendar else look.x_unit)
+    silent = frame.calendar or look.x_unit == "clock"
+    label = look.x_label or ("" if silent else look.x_unit)
     if label:
         parts.append(
             f'<text class="axis label" x="{look.width - RIGHT}" y="{look.height - 3}" '
@@ -76,15 +77,16 @@ def _horizontal(look: Look, y: float, label: str) -> str:
 
 
 def _value_ticks(frame: Frame) -> list[Tick]:
-    return nice_ticks(frame.y.low, frame.y.high, max(3, frame.look.height // 55))
+    return nice_ticks(frame.y.low, frame.y.high, max(3, frame.look.height // 44))
 
 
 def _time_ticks(frame: Frame) -> list[Tick]:
-    count = max(3, frame.look.width // 90)
+    count = max(3, frame.look.width // 80)
     if frame.calendar:
         return calendar_ticks(frame.x.low, frame.x.high, count)
-    if frame.look.x_unit == "h":
-        return hour_ticks(frame.x.low, frame.x.high, count)
+    if frame.look.x_unit in ("h", "clock"):
+        clock = frame.look.x_unit == "clock"
+        return hour_ticks(frame.x.low, frame.x.high, count, clock=clock)
     return nice_ticks(frame.x.low, frame.x.high, count)
 
 
