@@ -116,8 +116,12 @@ class Lessons:
         if outcome.verdict != ROLLED_BACK:
             return
         for change in outcome.plan.changes:
-            key = (change.object_id, change.parameter, change.after > change.before)
-            self.until_s[key] = outcome.decided_s + self.wait_s
+            self.note(change, outcome.decided_s)
+
+    def note(self, change: Change, now_s: float) -> None:
+        """Note that a change did harm."""
+        key = (change.object_id, change.parameter, change.after > change.before)
+        self.until_s[key] = now_s + self.wait_s
 
     def forbid(self, change: Change, now_s: float) -> bool:
         """Return whether a change repeats what was rolled back too recently."""
