@@ -66,6 +66,10 @@ def _open(path: Path) -> tuple[_Stream, str]:
         ) from error
 
 
+class NotMeasurements(BadInput):
+    """The file may be in order, but it holds no measurements."""
+
+
 class Truncated(Exception):
     """The packed file ends, or is damaged, in the middle."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from xml.parsers import expat
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, Truncated, chunks
+from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, Truncated, chunks
 from cellhive.adapters.mapping import describe
 from cellhive.adapters.pm_3gpp import OldReader, ThreeGppReader
 from cellhive.adapters.pm_collect import Batch, PmCollector
@@ -134,7 +134,7 @@ class _Driver:
         name = tag.rpartition(":")[2]
         reader = _DIALECTS.get(name)
         if reader is None:
-            raise BadInput(
+            raise NotMeasurements(
                 place=self._place(),
                 expected=f"the root element {', '.join(_DIALECTS)}",
                 found=f"<{name[:60]}>",

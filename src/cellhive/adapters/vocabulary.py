@@ -94,9 +94,16 @@ LEVELS = _forms(
 ATTRIBUTES = _forms(
     "id latitude longitude azimuth height altitude band tac lac pci psc earfcn arfcn nrarfcn mcc "
     "mnc imsi imei rnti frequency sector plmn eci cgi ecgi ncgi x y tilt bearing accuracy node "
-    "cellid enodebid"
+    "cellid enodebid operator operatorname"
 )
 """Words of numbers that describe an object."""
+
+
+IDENTITIES = _forms(
+    "id tac lac pci psc earfcn arfcn nrarfcn mcc mnc imsi imei rnti plmn eci cgi ecgi ncgi node "
+    "cellid enodebid band operator operatorname"
+)
+"""Words of numbers that only name something; they are kept as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,8 @@ def words_of(header: str) -> frozenset[str]:
         word = part.lower()
         found.update(_SYNONYMS.get(word, word).split())
     found.discard("")
+    if "latitude" in found and found & {"dl", "ul", "exc"}:  # "dl-lat" is a latency
+        found = (found - {"latitude"}) | {"delay"}
     if len(found) > 1:
         found -= _FILLERS
     return frozenset(found)

@@ -1,0 +1,497 @@
+"""Turns CSV text, spreadsheets and Parquet into plain grids: headings over columns of text.
+
+Finds the encoding, the separator, the heading rows and the rows that are no data. What the
+columns mean is decided in ``tables``.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import python_calamine as calamine
+
+from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import Finding, Findings, Severity
+
+MISSING_WORDS = frozenset(
+    {
+        "", "-", "--", "---", "n/a", "na", "nan", "null", "nil", "none", "#div/0!", "#n/a", "#na",
+        "#value!", "#ref!", "#name?", "#null!", "#num!", "inf", "-inf", "+inf", "infinity",
+        "-infinity", "/0", "div/0", "no data", "nodata", "*", "?", "...", "n.a.", "\\n",
+    }
+)  # fmt: skip
+"""What is written, in lower case, where there is no value."""
+
+_NUMBER = re.compile(r"^[-+]?[\d.,' \u00a0\u202f]*\d[\d.,]*(?:[eE][-+]?\d+)?\s*%?$")
+_DATE = re.compile(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T_].*)?$|^\d{1,2}:\d{2}(:\d{2})?$")
+_UNIT_CELL = re.compile(r"^[(\[].{1,16}[)\]]$|^(%|GB|MB|kB|Mbps|kbps|Mbit/s|ms|s|dBm|dB|km|Erl)$")
+_TOTAL = re.compile(
+    r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
+    re.IGNORECASE,
+)
+_HEAD_ROWS = 40
+"""How far down a sheet the headings are looked for."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table: a column per heading."""
+
+    file: str
+    sheet: str
+    """Name of the sheet; "" for files that have none."""
+    headers: tuple[str, ...]
+    """Headings as found, "" where there is none."""
+    frame: pl.DataFrame
+    """Columns "0", "1", ... of text (String), or typed where the format has types."""
+    first_row: int = 1
+    """Line or row of the first data row, from 1."""
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def place(self) -> str:
+        """Name of the file and the sheet."""
+        return f"{self.file}, sheet '{self.sheet}'" if self.sheet else self.file
+
+
+def clean(text: str) -> str:
+    """Return text with plain single spaces and no byte order mark."""
+    return " ".join(text.replace("\N{ZERO WIDTH NO-BREAK SPACE}", "").split())
+
+
+def decode(data: bytes, place: str, findings: Findings) -> str:
+    """Return the text of bytes in whatever encoding they are.
+
+    Raises:
+        BadInput: They are not text.
+    """
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            return data.decode(name, errors="replace")
+    head = data[:4096]
+    if head.count(0) > len(head) // 4:
+        odd = sum(1 for byte in head[1::2] if byte == 0) * 2 >= len(head) * 0.8
+        even = sum(1 for byte in head[0::2] if byte == 0) * 2 >= len(head) * 0.8
+        if odd or even:
+            return data.decode("utf-16-le" if odd else "utf-16-be", errors="replace")
+    control = sum(1 for byte in head if byte < 9 or 13 < byte < 32)  # noqa: PLR2004 (ASCII)
+    if control > len(head) // 100:
+        raise NotMeasurements(
+            place=place,
+            expected="a table as text, a spreadsheet or Parquet",
+            found=f"binary data that begins with {head[:8].hex(' ')}",
+            remedy="check what was fetched, or export it as CSV",
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        findings.add(
+            Finding(
+                Severity.WARNING,
+                "wrong-encoding",
+                expected="UTF-8, or a byte order mark",
+                found=f"the byte 0x{data[error.start]:02x}",
+                action="read as Windows-1252; letters outside ASCII may be wrong, numbers are not",
+                file=place,
+                where=f"line {data.count(10, 0, error.start) + 1}",
+            )
+        )
+        return data.decode("cp1252", errors="replace")
+
+
+def separator_of(text: str) -> str:
+    """Return the separator of a CSV text: the one that splits its lines most evenly."""
+    sample = "\n".join(text[:200_000].splitlines()[:80])
+    best, best_score = ",", 0.0
+    for separator in (",", ";", "\t", "|"):
+        widths = [len(row) for row in csv.reader(io.StringIO(sample), delimiter=separator) if row]
+        if not widths:
+            continue
+        width, lines = Counter(widths).most_common(1)[0]
+        score = lines / len(widths) * min(width - 1, 12) + 0.001 * width if width > 1 else 0.0
+        if score > best_score:
+            best, best_score = separator, score
+    return best
+
+
+def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> Grid:
+    """Return the grid of a CSV or TSV file.
+
+    Raises:
+        BadInput: It is empty, binary, or has no columns.
+    """
+    text = decode(whole(path, limits), str(path), findings).replace("\x00", "")
+    if not text.strip():
+        raise BadInput(
+            place=str(path), expected="a table", found="an empty file", remedy="fetch it again"
+        )
+    csv.field_size_limit(1 << 20)
+    separator = separator_of(text)
+    try:
+        head = list(_limited(csv.reader(io.StringIO(text), delimiter=separator), _HEAD_ROWS))
+        header_at, header_rows = find_header(head)
+        headers = _headers(head[header_at : header_at + header_rows]) if header_rows else ()
+        if not headers:
+            headers = tuple("" for _ in max(head, key=len))
+        rows = _data_rows(text, separator, header_at + header_rows, len(headers))
+    except csv.Error as error:
+        raise BadInput(
+            place=str(path),
+            expected="a table with separated columns",
+            found=f"text that cannot be one ({error})",
+            remedy="check the quotes in the file",
+        ) from error
+    kept = _without_ragged(rows, headers, str(path), not text.endswith(("\n", "\r")), findings)
+    if len(headers) < 2:  # noqa: PLR2004 (a table has two columns)
+        raise NotMeasurements(
+            place=str(path),
+            expected="columns separated by comma, semicolon, tab or bar",
+            found=f"one column, which begins with {clean(text[:40])!r}",
+            remedy="check that this is a table",
+        )
+    columns = {
+        str(index): pl.Series(str(index), column, pl.String) for index, column in enumerate(kept)
+    }
+    grid = Grid(str(path), "", headers, pl.DataFrame(columns), header_at + header_rows + 1)
+    _note_titles(grid, header_at, header_rows, findings)
+    return _without_noise(grid, findings)
+
+
+def _limited(reader: Any, count: int) -> list[list[str]]:
+    rows: list[list[str]] = []
+    for row in reader:
+        rows.append(row)
+        if len(rows) >= count:
+            break
+    return rows
+
+
+def _data_rows(text: str, separator: str, skip: int, width: int) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
+    rows: list[tuple[int, list[str]]] = []
+    for index, row in enumerate(reader):
+        if index >= skip and any(row):
+            rows.append((reader.line_num, row))
+    return rows
+
+
+def _without_ragged(
+    rows: list[tuple[int, list[str]]],
+    headers: Sequence[str],
+    file: str,
+    unfinished: bool,
+    findings: Findings,
+) -> list[list[str]]:
+    """Return the columns; leave out lines with too many fields and a last line cut short."""
+    width = len(headers)
+    kept: list[list[str]] = []
+    last = len(rows) - 1
+    for index, (line, row) in enumerate(rows):
+        if len(row) == width:
+            kept.append(row)
+            continue
+        if len(row) > width and not any(cell.strip() for cell in row[width:]):
+            kept.append(row[:width])
+            continue
+        cut = index == last and unfinished and len(row) < width
+        short = len(row) < width
+        code = "file-cut" if cut else "short-line" if short else "long-line"
+        findings.add(
+            Finding(
+                Severity.ERROR if cut else Severity.WARNING,
+                code,
+                expected=f"{width} fields",
+                found=f"{len(row)}" + (" at the end of the file" if cut else ""),
+                action="the missing fields are null"
+                if short and not cut
+                else "the line is left out",
+                file=file,
+                where=f"line {line}",
+            )
+        )
+        if short and not cut:
+            kept.append(row + [""] * (width - len(row)))
+    return [list(column) for column in zip(*kept, strict=True)] or [[] for _ in headers]
+
+
+def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return the index of the first heading row and the number of heading rows (0 to 2)."""
+    filled = [[cell for cell in row if str(cell).strip()] for row in rows]
+    width = max((len(row) for row in filled), default=0)
+    wide = [index for index, row in enumerate(filled) if len(row) >= max(2, width * 0.5)]
+    for index in wide:
+        if _texts(filled[index]) < 0.7:  # noqa: PLR2004 (most headings are words)
+            if index == wide[0]:
+                return index, 0
+            break
+        below = next((other for other in wide if other > index), None)
+        if below is None:
+            return index, 1
+        if below == index + 1 and _is_second_heading(rows, filled, index, wide):
+            return index, 2
+        above = index - 1
+        if above >= 0 and _is_group_row(rows[above], rows[index], width):
+            return above, 2
+        return index, 1
+    return (wide[0] if wide else 0), 1
+
+
+def _texts(cells: Sequence[str]) -> float:
+    """Return the share of cells that are words, not numbers or dates."""
+    if not cells:
+        return 0.0
+    values = [str(cell).strip() for cell in cells]
+    words = [v for v in values if not _NUMBER.match(v) and not _DATE.match(v)]
+    return len(words) / len(values)
+
+
+def _is_second_heading(
+    rows: Sequence[Sequence[str]], filled: Sequence[Sequence[str]], index: int, wide: list[int]
+) -> bool:
+    below = filled[index + 1]
+    if sum(1 for cell in below if _UNIT_CELL.match(str(cell).strip())) >= len(below) * 0.5:
+        return True
+    data = [other for other in wide if other > index + 1][:5]
+    if not data or _texts(below) < 0.95:  # noqa: PLR2004 (headings are words)
+        return False
+    typed = sum(_texts(filled[other]) for other in data) / len(data)
+    gaps = any(not str(cell).strip() for cell in rows[index])
+    repeated = len({clean(str(cell)) for cell in filled[index]}) < len(filled[index])
+    return typed < 0.8 and (gaps or repeated)  # noqa: PLR2004 (data has numbers)
+
+
+def _is_group_row(above: Sequence[str], below: Sequence[str], width: int) -> bool:
+    cells = [index for index, cell in enumerate(above) if str(cell).strip()]
+    return (
+        2 <= len(cells) < width  # noqa: PLR2004 (one cell is a title)
+        and _texts([above[index] for index in cells]) == 1.0
+        and len(below) >= len(above)
+    )
+
+
+def _headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return one heading per column from one or two heading rows."""
+    if len(rows) == 1:
+        return tuple(str(cell) for cell in rows[0])
+    width = max(len(row) for row in rows)
+    group = ""
+    headers: list[str] = []
+    padded = [[*map(str, row), *[""] * (width - len(row))] for row in rows]
+    for upper, lower in zip(*padded, strict=True):
+        group = clean(upper) or (group if clean(lower) else "")
+        unit = _UNIT_CELL.match(clean(lower))
+        if unit:
+            headers.append(f"{clean(upper)} ({clean(lower).strip('()[]')})".strip())
+        elif group and clean(lower) and clean(lower) != group:
+            headers.append(f"{group} / {clean(lower)}")
+        else:
+            headers.append(clean(lower) or group)
+    return tuple(headers)
+
+
+def _note_titles(grid: Grid, header_at: int, header_rows: int, findings: Findings) -> None:
+    where = f"sheet '{grid.sheet}'" if grid.sheet else "line 1"
+    if header_rows == 0:
+        findings.add(
+            Finding(
+                Severity.WARNING,
+                "no-header",
+                expected="a row of headings",
+                found="none",
+                action="columns are called by their number",
+                file=grid.file,
+                where=where,
+            )
+        )
+    elif header_at > 0:
+        findings.add(
+            Finding(
+                Severity.INFO,
+                "title-rows",
+                expected="headings in the first row",
+                found="other rows above them",
+                action="left out",
+                file=grid.file,
+                where=where,
+                count=header_at,
+            )
+        )
+
+
+def _without_noise(grid: Grid, findings: Findings) -> Grid:
+    """Leave out empty rows, totals, footers and repeated headings, and say so."""
+    frame = grid.frame
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    if not texts or frame.height == 0 or len(grid.headers) < 3:  # noqa: PLR2004 (too narrow to tell)
+        return grid
+    cleaned = frame.select(
+        pl.col(name).str.strip_chars(" \t\r\n\u00a0") if name in texts else pl.col(name)
+        for name in frame.columns
+    )
+    filled = cleaned.select(
+        pl.sum_horizontal(
+            [
+                (pl.col(name) != "").fill_null(False).cast(pl.Int32)
+                if name in texts
+                else pl.col(name).is_not_null().cast(pl.Int32)
+                for name in frame.columns
+            ]
+        ).alias("n")
+    )["n"]
+    first = cleaned[texts[0]].fill_null("")
+    header = clean(grid.headers[int(texts[0])]) if int(texts[0]) < len(grid.headers) else ""
+    second = cleaned[texts[1]].fill_null("") if len(texts) > 1 else first
+    other = clean(grid.headers[int(texts[1])]) if len(texts) > 1 else header
+    kinds = {
+        "empty": filled == 0,
+        "repeated-heading": (first == header) & (second == other) & pl.Series([header != ""]),
+        "total-row": _matches(first, _TOTAL),
+        "footer-row": (filled == 1) & (first != ""),
+    }
+    drop = pl.Series([False] * frame.height)
+    for code, mask in kinds.items():
+        fresh = mask & ~drop
+        count = int(fresh.sum())
+        if count and code != "empty":
+            row = int(fresh.arg_true()[0])
+            where = f"row {grid.first_row + row}"
+            findings.add(
+                Finding(
+                    Severity.INFO,
+                    code,
+                    expected="only measurements",
+                    found=f"a row that begins with {str(first[row])[:40]!r}",
+                    action="left out",
+                    file=grid.file,
+                    where=f"sheet '{grid.sheet}', {where}" if grid.sheet else where,
+                    count=count,
+                )
+            )
+        drop = drop | mask
+    return Grid(
+        grid.file, grid.sheet, grid.headers, cleaned.filter(~drop), grid.first_row, grid.findings
+    )
+
+
+def _matches(values: pl.Series, pattern: re.Pattern[str]) -> pl.Series:
+    found = {value: bool(pattern.match(value)) for value in values.unique().to_list()}
+    if not any(found.values()):
+        return pl.Series([False] * values.len())
+    return values.replace_strict(found, return_dtype=pl.Boolean)
+
+
+def _cell(value: Any) -> str:
+    """Return a spreadsheet cell as text that reads back to the same value."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)  # noqa: PLR2004
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
+    return str(value)
+
+
+def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> list[Grid]:
+    """Return a grid per sheet of a spreadsheet that holds a table.
+
+    Raises:
+        BadInput: It cannot be opened, or is too large when unpacked.
+    """
+    _check_archive(path, limits)
+    try:
+        book = calamine.CalamineWorkbook.from_path(str(path))
+        names = list(book.sheet_names)
+        sheets = [(name, book.get_sheet_by_name(name)) for name in names]
+        tables = [(name, sheet.to_python(skip_empty_area=False)) for name, sheet in sheets]
+    except (calamine.CalamineError, OSError, ValueError) as error:
+        raise BadInput(
+            place=str(path),
+            expected="a spreadsheet",
+            found=f"one that cannot be opened ({error})",
+            remedy="open it and save it again, or export it as CSV",
+        ) from error
+    grids = []
+    for name, table in tables:
+        grid = _sheet_grid(str(path), name, [[_cell(cell) for cell in row] for row in table])
+        if grid is None:
+            findings.add(
+                Finding(
+                    Severity.INFO, "empty-sheet", expected="a table", found="no cells",
+                    action="left out", file=str(path), where=f"sheet '{name}'",
+                )
+            )  # fmt: skip
+            continue
+        _note_titles(grid[0], grid[1], grid[2], findings)
+        grids.append(_without_noise(grid[0], findings))
+    return grids
+
+
+def _sheet_grid(file: str, name: str, rows: list[list[str]]) -> tuple[Grid, int, int] | None:
+    while rows and not any(cell.strip() for cell in rows[-1]):
+        rows.pop()
+    if not rows:
+        return None
+    at, count = find_header(rows[:_HEAD_ROWS])
+    headers = _headers(rows[at : at + count]) if count else tuple("" for _ in rows[at])
+    body = rows[at + count :]
+    columns = [list(column) for column in zip(*body, strict=True)] or [[] for _ in headers]
+    frame = pl.DataFrame(
+        [pl.Series(str(index), column, pl.String) for index, column in enumerate(columns)]
+    )
+    return Grid(file, name, headers, frame, at + count + 1), at, count
+
+
+def _check_archive(path: Path, limits: Limits) -> None:
+    """Refuse archives that unpack to far more than they should."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return  # not an archive: an old .xls, or damaged, which the opening will say
+    packed = max(path.stat().st_size, 1)
+    bomb = total > limits.ratio_from_bytes and total > packed * limits.ratio
+    if total > limits.whole_bytes or bomb:
+        raise BadInput(
+            place=str(path),
+            expected=f"a spreadsheet of at most {limits.whole_bytes >> 20} MiB unpacked",
+            found=f"one of {total >> 20} MiB ({total // packed} times its size)",
+            remedy="export it as CSV or Parquet",
+        )
+
+
+def read_parquet_grid(path: Path) -> Grid:
+    """Return the grid of a Parquet file.
+
+    Raises:
+        BadInput: It cannot be read.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        found = str(error).splitlines()[0][:120]
+        raise BadInput(
+            place=str(path), expected="a Parquet file", found=f"one that cannot be read ({found})",
+            remedy="fetch or write it again",
+        ) from error  # fmt: skip
+    headers = tuple(frame.columns)
+    return Grid(str(path), "", headers, frame.rename({h: str(i) for i, h in enumerate(headers)}))

@@ -1,0 +1,299 @@
+"""Reads whatever measurement files it is given: recognised by content, merged, accounted for."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from cellhive.adapters import ves
+from cellhive.adapters.inputs import NotMeasurements, head_of
+from cellhive.adapters.mapping import Mapping, apply_mapping, describe
+from cellhive.adapters.pm_collect import PmCollector
+from cellhive.adapters.pm_xml import parse_pm, unreadable
+from cellhive.adapters.table_times import in_zone
+from cellhive.adapters.tables import measure_grid, read_table_file
+from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.measurements import (
+    OBJECT,
+    TIME,
+    Finding,
+    Findings,
+    Measurements,
+    Severity,
+)
+
+Progress = Callable[[int, int, Path], None]
+"""Is told how many files of how many are done, and the last one."""
+
+_HTML = re.compile(rb"\s*(<!doctype html|<html|<table|<head|<meta)", re.IGNORECASE)
+_IGNORED_SUFFIXES = {
+    ".md", ".rst", ".py", ".yaml", ".yml", ".xsd", ".xsl", ".pdf", ".png", ".jpg", ".html", ".svg",
+    ".license", ".part", ".toml", ".cfg", ".ini", ".sh",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """What became of one file."""
+
+    path: Path
+    kind: str
+    """"xml", "json", "text", "spreadsheet", "parquet", "html", "binary", "empty"."""
+    status: str
+    """"read", "ignored" (holds no measurements) or "failed"."""
+    rows: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What was read from the given paths."""
+
+    measurements: tuple[Measurements, ...]
+    findings: tuple[Finding, ...]
+    files: tuple[FileOutcome, ...]
+
+
+def read_paths(
+    paths: Sequence[Path], mapping: Mapping | None = None, on_progress: Progress | None = None
+) -> ReadResult:
+    """Return the measurements in files and folders, merged over files of the same shape.
+
+    Folders are searched through; hidden files are skipped. A file that cannot be read
+    becomes a finding and stops nothing.
+
+    Args:
+        paths: Files and folders.
+        mapping: What a person says about the columns.
+        on_progress: Is told of every file.
+
+    Raises:
+        NotFound: A path does not exist.
+        BadInput: Nothing in any of them can be read.
+    """
+    files = _expand(paths)
+    if not files:
+        raise BadInput(
+            place=", ".join(map(str, paths)),
+            expected="measurement files (3GPP XML, CSV, XLSX, Parquet, VES JSON)",
+            found="empty folders" if paths else "no paths",
+            remedy="name a file, or a folder that holds some",
+        )
+    reader = _Reader(mapping or Mapping())
+    outcomes: list[FileOutcome] = []
+    for index, (path, named) in enumerate(files):
+        outcomes.append(reader.read(path, named=named))
+        if on_progress is not None:
+            on_progress(index + 1, len(files), path)
+    measurements = reader.measurements()
+    if not measurements:
+        reasons = "; ".join(f"{o.path.name}: {o.note}" for o in outcomes[:5] if o.note)
+        raise BadInput(
+            place=", ".join(map(str, paths)),
+            expected="at least one file with measurements",
+            found=f"{len(files)} without any ({reasons})",
+            remedy="see the how-to on inputs for the formats that are read",
+        )
+    return ReadResult(measurements, reader.findings.as_tuple(), tuple(outcomes))
+
+
+def _expand(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
+    """Return each file once, and whether it was named itself."""
+    files: dict[Path, bool] = {}
+    for path in paths:
+        if not path.exists():
+            message = f"expected a file or folder at {path}, found none; check the path"
+            raise NotFound(message)
+        if path.is_dir():
+            for found in sorted(path.rglob("*")):
+                parts = found.relative_to(path).parts
+                if found.is_file() and not any(part.startswith((".", "~$")) for part in parts):
+                    files.setdefault(found, False)
+        else:
+            files[path] = True
+    return list(files.items())
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file is by its content.
+
+    Raises:
+        BadInput: It cannot be opened.
+    """
+    head = head_of(path)
+    if head.startswith(b"PK\x03\x04"):
+        return _archive_kind(path)
+    plain = head.replace(b"\x00", b"")
+    for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
+        plain = plain.removeprefix(mark)
+    plain = plain.lstrip()
+    kinds = (
+        ("empty", not plain),
+        ("parquet", head.startswith(b"PAR1")),
+        ("spreadsheet", head.startswith(b"\xd0\xcf\x11\xe0")),
+        ("html", _HTML.match(plain) is not None),
+        ("xml", plain.startswith(b"<")),
+        ("json", plain[:1] in {b"{", b"["} and b'"' in plain[:400]),
+    )
+    return next((kind for kind, holds in kinds if holds), "text")
+
+
+def _archive_kind(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return "spreadsheet"  # cut; opening it gives the reason
+    sheet = any(name.startswith("xl/") or name == "content.xml" for name in names)
+    return "spreadsheet" if sheet else "archive"
+
+
+class _Reader:
+    """Reads files one after the other and gathers what they hold."""
+
+    def __init__(self, mapping: Mapping) -> None:
+        self.findings = Findings()
+        self._mapping = mapping
+        self._collector = PmCollector(describe, self.findings)
+        self._tables: list[Measurements] = []
+
+    def read(self, path: Path, *, named: bool) -> FileOutcome:
+        """Read one file; what goes wrong becomes a finding."""
+        kind, found = "unknown", Findings()
+        if not named and path.suffix.lower() in _IGNORED_SUFFIXES:
+            return self._ignored(path, "other", "not a format of measurements")
+        try:
+            kind = kind_of(path)
+            rows = self._read_kind(path, kind, found)
+        except NotMeasurements as error:
+            if named:
+                return self._failed(path, kind, error)
+            return self._ignored(path, kind, f"expected {error.expected}, found {error.found}")
+        except BadInput as error:
+            self.findings.extend(found.as_tuple())
+            return self._failed(path, kind, error)
+        self.findings.extend(found.as_tuple())
+        note = "" if rows else "no measured values"
+        return FileOutcome(path, kind, "read" if rows else "ignored", rows, note)
+
+    def measurements(self) -> tuple[Measurements, ...]:
+        """Return everything read, merged."""
+        zone = self._mapping.time_zone
+        events = [apply_mapping(m, self._mapping) for m in self._collector.tables()]
+        if zone:
+            events = [_zoned(m, zone, self.findings) for m in events]
+        return (*events, *_merged(self._tables, self.findings))
+
+    def _read_kind(self, path: Path, kind: str, findings: Findings) -> int:
+        match kind:
+            case "xml":
+                batch = parse_pm(path, findings)
+                self._collector.add(batch)
+                return batch.rows
+            case "json":
+                return self._read_json(path, findings)
+            case "text" | "spreadsheet" | "parquet":
+                tables = read_table_file(path, findings, kind=kind, mapping=self._mapping)
+                self._tables += tables
+                return sum(table.frame.height for table in tables)
+            case "html":
+                raise NotMeasurements(
+                    place=str(path), expected="a table", found="a web page",
+                    remedy="if it is a table saved as .xls, save it as .xlsx or CSV",
+                )  # fmt: skip
+            case "archive":
+                raise NotMeasurements(
+                    place=str(path), expected="a measurement file", found="a ZIP archive",
+                    remedy="unpack it and name the folder",
+                )  # fmt: skip
+            case _:
+                raise BadInput(
+                    place=str(path), expected="a measurement file", found="an empty file",
+                    remedy="fetch it again",
+                )  # fmt: skip
+
+    def _read_json(self, path: Path, findings: Findings) -> int:
+        values = ves.load_json(path, findings)
+        events = ves.events_of(values)
+        if events:
+            batch = ves.read_events(path, events, findings)
+            self._collector.add(batch)
+            return batch.rows
+        table = measure_grid(ves.records_grid(path, values), self._mapping, findings)
+        self._tables.append(table)
+        return table.frame.height
+
+    def _failed(self, path: Path, kind: str, error: BadInput) -> FileOutcome:
+        self.findings.add(unreadable(path, error))
+        note = f"expected {error.expected}, found {error.found}"
+        return FileOutcome(path, kind, "failed", note=note)
+
+    def _ignored(self, path: Path, kind: str, note: str) -> FileOutcome:
+        return FileOutcome(path, kind, "ignored", note=note)
+
+
+def _zoned(measured: Measurements, zone: str, findings: Findings) -> Measurements:
+    if measured.time_zone != "":
+        return measured
+    source = measured.sources[0] if measured.sources else ""
+    times = in_zone(measured.frame[TIME], zone, source, findings)
+    return replace(measured, frame=measured.frame.with_columns(times), time_zone=zone)
+
+
+def _merged(tables: list[Measurements], findings: Findings) -> list[Measurements]:
+    """Join tables of the same columns, as daily exports are."""
+    groups: dict[object, list[Measurements]] = {}
+    for table in tables:
+        key = (tuple(table.frame.columns), table.object_class, table.time_zone)
+        groups.setdefault(key, []).append(table)
+    merged: list[Measurements] = []
+    for members in groups.values():
+        merged += [members[0]] if len(members) == 1 else _joined(members, findings)
+    return merged
+
+
+def _joined(members: list[Measurements], findings: Findings) -> list[Measurements]:
+    first = members[0]
+    for name in first.columns:
+        shares = {member.columns[name].share for member in members} - {""}
+        if len(shares) > 1:
+            other = next(
+                m for m in members if m.columns[name].share not in {"", *_one(first, name)}
+            )
+            findings.add(
+                Finding(
+                    Severity.WARNING,
+                    "share-differs",
+                    expected="the same unit in every file",
+                    found="fractions in some files and per cent in others",
+                    action="the files are not joined",
+                    file=other.sources[0],
+                    column=name,
+                )
+            )
+            return members
+    columns = {
+        name: next((m.columns[name] for m in members if m.columns[name].share), info)
+        for name, info in first.columns.items()
+    }
+    frame = pl.concat([member.frame for member in members]).sort(
+        [OBJECT, TIME], maintain_order=True
+    )
+    return [
+        replace(
+            first,
+            name=f"{first.name} and {len(members) - 1} more",
+            frame=frame,
+            columns=columns,
+            sources=tuple(source for member in members for source in member.sources),
+        )
+    ]
+
+
+def _one(measured: Measurements, name: str) -> set[str]:
+    return {measured.columns[name].share}

@@ -1,0 +1,159 @@
+"""Finds which columns of a table name the measured object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+_SCORES: tuple[tuple[int, str, re.Pattern[str]], ...] = tuple(
+    (score, kind, re.compile(pattern, re.IGNORECASE))
+    for score, kind, pattern in (
+        (100, "cell", r"\bcell ?name\b|\bname of cell\b|\bcell\b.*\bname\b"),
+        (95, "cell", r"^(nr|eutran|utran|lte|gsm)? ?cell( ?(fdd|tdd|du|cu))?$"),
+        (90, "", r"^(object|object name|mo|modn|dn|managed ?object|ldn|meas ?obj ?ldn)$"),
+        (88, "cell", r"\b(nr|e)?cgi\b|cell ?identity$|\bcell ?key\b"),
+        (70, "cell", r"\bcell ?id$|\blocal ?cell\b|^ci$|^eci$|^nci$"),
+        (65, "sector", r"\bsector( ?(name|id))?$"),
+        (60, "site", r"\b(e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|site|station|ne|rbs)\b.*name"),
+        (55, "site", r"^(e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|site|ne|rbs|managed ?element)$"),
+        (
+            50,
+            "site",
+            r"\b(e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|site|ne|node|du)\b ?(id|code)?$",
+        ),
+        (45, "ue", r"\b(imsi|supi|imei)\b"),
+        (40, "ue", r"\b(rnti|ue ?id|device|phone)\b"),
+        (30, "cluster", r"\b(cluster|region|area|district|city|operator(name)?|plmn|market)\b"),
+        (20, "run", r"^(file|run|log|session|trace|test)( ?(name|id))?$"),
+        (10, "slice", r"\bslice ?(id|name)?$|\b(5qi|qci)$"),
+    )
+)
+_SOURCE = re.compile(r"\b(source|serving|from|src|own)\b", re.IGNORECASE)
+_TARGET = re.compile(r"\b(target|neighbou?r|to|dst|dest|destination|adjacent)\b", re.IGNORECASE)
+_CELLISH = re.compile(r"cell|cgi|\bci\b|node|enb|gnb|site|id|name", re.IGNORECASE)
+_ENOUGH = 0.01
+_NAMES_ALONE = 45
+"""Score from which a column is a name even if it has only one value."""
+_LOCAL = (65, 70)
+"""Scores of identities that may repeat from site to site."""
+
+
+@dataclass(frozen=True)
+class ObjectColumns:
+    """Which columns name the object."""
+
+    columns: tuple[int, ...]
+    object_class: str
+    """"cell", "site", "relation", ...; "" where unknown."""
+    relation: bool = False
+    """Whether the columns are the source and the target of a relation."""
+    unique: bool = True
+    """Whether object and time tell the rows apart."""
+
+
+def spaced(header: str) -> str:
+    """Return a heading as words: "eNodeB_Name" is "eNodeB Name"."""
+    text = re.sub(r"[^A-Za-z0-9]+", " ", header)
+    text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)
+    return " ".join(text.split())
+
+
+def score(header: str) -> tuple[int, str]:
+    """Return how well a heading suits the name of an object, and of what class; 0 if not."""
+    words = spaced(header)
+    return next(((s, kind) for s, kind, pattern in _SCORES if pattern.search(words)), (0, ""))
+
+
+def find_objects(
+    headers: Sequence[str], columns: Sequence[pl.Series], times: pl.Series | None
+) -> ObjectColumns:
+    """Return the columns that together name the object.
+
+    The best heading is taken; where it leaves rows of one time apart only by another such
+    column (local cell ids repeat from site to site), that column joins it.
+
+    Args:
+        headers: Heading of each column.
+        columns: Values of each column as text.
+        times: Time of each row, None where the table has none.
+    """
+    relation = _relation(headers)
+    if relation is not None:
+        return ObjectColumns(relation, "relation", relation=True)
+    ranked = sorted(
+        (
+            (points, -index, kind)
+            for index, header in enumerate(headers)
+            for points, kind in (score(header),)
+            if points and (points >= _NAMES_ALONE or columns[index].n_unique() > 1)
+            and columns[index].null_count() < columns[index].len() * 0.5
+        ),
+        reverse=True,
+    )  # fmt: skip
+    if not ranked:
+        return ObjectColumns((), "", unique=_repeats([], times) <= _ENOUGH)
+    chosen = [-ranked[0][1]]
+    site = _site_of(ranked, columns)
+    if site is not None:
+        chosen = [site, *chosen]
+    repeats = _repeats([columns[index] for index in chosen], times)
+    while repeats > _ENOUGH:
+        options = [
+            (_repeats([columns[i] for i in (*chosen, -entry[1])], times), order, -entry[1])
+            for order, entry in enumerate(ranked)
+            if -entry[1] not in chosen
+        ]
+        if not options or min(options)[0] > repeats * 0.8:
+            break
+        best = min(options)
+        # A coarser column goes first: site before cell.
+        coarser = columns[best[2]].n_unique() <= columns[chosen[0]].n_unique()
+        chosen = [best[2], *chosen] if coarser else [*chosen, best[2]]
+        repeats = best[0]
+    return ObjectColumns(tuple(chosen), ranked[0][2], unique=repeats <= _ENOUGH)
+
+
+def _site_of(ranked: Sequence[tuple[int, int, str]], columns: Sequence[pl.Series]) -> int | None:
+    """Return the column of sites that local cell identities need to be told apart."""
+    points, negative, _ = ranked[0]
+    if points not in _LOCAL:
+        return None
+    cell = columns[-negative]
+    for _, other, kind in ranked[1:]:
+        if kind == "site":
+            pairs = pl.DataFrame([cell.alias("cell"), columns[-other].alias("site")]).n_unique()
+            return -other if pairs > cell.n_unique() else None
+    return None
+
+
+def _relation(headers: Sequence[str]) -> tuple[int, int] | None:
+    words = [spaced(header) for header in headers]
+    cellish = [index for index, text in enumerate(words) if _CELLISH.search(text)]
+    sources = [index for index in cellish if _SOURCE.search(words[index])]
+    targets = [index for index in cellish if _TARGET.search(words[index])]
+    if not targets:
+        return None
+    target = max(targets, key=lambda index: ("name" in words[index].lower(), -index))
+    if not sources:
+        own = [i for i in cellish if i not in targets and score(headers[i])[0] >= 70]  # noqa: PLR2004
+        sources = own
+    if not sources:
+        return None
+    source = max(sources, key=lambda index: ("name" in words[index].lower(), -index))
+    return (source, target) if source != target else None
+
+
+def _repeats(names: Sequence[pl.Series], times: pl.Series | None) -> float:
+    """Return the share of rows that object and time do not tell apart."""
+    keys = [name.alias(str(index)) for index, name in enumerate(names)]
+    if times is not None:
+        keys.append(times.alias("time"))
+    if not keys:
+        return 1.0
+    frame = pl.DataFrame(keys)
+    if frame.height == 0:
+        return 0.0
+    return 1.0 - frame.n_unique() / frame.height

@@ -1,0 +1,548 @@
+"""Turns tables of KPIs (CSV, spreadsheets, Parquet) into measurements.
+
+What each column is (time, object, label, number) is found from its heading and its values,
+unless a mapping says it. Nothing is filled, averaged or dropped without a finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+
+from cellhive.adapters import table_times as clock
+from cellhive.adapters.grids import (
+    Grid,
+    clean,
+    read_csv_grid,
+    read_parquet_grid,
+    read_sheet_grids,
+)
+from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements
+from cellhive.adapters.mapping import Mapping, apply_mapping, describe, plain
+from cellhive.adapters.table_numbers import (
+    Numbers,
+    decimal_mark,
+    lost_precision,
+    numbers_of,
+    prepared,
+)
+from cellhive.adapters.table_objects import ObjectColumns, find_objects
+from cellhive.adapters.vocabulary import IDENTITIES, words_of
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import (
+    OBJECT,
+    PERIOD_S,
+    SUSPECT,
+    TIME,
+    TIME_TYPE,
+    ColumnInfo,
+    Finding,
+    Findings,
+    Measurements,
+    Role,
+    Severity,
+)
+
+_NUMERIC_SHARE = 0.8
+"""Share of the values of a column that must be numbers for it to be one of numbers."""
+_WHOLE_PERCENT = 1.5
+"""A share above this can only be per cent."""
+
+
+@dataclass
+class _Table:
+    """A grid while its columns are being understood."""
+
+    grid: Grid
+    mapping: Mapping
+    findings: Findings
+    names: list[str]
+    columns: list[pl.Series]
+    open: list[int] = field(default_factory=list)
+    """Columns whose meaning is not settled yet."""
+
+    def say(self, severity: Severity, code: str, column: int = -1, **words: object) -> None:
+        where = [f"sheet '{self.grid.sheet}'"] if self.grid.sheet else []
+        row = words.get("row")
+        where += [f"row {self.grid.first_row + int(str(row))}"] if row is not None else []
+        self.findings.add(
+            Finding(
+                severity,
+                code,
+                expected=str(words["expected"]),
+                found=str(words["found"]),
+                action=str(words["action"]),
+                file=self.grid.file,
+                where=", ".join(where),
+                column=self.names[column] if column >= 0 else "",
+                count=int(str(words.get("count", 1))),
+            )
+        )
+
+    def text(self, index: int) -> pl.Series:
+        """Return a column as text, null where there is nothing."""
+        column = self.columns[index]
+        if column.dtype == pl.String:
+            return prepared(column)
+        return column.cast(pl.String, strict=False)
+
+    def index_of(self, header: str) -> int:
+        """Return the column with a heading that a mapping names."""
+        wanted = plain(header)
+        for index, original in enumerate(self.grid.headers):
+            if plain(original) == wanted or plain(self.names[index]) == wanted:
+                return index
+        raise BadInput(
+            place=f"{self.mapping.path or 'mapping'}, {header!r}",
+            expected="a heading of the table",
+            found=f"none called so in {self.grid.place}",
+            remedy=f"the headings are: {', '.join(self.names[:40])}",
+        )
+
+
+def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measurements:
+    """Return what a grid measured.
+
+    Raises:
+        BadInput: It has no rows, or no column of numbers.
+    """
+    if grid.frame.height == 0:
+        raise BadInput(
+            place=grid.place, expected="rows of measurements", found="headings only", remedy=""
+        )
+    table = _open_table(grid, mapping, findings)
+    times = _find_times(table)
+    objects = _find_objects(table, times)
+    period = _period(table, times)
+    numbers, labels = _split_columns(table)
+    if all(info.role is Role.ATTRIBUTE for _, info in numbers):
+        raise NotMeasurements(
+            place=grid.place,
+            expected="at least one column of measured numbers",
+            found=f"the columns {', '.join(table.names[:12])}",
+            remedy="check that this is a table of measurements, not of sites or settings",
+        )
+    height = grid.frame.height
+    keys = [
+        _object_names(table, objects),
+        pl.Series(TIME, [None] * height, TIME_TYPE) if times is None else times.values.alias(TIME),
+        period.alias(PERIOD_S),
+        pl.Series(SUSPECT, [False] * height),
+    ]
+    frame = pl.DataFrame([*keys, *labels, *(values for values, _ in numbers)])
+    infos = _with_shares([info for _, info in numbers], frame)
+    frame = frame.sort([OBJECT, TIME], maintain_order=True)
+    measured = Measurements(
+        name=Path(grid.file).name + (f" / {grid.sheet}" if grid.sheet else ""),
+        frame=frame,
+        columns={info.name: info for info in infos},
+        labels=tuple(label.name for label in labels),
+        object_class=objects.object_class,
+        time_zone="" if times is None else times.zone,
+        sources=(grid.file,),
+    )
+    return apply_mapping(measured, mapping)
+
+
+def _open_table(grid: Grid, mapping: Mapping, findings: Findings) -> _Table:
+    names: list[str] = []
+    for index, header in enumerate(grid.headers):
+        name = clean(header) or f"column {index + 1}"
+        if name in {OBJECT, TIME, PERIOD_S, SUSPECT}:
+            name = f"{name} (as found)"
+        base, number = name, 1
+        while name in names:
+            number += 1
+            name = f"{base} ({number})"
+        names.append(name)
+    columns = [grid.frame.get_column(str(index)) for index in range(len(names))]
+    table = _Table(grid, mapping, findings, names, columns)
+    for index, column in enumerate(columns):
+        empty = table.text(index).null_count() == column.len()
+        if empty and clean(grid.headers[index]) == "":
+            continue
+        if empty:
+            table.say(Severity.WARNING, "empty-column", index, expected="values",
+                      found="none in any row", action="the column is left out")  # fmt: skip
+            continue
+        table.open.append(index)
+    return table
+
+
+# -- time
+
+
+def _find_times(table: _Table) -> clock.Times | None:
+    named = [table.index_of(header) for header in table.mapping.time]
+    wanted = named[:1] or sorted(
+        (i for i in table.open if clock.looks_like_time(table.names[i])),
+        key=lambda i: (clock.rank(table.names[i]), i),
+    )
+    wanted += [] if named else [i for i in table.open if i not in wanted][:4]
+    found: tuple[pl.Series, str, bool] | None = None
+    chosen = -1
+    for index in wanted:
+        found = _as_times(table, index, sure=bool(named))
+        if found is not None:
+            chosen = index
+            break
+    if found is None:
+        if named:
+            raise BadInput(
+                place=f"{table.grid.place}, column '{table.names[named[0]]}'",
+                expected="times",
+                found=repr(table.text(named[0]).drop_nulls().head(1).to_list()),
+                remedy="give time_format in the mapping, in strptime notation",
+            )
+        table.say(Severity.WARNING, "no-time", expected="a column of times", found="none",
+                  action="the rows have no time")  # fmt: skip
+        return None
+    values, zone, ambiguous = found
+    table.open.remove(chosen) if chosen in table.open else None
+    used = [chosen]
+    values = _add_hours(table, values, named[1:], used)
+    if ambiguous:
+        table.say(Severity.WARNING, "ambiguous-date", chosen, expected="an unambiguous date",
+                  found=repr(table.text(chosen).drop_nulls().head(1).to_list()),
+                  action=_date_order(values, table.text(chosen)))  # fmt: skip
+    _note_missing_times(table, chosen, values)
+    if zone == "" and table.mapping.time_zone:
+        values = clock.in_zone(values, table.mapping.time_zone, table.grid.file, table.findings)
+        zone = table.mapping.time_zone
+    elif zone == "":
+        table.say(Severity.INFO, "time-zone-missing", chosen, expected="a time zone",
+                  found="times without one", action="taken as they are written")  # fmt: skip
+    return clock.Times(values, tuple(used), zone, _stated_period(table, values))
+
+
+def _date_order(values: pl.Series, texts: pl.Series) -> str:
+    text = str(texts.drop_nulls()[0])
+    first = values.drop_nulls()[0]
+    numbers = re.findall(r"\d+", text)
+    order = "day first" if int(numbers[0]) == first.day else "month first"
+    return f"read as {order}, because that leaves the smaller gap; time_format settles it"
+
+
+def _as_times(table: _Table, index: int, *, sure: bool) -> tuple[pl.Series, str, bool] | None:
+    column = table.columns[index]
+    timely = sure or clock.looks_like_time(table.names[index])
+    if column.dtype == pl.Datetime:
+        zone = getattr(column.dtype, "time_zone", None)
+        values = column.dt.convert_time_zone("UTC") if zone else column.dt.replace_time_zone("UTC")
+        return values.cast(TIME_TYPE), zone or "", False
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC"), "", False
+    if column.dtype != pl.String:
+        moments = clock.parse_numbers(column.cast(pl.Float64)) if timely else None
+        return None if moments is None else (moments, "UTC", False)
+    texts = table.text(index)
+    if timely:
+        numbers = numbers_of(texts, "")
+        if numbers.odd == 0 and numbers.missing < texts.len():
+            epochs = clock.parse_numbers(numbers.values)
+            if epochs is not None:
+                big = float(numbers.values.max() or 0.0) > 1e8  # type: ignore[arg-type]  # noqa: PLR2004
+                return epochs, "UTC" if big else "", False
+    sample = texts.drop_nulls().head(20)
+    if not timely and not bool(sample.str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all()):
+        return None
+    return clock.parse_texts(texts, table.mapping.time_format)
+
+
+def _add_hours(table: _Table, values: pl.Series, named: list[int], used: list[int]) -> pl.Series:
+    """Add a column of the time of day to dates."""
+    known = values.drop_nulls()
+    if bool((known.dt.time() != known.dt.date().cast(pl.Datetime).dt.time()).any()):
+        return values
+    options = named or [i for i in table.open if clock.is_hour(table.names[i])]
+    for index in options:
+        seconds = clock.hours_of(table.text(index))
+        if seconds is not None:
+            used.append(index)
+            if index in table.open:
+                table.open.remove(index)
+            moments: pl.Series = values + (seconds * 1e6).cast(pl.Int64).cast(pl.Duration("us"))
+            return moments
+    return values
+
+
+def _note_missing_times(table: _Table, index: int, values: pl.Series) -> None:
+    missing = values.null_count()
+    if missing:
+        row = int(values.is_null().arg_true()[0])
+        table.say(Severity.WARNING, "time-unknown", index, expected="a time in every row",
+                  found=repr(table.columns[index][row]), action="the time is null",
+                  row=row, count=missing)  # fmt: skip
+
+
+def _stated_period(table: _Table, values: pl.Series) -> pl.Series | None:
+    """Return the period from a column of lengths or of end times, and settle those columns."""
+    period: pl.Series | None = None
+    for index in list(table.open):
+        name = table.names[index]
+        if re.search(
+            r"granularity|^period|interval|^gp$|duration.?\(?(s|min)", name, re.IGNORECASE
+        ):
+            stated = clock.periods_of(table.text(index))
+            if stated is not None:
+                period = stated if period is None else period
+                table.open.remove(index)
+        elif clock.rank(name) == 3 and clock.looks_like_time(name):  # noqa: PLR2004 (an end)
+            ends = _as_times(table, index, sure=False)
+            if ends is not None:
+                length = (ends[0] - values).dt.total_seconds().cast(pl.Float64)
+                period = length if period is None else period
+                table.open.remove(index)
+    return period
+
+
+def _period(table: _Table, times: clock.Times | None) -> pl.Series:
+    """Return the length of each row's period [s]: stated, or the usual step between times."""
+    height = table.grid.frame.height
+    unknown = pl.Series(PERIOD_S, [None] * height, pl.Float64)
+    if times is None:
+        return unknown
+    if times.period_s is not None:
+        return times.period_s
+    steps = times.values.drop_nulls().unique().sort().diff().drop_nulls()
+    if steps.is_empty():
+        return unknown
+    seconds = steps.dt.total_microseconds() / 1e6
+    usual = seconds.value_counts(sort=True)
+    length, count = float(usual[seconds.name][0]), int(usual["count"][0])
+    if count < 0.5 * steps.len():
+        return unknown
+    table.say(Severity.INFO, "period-inferred", expected="a column with the granularity",
+              found=f"{count} of {steps.len()} steps between times are {length:g} s",
+              action="taken as the length of the period")  # fmt: skip
+    return pl.Series(PERIOD_S, [length], pl.Float64).new_from_index(0, height)
+
+
+# -- object
+
+
+def _find_objects(table: _Table, times: clock.Times | None) -> ObjectColumns:
+    moments = None if times is None else times.values
+    if table.mapping.object:
+        named = tuple(table.index_of(header) for header in table.mapping.object)
+        return ObjectColumns(named, describe_class(table, named))
+    candidates = table.open
+    found = find_objects(
+        [table.names[index] for index in candidates],
+        [table.text(index) for index in candidates],
+        moments,
+    )
+    chosen = replace(found, columns=tuple(candidates[index] for index in found.columns))
+    if not chosen.columns:
+        table.say(Severity.INFO, "no-object", expected="a column that names the cell or site",
+                  found="none", action="the table is one object, called like the file")  # fmt: skip
+    elif len(chosen.columns) > 1 and not chosen.relation:
+        both = " and ".join(f"'{table.names[index]}'" for index in chosen.columns)
+        table.say(Severity.INFO, "object-combined", expected="one column that names the object",
+                  found=f"rows that only {both} tell apart", action="both name it")  # fmt: skip
+    if not chosen.unique and moments is not None:
+        table.say(Severity.WARNING, "rows-not-unique", expected="one row per object and time",
+                  found="several", action="all are kept")  # fmt: skip
+    return chosen
+
+
+def describe_class(table: _Table, columns: tuple[int, ...]) -> str:
+    """Return the class of object that named columns stand for."""
+    texts = [table.text(index) for index in columns]
+    return find_objects([table.names[index] for index in columns], texts, None).object_class
+
+
+def _object_names(table: _Table, objects: ObjectColumns) -> pl.Series:
+    height = table.grid.frame.height
+    if not objects.columns:
+        stem = Path(table.grid.file).name.split(".")[0]
+        name = f"{stem} / {table.grid.sheet}" if table.grid.sheet else stem
+        return pl.Series(OBJECT, [name]).new_from_index(0, height)
+    parts = [table.text(index).fill_null("") for index in objects.columns]
+    names = parts[0]
+    for part in parts[1:]:
+        names = names + ("->" if objects.relation else "/") + part
+    unnamed = int((names.str.strip_chars("->/ ") == "").sum())
+    if unnamed:
+        table.say(Severity.WARNING, "object-unknown", objects.columns[0],
+                  expected="a name in every row", found="none", count=unnamed,
+                  action="those rows are called '(unnamed)'")  # fmt: skip
+        names = names.set(names.str.strip_chars("->/ ") == "", "(unnamed)")
+    return names.alias(OBJECT)
+
+
+# -- numbers and labels
+
+
+def _split_columns(
+    table: _Table,
+) -> tuple[list[tuple[pl.Series, ColumnInfo]], list[pl.Series]]:
+    texts = [table.columns[i] for i in table.open if table.columns[i].dtype == pl.String]
+    mark = decimal_mark(texts)
+    numbers: list[tuple[pl.Series, ColumnInfo]] = []
+    labels: list[pl.Series] = []
+    for index in table.open:
+        column, name = table.columns[index], table.names[index]
+        info = replace(describe(name), header=table.grid.headers[index] or name)
+        if info.role is Role.ATTRIBUTE and words_of(name) & IDENTITIES:
+            labels.append(_identity(table, index))
+        elif column.dtype.is_numeric():
+            numbers.append((column.cast(pl.Float64).fill_nan(None).alias(name), info))
+        elif column.dtype == pl.String:
+            parsed = numbers_of(column, mark)
+            known = column.len() - parsed.missing
+            if known and parsed.odd <= known * (1 - _NUMERIC_SHARE):
+                _note_numbers(table, index, parsed)
+                if parsed.percent and not info.unit:
+                    info = replace(info, unit="%", role=Role.RATIO)
+                numbers.append((parsed.values.alias(name), info))
+            else:
+                _note_mixed(table, index, parsed, known)
+                labels.append(table.text(index).alias(name))
+        else:
+            labels.append(column.cast(pl.String, strict=False).alias(name))
+    return numbers, labels
+
+
+def _identity(table: _Table, index: int) -> pl.Series:
+    """Return a column of identities as text, and say where a spreadsheet has spoilt them."""
+    values = table.text(index)
+    lost = lost_precision(values)
+    if lost:
+        first = values.filter(values.str.contains(r"[eE]|^\d{16,}$").fill_null(value=False))
+        table.say(Severity.WARNING, "identity-rounded", index, expected="whole identities",
+                  found=repr(first.head(1).to_list()), count=lost,
+                  action="kept as written; different objects may look the same")  # fmt: skip
+    whole = values.str.contains(r"^\d+\.0+$").fill_null(value=False)
+    if bool(whole.any()):
+        table.say(Severity.INFO, "identity-as-number", index, expected="an identity as text",
+                  found=repr(values.filter(whole).head(1).to_list()), count=int(whole.sum()),
+                  action="the decimals are left out")  # fmt: skip
+        values = values.str.replace(r"^(\d+)\.0+$", "$1")
+    return values.alias(table.names[index])
+
+
+def _note_numbers(table: _Table, index: int, parsed: Numbers) -> None:
+    column = table.columns[index]
+    if parsed.missing:
+        words = " or ".join(repr(word) for word in parsed.missing_words) or "empty cells"
+        table.say(Severity.INFO, "value-missing", index, expected="a number", found=words,
+                  action="the values are null", count=parsed.missing)  # fmt: skip
+    if parsed.odd:
+        table.say(Severity.WARNING, "value-not-a-number", index, expected="a number",
+                  found=repr(str(column[parsed.first_odd])[:60]), action="the values are null",
+                  count=parsed.odd, row=parsed.first_odd)  # fmt: skip
+    if parsed.ambiguous:
+        table.say(Severity.WARNING, "ambiguous-number", index,
+                  expected="a decimal mark that can be told from a thousands separator",
+                  found=repr(column.drop_nulls().head(1).to_list()),
+                  action="the comma is taken as a thousands separator")  # fmt: skip
+
+
+def _note_mixed(table: _Table, index: int, parsed: Numbers, known: int) -> None:
+    if known and parsed.odd < known:
+        table.say(Severity.WARNING, "mixed-column", index, expected="only numbers or only text",
+                  found=f"{known - parsed.odd} numbers and {parsed.odd} texts such as "
+                  f"{str(table.columns[index][parsed.first_odd])[:40]!r}",
+                  action="kept as text")  # fmt: skip
+
+
+def _with_shares(infos: list[ColumnInfo], frame: pl.DataFrame) -> list[ColumnInfo]:
+    """Find out which ratios are fractions and which are per cent.
+
+    A column of small values alone cannot tell; the other ratios of the table can.
+    """
+    ratios = [info for info in infos if info.role is Role.RATIO and info.unit in {"%", ""}]
+    stats: dict[str, tuple[float, float]] = {}
+    for info in ratios:
+        values = frame[info.name].drop_nulls()
+        if values.len() and info.quantity != "rlf_per_ue_min":
+            top, middle = values.max(), values.median()
+            stats[info.name] = (float(top), float(middle))  # type: ignore[arg-type]  # numbers
+    percents = any(top > _WHOLE_PERCENT for top, _ in stats.values())
+    fractions = any(0.5 < middle <= 1.0 and top <= 1.0 for top, middle in stats.values())  # noqa: PLR2004
+    done: list[ColumnInfo] = []
+    for info in infos:
+        if info.name not in stats:
+            done.append(info)
+            continue
+        top, middle = stats[info.name]
+        if top > _WHOLE_PERCENT:
+            share = "percent"
+        elif middle > 0.5 or (fractions and not percents):  # noqa: PLR2004 (half)
+            share = "fraction"
+        elif percents and not fractions:
+            share = "percent"
+        else:
+            share = ""
+        done.append(_scaled(info, share))
+    return done
+
+
+def _scaled(info: ColumnInfo, share: str) -> ColumnInfo:
+    info = replace(info, share=share)
+    if info.quantity is None:
+        return info
+    if share == "":
+        return replace(info, confidence=round(info.confidence * 0.6, 2))
+    return replace(info, scale=0.01 if share == "percent" else 1.0)
+
+
+# -- files
+
+
+def read_table_file(
+    path: Path,
+    findings: Findings,
+    *,
+    kind: str,
+    mapping: Mapping | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[Measurements]:
+    """Return the measurements of a file with tables, one per sheet that holds any.
+
+    Args:
+        path: The file.
+        findings: Where to say what is wrong with it.
+        kind: "text", "spreadsheet" or "parquet".
+        mapping: What a person says about the columns.
+        limits: How large it may be.
+
+    Raises:
+        BadInput: Nothing in it can be read.
+    """
+    said = mapping or Mapping()
+    readers: dict[str, Callable[[], list[Grid]]] = {
+        "text": lambda: [read_csv_grid(path, findings, limits)],
+        "spreadsheet": lambda: read_sheet_grids(path, findings, limits),
+        "parquet": lambda: [read_parquet_grid(path)],
+    }
+    grids = readers[kind]()
+    if not grids:
+        raise BadInput(place=str(path), expected="a sheet with a table", found="empty sheets")
+    measured: list[Measurements] = []
+    problems: list[BadInput] = []
+    for grid in grids:
+        try:
+            measured.append(measure_grid(grid, said, findings))
+        except BadInput as error:
+            problems.append(error)
+    if not measured:
+        raise problems[0]
+    for problem in problems:
+        findings.add(
+            Finding(
+                Severity.WARNING,
+                "sheet-left-out",
+                expected=problem.expected,
+                found=problem.found,
+                action="the sheet is left out",
+                file=str(path),
+                where=problem.place.removeprefix(str(path)).lstrip(", "),
+            )
+        )
+    return measured
