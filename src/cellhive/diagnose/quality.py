@@ -363,7 +363,7 @@ def _say_forms(
         )  # fmt: skip
     usual = max(forms, key=lambda name: len(forms[name]), default="")
     odd = sorted(value for name, group in forms.items() if name != usual for value in group)
-    if odd and not only_lost and len(forms[usual]) >= MAJORITY * len(values) and usual != "text":
+    if odd and not only_lost and 2 * len(forms[usual]) >= len(values) and usual != "text":
         found.append(
             Finding(
                 Severity.WARNING, "identifier-forms", f"{usual}, as in most rows "

@@ -1,0 +1,260 @@
+"""The tables of an analysis: incidents, data quality, KPIs, objects, columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cellhive.core.measurements import ColumnInfo, Finding, Severity
+from cellhive.core.schema import QUANTITIES
+from cellhive.diagnose.cycles import Panel
+from cellhive.diagnose.incidents import Incident
+from cellhive.diagnose.summary import Figures, Summary
+from cellhive.flows.analyse import Analysis, Part
+
+from . import analysis_words as words
+from .analysis_figures import spark, typical
+from .numbers import ABSENT, format_number, format_signed, with_unit
+from .page import Cell, Column, Table
+
+INCIDENTS_SHOWN = 250
+OBJECTS_SHOWN = 40
+"""Objects listed under each KPI; the worst where a direction is known."""
+ROWS_SHOWN = 1500
+"""Rows of objects in the whole report; keeps it small enough to send."""
+KPIS_SHOWN = 150
+"""KPIs of one part with a row of their own."""
+_FULL = 0.9995
+_TONE = {Severity.ERROR: "worse", Severity.WARNING: "warn", Severity.INFO: "muted"}
+_EFFECT_TONE = {"worse": "worse", "better": "better", "mixed": "warn", "": ""}
+
+
+def incidents(every: Sequence[Incident]) -> Table:
+    """Return all incidents, most severe first."""
+    columns = (
+        Column("#", numeric=True), Column("When"), Column("Lasting"), Column("Kind"),
+        Column("KPIs"), Column("Objects"), Column("Was, usually", wide=True),
+        Column("Size"), Column("σ", numeric=True, title="Size in usual spreads of the series"),
+        Column("Effect"),
+        Column("Confidence", title="From the probability of such a departure by chance"),
+    )  # fmt: skip
+    return Table(columns, [_incident_row(one) for one in every[:INCIDENTS_SHOWN]],
+                 empty="No incident was found.")  # fmt: skip
+
+
+def _incident_row(one: Incident) -> list[Cell | str | float | int]:
+    lead = one.lead
+    kpis = [words.clean(kpi) for kpi in one.kpis]
+    return [
+        one.rank,
+        Cell(words.stretch(one), one.start_s),
+        Cell(words.lasting(one), one.end_s - one.start_s),
+        one.kind,
+        Cell(words.listed(kpis, 2), title=", ".join(kpis)),
+        Cell(words.listed(one.objects, 2), float(len(one.objects)), title=", ".join(one.objects)),
+        f"{words.from_to(lead)}, {words.clean(lead.kpi)} at {words.clean(lead.object)}"
+        if len(one.members) > 1 else words.from_to(lead),
+        words.change(lead),
+        Cell(words.sigmas(lead) or ABSENT, abs(lead.sigmas)),
+        Cell(one.effect or "unknown", tone=_EFFECT_TONE[one.effect]),
+        Cell(one.confidence, one.p_value),
+    ]  # fmt: skip
+
+
+def findings(every: Sequence[Finding]) -> Table:
+    """Return the findings by kind and file, with how often and what was done."""
+    columns = (
+        Column("Severity"), Column("Finding"), Column("Input"), Column("Columns"),
+        Column("Times", numeric=True), Column("Found", wide=True), Column("Expected", wide=True),
+        Column("Done about it", wide=True),
+    )  # fmt: skip
+    rank = list(Severity)
+    rows: list[list[Cell | str | float | int]] = [
+        [
+            Cell(group.severity.value, -rank.index(group.severity), _TONE[group.severity]),
+            group.name,
+            words.clean(group.file.rsplit("/", 1)[-1]),
+            Cell(words.listed(group.columns), float(len(group.columns)),
+                 title=", ".join(group.columns)),
+            group.count,
+            _found(group),
+            words.clean(group.first.expected),
+            words.clean(group.first.action),
+        ]
+        for group in words.grouped(every)
+    ]  # fmt: skip
+    return Table(columns, rows, empty="Nothing to complain about.")
+
+
+def _found(group: words.FindingGroup) -> str:
+    first = words.clean(group.first.found)
+    where = words.clean(group.first.where)
+    text = f"{first} ({where})" if where else first
+    if len(group.columns) > 1:
+        return f"{words.clean(group.first.column)}: {text}; others alike"
+    return text
+
+
+def coverage(part: Part) -> Table:
+    """Return the objects that do not report all the time, least complete first."""
+    short = sorted((c for c in part.coverage if c.ratio < _FULL), key=lambda c: c.ratio)
+    columns = (
+        Column("Object"), Column("Periods", numeric=True), Column("Expected", numeric=True),
+        Column("Coverage", numeric=True), Column("First"), Column("Last"),
+    )  # fmt: skip
+    rows: list[list[Cell | str | float | int]] = [
+        [
+            words.clean(one.object), one.periods, one.expected,
+            Cell(with_unit(format_number(100 * one.ratio), "%"), one.ratio),
+            one.first.strftime("%Y-%m-%d %H:%M"), one.last.strftime("%Y-%m-%d %H:%M"),
+        ]
+        for one in short[:OBJECTS_SHOWN]
+    ]  # fmt: skip
+    return Table(columns, rows, empty="Every object reports in every period.")
+
+
+def worst_objects(analysis: Analysis) -> Table:
+    """Return the objects with most trouble: severity of incidents for the worse, shared out."""
+    columns = (
+        Column("Object"), Column("Incidents for the worse", numeric=True),
+        Column("Severity", numeric=True,
+               title="Sum over incidents; that of an incident is shared by its objects"),
+        Column("Most severe", wide=True), Column("When"),
+    )  # fmt: skip
+    tally: dict[str, tuple[int, float, Incident]] = {}
+    for one in analysis.search.incidents:
+        if one.effect in {"worse", "mixed"}:
+            for name in one.objects:
+                count, total, first = tally.get(name, (0, 0.0, one))
+                tally[name] = (count + 1, total + one.severity / len(one.objects), first)
+    order = sorted(tally.items(), key=lambda item: -item[1][1])[:OBJECTS_SHOWN]
+    rows: list[list[Cell | str | float | int]] = [
+        [words.clean(name), count, total, f"#{first.rank} {words.headline(first)}",
+         Cell(words.stretch(first), first.start_s)]
+        for name, (count, total, first) in order
+    ]  # fmt: skip
+    return Table(columns, rows, empty="No object had an incident for the worse.")
+
+
+# KPIs ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class KpiDetails:
+    """The objects of one KPI, folded away until asked for."""
+
+    heading: str
+    table: Table
+
+
+def kpis(part: Part) -> Table:
+    """Return one row per KPI of a part: all objects as one sample."""
+    columns = (
+        Column("KPI"), Column("Unit"), Column("Better"),
+        Column("Values", numeric=True), Column("Mean", numeric=True),
+        Column("Median", numeric=True),
+        Column("5 %", numeric=True, title="5 % of the values are smaller"),
+        Column("95 %", numeric=True, title="5 % of the values are larger"),
+        Column("Trend", numeric=True, title="Last third against first third, of medians"),
+        Column("Course", title="Median over objects"), Column("Worst by median"),
+    )  # fmt: skip
+    rows = [
+        _kpi_row(panel, one)
+        for panel, one in zip(part.panels[:KPIS_SHOWN], part.summaries[:KPIS_SHOWN], strict=True)
+    ]
+    return Table(columns, rows, empty="No KPI has a value.")
+
+
+def _kpi_row(panel: Panel, one: Summary) -> list[Cell | str | float | int]:
+    name = words.clean(one.kpi)
+    worst = [words.clean(item) for item in one.worst] if len(panel.objects) > 1 else []
+    return [
+        name, one.unit, one.better or ABSENT, one.network.values,
+        *_numbers(one.network, one.unit),
+        _trend(one.network, one.better, one.unit),
+        Cell(spark(typical(panel.values), f"{name}, median over objects"), ""),
+        Cell(words.listed(worst), title=", ".join(worst)),
+    ]  # fmt: skip
+
+
+def _numbers(one: Figures, unit: str) -> list[Cell | str | float | int]:
+    values = (one.mean, one.median, one.p5, one.p95)
+    digits = 4 if unit == "%" else 3
+    return [Cell(format_number(number, digits), number) for number in values]
+
+
+def _trend(one: Figures, better: str, unit: str) -> Cell:
+    if not math.isfinite(one.trend):
+        return Cell(ABSENT, math.nan)
+    tone = ""
+    small = abs(one.trend) < 0.1 * (one.p95 - one.p5)  # a tenth of the range
+    if better and not small:
+        tone = "better" if (one.trend > 0) == (better == "higher") else "worse"
+    text = format_signed(one.trend)
+    return Cell(with_unit(text, "pp") if unit == "%" else text, one.trend, tone)
+
+
+def details(part: Part, budget: int) -> list[KpiDetails]:
+    """Return a table of objects for each KPI, within a number of rows for all of them."""
+    if len(part.objects) < 2 or not part.panels:  # noqa: PLR2004  # one object is the summary
+        return []
+    each = max(min(OBJECTS_SHOWN, budget // len(part.panels)), 5)
+    out: list[KpiDetails] = []
+    for panel, one in zip(part.panels, part.summaries, strict=True):
+        budget -= min(each, len(one.objects))
+        if budget < 0:
+            break
+        rows = _object_rows(panel, one, each)
+        heading = words.clean(one.kpi) + (f" [{one.unit}]" if one.unit else "")
+        if len(rows) < sum(1 for item in one.objects if item.values):
+            which = "worst" if one.better else "highest"
+            heading += f": the {len(rows)} {which} of {len(one.objects)} objects"
+        out.append(KpiDetails(heading, Table(_OBJECT_COLUMNS, rows)))
+    return out
+
+
+_OBJECT_COLUMNS = (
+    Column("Object"), Column("Values", numeric=True), Column("Mean", numeric=True),
+    Column("Median", numeric=True), Column("5 %", numeric=True), Column("95 %", numeric=True),
+    Column("Last", numeric=True), Column("Trend", numeric=True), Column("Course"),
+)  # fmt: skip
+
+
+def _object_rows(
+    panel: Panel, one: Summary, limit: int
+) -> list[Sequence[Cell | str | float | int]]:
+    index = {name: i for i, name in enumerate(panel.objects)}
+    known = [item for item in one.objects if item.values]
+    known.sort(key=lambda item: item.median, reverse=one.better != "higher")
+    digits = 4 if one.unit == "%" else 3
+    return [
+        [
+            words.clean(item.object), item.values, *_numbers(item, one.unit),
+            Cell(format_number(item.last, digits), item.last),
+            _trend(item, one.better, one.unit),
+            Cell(spark(panel.values[index[item.object]], item.object), ""),
+        ]
+        for item in known[:limit]
+    ]  # fmt: skip
+
+
+def columns_of(part: Part) -> Table:
+    """Return what each column was taken for."""
+    heads = (
+        Column("Column"), Column("Taken as", wide=True), Column("Confidence", numeric=True),
+        Column("Unit"), Column("Kind"), Column("Better"), Column("By"),
+    )  # fmt: skip
+    shown = [info for info in part.columns.values() if info.bin is None]
+    return Table(heads, [_column_row(info) for info in shown[: 2 * KPIS_SHOWN]])
+
+
+def _column_row(info: ColumnInfo) -> list[Cell | str | float | int]:
+    quantity = QUANTITIES.get(info.quantity or "")
+    taken = f"{quantity.name}: {quantity.description}" if quantity else "itself"
+    share = f" ({info.share})" if info.share else ""
+    return [
+        words.clean(info.header or info.name), taken,
+        Cell(format_number(info.confidence, 2) if quantity else ABSENT, info.confidence),
+        info.unit, f"{info.role.value}{share}", info.better or ABSENT, info.origin,
+    ]  # fmt: skip
