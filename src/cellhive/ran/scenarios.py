@@ -91,13 +91,14 @@ class Scenario:
     """Share of all users that belong to hot spots."""
     hot_spot_radius_m: float = 100.0
     event: Event | None = None
-    tilt_deg: float = 8.0
+    tilt_deg: float = 11.0
     a3_offset_db: float = 2.0
     hysteresis_db: float = 1.0
     time_to_trigger_s: float = 0.16
     mistilted_share: float = 0.0
     """Share of cells whose tilt is wrong."""
-    mistilt_deg: float = 6.0
+    mistilt_deg: float = -6.0
+    """By how much; negative is too far up."""
     capacity_offset_db: float = 0.0
     """Preference for capacity carriers in selection and A3 [dB]."""
 
@@ -114,7 +115,7 @@ SCENARIOS: dict[str, Scenario] = {
             "A city of 57 cells over a day: hot spots, two layers of faults, a quiet night.",
             ("demand_satisfied_ratio", "ue_throughput_p5_mbps", "rlf_per_ue_min"),
             _city,
-            users_per_cell=16,
+            users_per_cell=14,
             hours=24.0,
             start_h=6.0,
             hot_spots=4,
@@ -161,14 +162,14 @@ SCENARIOS: dict[str, Scenario] = {
             lambda: hex_grid(
                 7, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)
             ),
-            users_per_cell=14,
+            users_per_cell=9,
             hours=12.0,
             start_h=20.0,
             capacity_offset_db=6.0,
         ),
         Scenario(
             "mis-tilted",
-            "One cell in ten points six degrees too far down.",
+            "One cell in ten points six degrees too far up and disturbs its neighbours.",
             ("weak_coverage_ratio", "demand_satisfied_ratio", "ue_throughput_p5_mbps"),
             _city,
             users_per_cell=14,
@@ -181,7 +182,7 @@ SCENARIOS: dict[str, Scenario] = {
             "A well-tuned city at moderate load: nothing to repair, so nothing must break.",
             ("demand_satisfied_ratio", "ue_throughput_p5_mbps", "rlf_per_ue_min"),
             _city,
-            users_per_cell=12,
+            users_per_cell=10,
             hours=12.0,
             start_h=8.0,
         ),

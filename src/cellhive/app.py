@@ -1,0 +1,339 @@
+"""Composition: the only place that picks adapters and puts a run together."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cellhive import __version__
+from cellhive.adapters import cm_xml, plan_csv
+from cellhive.adapters.runs import RunFolder, load_run
+from cellhive.adapters.topology import read_sites
+from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.ports import Observer
+from cellhive.core.types import KpiFrame, Mode, Network, Outcome, Parameters, Plan, Verdict
+from cellhive.flows.decide import LoopSettings, Optimizer, Silent
+from cellhive.flows.replay import compare_runs
+from cellhive.flows.trial import (
+    Hooks,
+    Raster,
+    RunRecord,
+    RunStart,
+    TrialSettings,
+    run_trial,
+)
+from cellhive.ran.guard import Guard
+from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, total_gain_db
+from cellhive.ran.scenarios import SCENARIOS, Scenario, build_twin, scenario_named
+from cellhive.ran.simulator import Twin
+from cellhive.ran.son import Rules
+
+OPTIMIZERS = ("none", "rules", *(function.name.lower() for function in Rules().functions))
+"""Who may propose: nobody, all rules, or one function alone."""
+
+MOST_HOURS = 24 * 14
+_PERIOD_S = 900.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked to be; everything here ends up in its settings."""
+
+    scenario: str = "hex-urban"
+    hours: float | None = None
+    """Simulated time [h]; None means the scenario's own."""
+    seed: int = 1
+    mode: Mode = Mode.AUTONOMOUS
+    optimizer: str = "rules"
+    observed_s: float = 120.0
+    """Radio time simulated per reporting period of 900 s [s]."""
+    branches: bool = True
+    """Measure each plan's true effect in an exact branch."""
+    sites: Path | None = None
+    bbox: str | None = None
+    plan: Path | None = None
+    """A plan to put to the guard in the first period."""
+    protected: tuple[str, ...] = ()
+    """Cells that nothing may change."""
+
+    def checked(self) -> RunOptions:
+        """Return the options, or raise what is wrong with them."""
+        scenario = scenario_named(self.scenario)
+        hours = scenario.hours if self.hours is None else self.hours
+        if not _PERIOD_S / 3600 <= hours <= MOST_HOURS:
+            raise BadInput(
+                place="--hours", expected=f"0.25 to {MOST_HOURS} hours", found=f"{hours:g}"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise BadInput(
+                place="--seed", expected="a whole number from 0 to 4294967295", found=str(self.seed)
+            )
+        if not 4.0 <= self.observed_s <= _PERIOD_S:  # noqa: PLR2004
+            raise BadInput(
+                place="--observed", expected="4 to 900 seconds", found=f"{self.observed_s:g}"
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(
+                place="--optimizer", expected=f"one of {', '.join(OPTIMIZERS)}",
+                found=repr(self.optimizer),
+            )  # fmt: skip
+        if self.bbox is not None and self.sites is None:
+            raise BadInput(
+                place="--bbox", expected="a site list to cut from", found="no --sites",
+                remedy="give --sites FILE too",
+            )  # fmt: skip
+        return replace(self, hours=hours)
+
+    @property
+    def periods(self) -> int:
+        """Number of reporting periods."""
+        return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
+
+
+class Operator:
+    """Puts one given plan forward in the first period, then lets another propose."""
+
+    def __init__(self, plan: Plan, then: Optimizer) -> None:
+        """Take the plan of a person and who proposes after it."""
+        self._plan: Plan | None = plan
+        self._then = then
+
+    def propose(
+        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
+    ) -> list[Plan]:
+        """Return the given plan once, then whatever the other proposes."""
+        if self._plan is not None:
+            plan, self._plan = replace(self._plan, function="operator", time_s=now_s), None
+            return [plan]
+        return self._then.propose(network, parameters, frames, now_s)
+
+    def learn(self, outcome: Outcome) -> None:
+        """Pass outcomes on."""
+        self._then.learn(outcome)
+
+
+def optimizer_named(name: str) -> Optimizer:
+    """Return a fresh optimiser: "none", "rules" or a single function."""
+    if name == "none":
+        return Silent()
+    rules = Rules()
+    if name != "rules":
+        rules.functions = tuple(f for f in rules.functions if f.name.lower() == name)
+    return rules
+
+
+@dataclass
+class Run:
+    """A run that is ready to start."""
+
+    options: RunOptions
+    scenario: Scenario
+    twin: Twin
+    start: RunStart
+    initial: Parameters
+    notes: tuple[str, ...]
+    plan: Plan | None = None
+    folder: RunFolder | None = None
+    observers: list[Observer] = field(default_factory=list)
+
+
+def read_plan(path: Path, network: Network) -> Plan:
+    """Read a plan from bulk CM XML or CSV, told apart by the file's suffix."""
+    if not path.is_file():
+        message = f"{path}: expected a plan file, found none there"
+        raise NotFound(message)
+    if path.suffix.lower() == ".csv":
+        return plan_csv.read_plan_csv(path, network)
+    return cm_xml.read_plan_xml(path, network)
+
+
+def _assumptions(options: RunOptions, twin: Twin) -> tuple[str, ...]:
+    share = options.observed_s / _PERIOD_S
+    return (
+        f"Simulated: each reporting period of 15 min is represented by "
+        f"{options.observed_s:g} s of radio time ({100 * share:.0f} %); event counters count "
+        "that time, energy is scaled to the period.",
+        f"{twin.world.mix.users} users in {twin.network.cells} cells; sessions and movement do "
+        "not depend on how well the network serves.",
+        '"Do nothing" and every branch see the same users and the same random numbers, so a '
+        "difference is an effect and not chance; it is exact for this simulated city only.",
+    )
+
+
+def _with_protected(network: Network, names: Sequence[str]) -> Network:
+    """Return the network with more cells protected, or raise NotFound for an unknown one."""
+    protected = network.protected.copy()
+    for name in names:
+        if name not in network.cell_index:
+            some = ", ".join(network.cell_ids[:5])
+            message = f"--protect: expected a cell of the network ({some}, ...), found {name!r}"
+            raise NotFound(message)
+        protected[network.cell_index[name]] = True
+    return replace(network, protected=protected)
+
+
+def prepare(
+    options: RunOptions, *, network: Network | None = None, plan: Plan | None = None
+) -> Run:
+    """Build the twin of a run and everything known before it starts.
+
+    Args:
+        options: What to run; checked here.
+        network: Sites to use in place of the scenario's or of a site list (for replays).
+        plan: A person's plan in place of a file's (for replays).
+    """
+    options = options.checked()
+    scenario, notes = scenario_named(options.scenario), ()
+    if options.sites is not None and network is None:
+        site_list = read_sites(options.sites, bbox=options.bbox)
+        network, notes = site_list.network, site_list.notes
+    if options.protected:
+        network = _with_protected(network or scenario.network(), options.protected)
+    twin = build_twin(
+        scenario, options.seed, network, observed_s=options.observed_s, period_s=_PERIOD_S
+    )
+    if options.plan is not None and plan is None:
+        plan = read_plan(options.plan, twin.network)
+    now = dt.datetime.now(dt.UTC)  # noqa: TID251  # the composition root is where clocks begin
+    settings: dict[str, Any] = {
+        **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
+        "mode": str(options.mode),
+        "own_sites": network is not None,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+    start = RunStart(
+        run_id=f"{now:%Y%m%d-%H%M%S}-{options.scenario}-s{options.seed}",
+        version=__version__,
+        started=now.isoformat(timespec="seconds"),
+        scenario=options.scenario,
+        seed=options.seed,
+        settings=settings,
+    )
+    return Run(
+        options, scenario, twin, start, twin.parameters(), (*notes, *_assumptions(options, twin)),
+        plan,
+    )  # fmt: skip
+
+
+def coverage_maps(twin: Twin, before: Parameters, after: Parameters) -> dict[str, Raster]:
+    """Return best-server RSRP maps before and after a run."""
+    network, radio_map = twin.network, twin.world.radio_map
+    maps = {}
+    for name, parameters in (("before", before), ("after", after)):
+        gain_db = total_gain_db(radio_map, network, parameters.electrical_tilt_deg)
+        power_dbm = reference_power_dbm(network, parameters.tx_power_dbm, parameters.asleep)
+        raster = best_server_rsrp_dbm(radio_map, gain_db, power_dbm)
+        maps[f"rsrp_{name}_dbm"] = Raster(raster.x0_m, raster.y0_m, raster.pixel_m, raster.values)
+    return maps
+
+
+def execute(
+    run: Run,
+    *,
+    approve: Callable[[Verdict], bool] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    workers: int = 2,
+) -> RunRecord:
+    """Run to the end, or until interrupted, and return the record.
+
+    Branches advance beside the run on ``workers`` threads: the kernels hold no lock.
+    """
+    optimizer = optimizer_named(run.options.optimizer)
+    if run.plan is not None:
+        optimizer = Operator(run.plan, optimizer)
+
+    def tell(event: object) -> None:
+        for observer in run.observers:
+            observer(event)
+
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=workers))
+        hooks = Hooks(
+            observer=tell,
+            approve=approve,
+            advance=lambda jobs: list(pool.map(lambda job: job(), jobs)),
+            should_stop=should_stop,
+        )
+        record = run_trial(
+            run.twin,
+            run.start,
+            TrialSettings(
+                periods=run.options.periods,
+                loop=LoopSettings(mode=run.options.mode),
+                branches=run.options.branches,
+                notes=run.notes,
+            ),
+            optimizer,
+            Guard(),
+            hooks,
+        )
+    return replace(record, maps=coverage_maps(run.twin, record.initial, record.final))
+
+
+def record_folder(run: Run, root: Path) -> RunFolder:
+    """Make the run's folder and let it record everything that happens."""
+    folder = RunFolder.create(root, run.start, run.twin.network, run.initial, run.notes)
+    run.folder, run.start = folder, folder.start
+    run.observers.append(folder)
+    return folder
+
+
+def options_of(record: RunRecord) -> RunOptions:
+    """Return the options a recorded run was started with."""
+    names = set(RunOptions.__dataclass_fields__)
+    values = {name: value for name, value in record.settings.items() if name in names}
+    values["mode"] = Mode(values["mode"])
+    values["protected"] = tuple(values["protected"])
+    values["sites"] = values["plan"] = values["bbox"] = None
+    return RunOptions(**values)
+
+
+def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord, str | None]:
+    """Run a recorded run again; return the new record and the first difference, or None."""
+    old = load_run(path)
+    options = options_of(old)
+    periods = len(old.frames)
+    if periods == 0:
+        raise BadInput(
+            place=str(path), expected="a run with at least one period", found="none",
+            remedy="choose another run: cellhive runs",
+        )  # fmt: skip
+    own_sites = bool(old.settings.get("own_sites"))
+    operator = [v.plan for v in old.verdicts if v.plan.function == "operator"]
+    run = prepare(
+        replace(options, hours=periods * _PERIOD_S / 3600),
+        network=old.network if own_sites else None,
+        plan=operator[0] if operator else None,
+    )
+    run.observers.extend(observers)
+    approved = {plan.plan_id for plan in old.applied}
+    new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
+    if old.interrupted:
+        # The last period of an interrupted run was observed, but perhaps not acted upon.
+        return new, _first_difference(old.frames, new.frames)
+    return new, compare_runs(old, new)
+
+
+def _first_difference(old: Sequence[KpiFrame], new: Sequence[KpiFrame]) -> str | None:
+    from cellhive.flows.replay import compare_frames  # noqa: PLC0415  # the only user
+
+    for index, (first, second) in enumerate(zip(old, new, strict=True)):
+        difference = compare_frames(first, second)
+        if difference is not None:
+            return f"period {index + 1}: {difference}"
+    return None
+
+
+def scenarios() -> dict[str, Scenario]:
+    """Return every scenario by name."""
+    return SCENARIOS
