@@ -101,9 +101,9 @@ def test_losses_below_ten_metres_are_those_at_ten_metres() -> None:
         (Environment.UMa, 100.0, 1.5, 0.347671),
         # times 1 + 1·1.25·1·exp(-2/3) = 1.641771, as C' = ((23 - 13)/10)^1.5 = 1
         (Environment.UMa, 100.0, 23.0, 0.570796),
-        (Environment.UMi, 36.0, 1.5, 1.0),
-        # 0.36 + exp(-100/36)·0.64 = 0.36 + 0.062177·0.64
-        (Environment.UMi, 100.0, 1.5, 0.399793),
+        (Environment.UMi, 18.0, 1.5, 1.0),
+        # 0.18 + exp(-100/36)·0.82 = 0.18 + 0.062177·0.82
+        (Environment.UMi, 100.0, 1.5, 0.230985),
         (Environment.RMa, 10.0, 1.5, 1.0),
         (Environment.RMa, 1010.0, 1.5, math.exp(-1.0)),
     ],

@@ -66,7 +66,7 @@ def los_probability(environment: str, d2d: Floats, h_ut: float) -> Floats:
     if environment == "RMa":
         return np.where(d2d <= 10, 1.0, np.exp(-(d2d - 10) / 1000))
     if environment == "UMi":
-        return np.where(d2d <= 18 * 2, 1.0, 36 / d2d + np.exp(-d2d / 36) * (1 - 36 / d2d))
+        return np.where(d2d <= 18, 1.0, 18 / d2d + np.exp(-d2d / 36) * (1 - 18 / d2d))
     c = 0.0 if h_ut <= 13 else ((h_ut - 13) / 10) ** 1.5
     beyond = (18 / d2d + np.exp(-d2d / 63) * (1 - 18 / d2d)) * (
         1 + c * 5 / 4 * (d2d / 100) ** 3 * np.exp(-d2d / 150)

@@ -26,7 +26,7 @@ MIN_DISTANCE_M = 10.0
 _ENVIRONMENT_HEIGHT_M = 1.0
 _TALL_USER_M = 13.0
 _STREET_WIDTH_M, _BUILDING_HEIGHT_M = 20.0, 5.0
-_UMA_CERTAIN_M, _UMI_CERTAIN_M, _RMA_CERTAIN_M = 18.0, 36.0, 10.0
+_URBAN_CERTAIN_M, _RURAL_CERTAIN_M = 18.0, 10.0
 
 
 class Environment(IntEnum):
@@ -232,13 +232,12 @@ def los_probability(environment: Scalar, ground_m: Scalar, user_height_m: Scalar
         user_height_m: Height of the user [m]; matters above 13 m, UMa only.
     """
     if environment == Environment.RMa:
-        return math.exp(-max(ground_m - _RMA_CERTAIN_M, 0.0) / 1000.0)
+        return math.exp(-max(ground_m - _RURAL_CERTAIN_M, 0.0) / 1000.0)
     macro = environment == Environment.UMa
-    certain, fade = (_UMA_CERTAIN_M, 63.0) if macro else (_UMI_CERTAIN_M, 36.0)
-    if ground_m <= certain:
+    if ground_m <= _URBAN_CERTAIN_M:
         return 1.0
-    share = certain / ground_m
-    probability = share + math.exp(-ground_m / fade) * (1.0 - share)
+    share = _URBAN_CERTAIN_M / ground_m
+    probability = share + math.exp(-ground_m / (63.0 if macro else 36.0)) * (1.0 - share)
     if macro and user_height_m > _TALL_USER_M:
         lift = ((user_height_m - _TALL_USER_M) / 10.0) ** 1.5
         rise = 1.25 * (ground_m / 100.0) ** 3 * math.exp(-ground_m / 150.0)
@@ -293,18 +292,18 @@ def field_filter(shape: tuple[int, int], pixel_m: float, decorrelation_m: float)
 
 
 def draw_field(
-    field_filter: FieldFilter, shape: tuple[int, int], rng: np.random.Generator
+    correlation: FieldFilter, shape: tuple[int, int], rng: np.random.Generator
 ) -> Floats32:
     """Return one standard normal field with the autocorrelation of its filter.
 
     Args:
-        field_filter: From ``field_filter`` for the same shape.
+        correlation: From ``field_filter`` for the same shape.
         shape: Rows and columns of the field.
         rng: Source of the noise.
     """
-    noise = rng.standard_normal(field_filter.torus, dtype=np.float32)
-    spectrum = np.fft.rfft2(noise) * field_filter.amplitude
-    field = np.fft.irfft2(spectrum, s=field_filter.torus)
+    noise = rng.standard_normal(correlation.torus, dtype=np.float32)
+    spectrum = np.fft.rfft2(noise) * correlation.amplitude
+    field = np.fft.irfft2(spectrum, s=correlation.torus)
     return field[: shape[0], : shape[1]].astype(np.float32)
 
 
