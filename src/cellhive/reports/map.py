@@ -131,8 +131,9 @@ def _view(network: Network, raster: Raster | None, width: int) -> _View:
     south, north = float(network.y_m.min()) - reach, float(network.y_m.max()) + reach
     if raster is not None:
         rows, columns = raster.values.shape
-        west, south = raster.x0_m, raster.y0_m
-        east, north = west + columns * raster.pixel_m, south + rows * raster.pixel_m
+        west, south = min(west, raster.x0_m), min(south, raster.y0_m)
+        east = max(east, raster.x0_m + columns * raster.pixel_m)
+        north = max(north, raster.y0_m + rows * raster.pixel_m)
     drawn = width - 2 * _SIDE
     tallest = 430.0
     px_per_m = min(drawn / (east - west), tallest / (north - south))

@@ -48,10 +48,11 @@ _DAYS_H = 48
 _NEARLY_ALL, _ALL = 99, 100
 
 
-def format_number(value: float | None, digits: int = 3) -> str:
+def format_number(value: float | None, digits: int = 3, *, keep: bool = False) -> str:
     """Return a number with about ``digits`` significant digits; a dash where it is not known.
 
     Thousands are separated by narrow spaces, a minus is a real minus sign, and zero is "0".
+    Trailing zeros are dropped unless ``keep`` is set.
     """
     if value is None or not math.isfinite(value):
         return ABSENT
@@ -62,7 +63,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
         return f"{value:.{digits - 1}e}".replace("-", "−")
     places = max(0, digits - 1 - math.floor(math.log10(size)))
     text = f"{value:,.{places}f}".replace(",", "\u202f").replace("-", "−")
-    if "." in text:
+    if "." in text and not keep:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in {"−0", ""} else text
 
@@ -106,7 +107,7 @@ def shown_scale(name: str) -> float:
     return {"ratio": 100.0, "bit/J": 1e-3}.get(unit, 1.0)
 
 
-def format_quantity(name: str, value: float | None, digits: int = 3) -> str:
+def format_quantity(name: str, value: float | None, digits: int = 3, *, keep: bool = False) -> str:
     """Return a quantity's value with its unit, as shown to people."""
     if value is None or not math.isfinite(value):
         return ABSENT
@@ -114,7 +115,7 @@ def format_quantity(name: str, value: float | None, digits: int = 3) -> str:
     shown = value * shown_scale(name)
     if unit == "%" and _NEARLY_ALL < shown < _ALL:
         digits = max(digits, 4)
-    return with_unit(format_number(shown, digits), unit)
+    return with_unit(format_number(shown, digits, keep=keep), unit)
 
 
 def format_change(name: str, value: float | None, digits: int = 3) -> str:

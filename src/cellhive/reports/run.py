@@ -202,10 +202,11 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
         return ["Nothing was applied, so the run and “do nothing” are the same."]
     score = compared[OBJECTIVE]
     word = {"better": "better", "worse": "worse"}.get(score.tone, "not clearly different")
+    before, after = (format_number(v, 4, keep=True) for v in (score.baseline, score.run))
     said = (
         f"Against the same network with the same users and nothing done, it was {word}: the "
-        f"score changed by {_change(score)}, from "
-        f"{format_number(score.baseline, 4)} to {format_number(score.run, 4)}."
+        f"score went from {before} to {after} ({_change(score)}; in brackets the change and its "
+        "95 % interval)."
     )
     known = [c for name, c in compared.items() if name != OBJECTIVE and direction(name, 1.0)]
     known.sort(key=lambda c: -abs(c.change / c.baseline) if c.baseline else 0.0)
@@ -230,14 +231,14 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
 
 def _told(one: Compared) -> str:
     return (
-        f"{label_of(one.kpi)} {format_quantity(one.kpi, one.baseline, 4)} → "
-        f"{format_quantity(one.kpi, one.run, 4)} ({_change(one)})"
+        f"{label_of(one.kpi)} {format_quantity(one.kpi, one.baseline, 4, keep=True)} → "
+        f"{format_quantity(one.kpi, one.run, 4, keep=True)} ({_change(one)})"
     )
 
 
 def _change(one: Compared) -> str:
     change, interval = format_interval(one.kpi, one.change, one.low, one.high)
-    return f"{change}, 95 % interval {interval}" if interval else change
+    return f"{change}; {interval}" if interval else change
 
 
 def _how_right(decisions: Sequence[Decision]) -> str:
@@ -282,22 +283,29 @@ def _cards(
     for name in CARDS:
         if not math.isfinite(run.get(name, math.nan)):
             continue
-        facts = [("start", format_quantity(name, start.get(name), 4))]
+        facts = [("start", format_quantity(name, start.get(name), 4, keep=True))]
         tone = word = ""
         if name in compared:
             one = compared[name]
-            tone = one.tone
-            word = {"better": "▲ better", "worse": "▼ worse"}.get(tone, "no clear change")
-            facts.append(("do nothing", format_quantity(name, one.baseline, 4)))
+            tone = "" if one.slight else one.tone
+            word = _word(one)
+            facts.append(("do nothing", format_quantity(name, one.baseline, 4, keep=True)))
             change, interval = format_interval(name, one.change, one.low, one.high)
             facts.append(("change", change))
             if interval:
                 facts.append(("95 %", interval))
         quantity = quantity_of(name)
         about = quantity.description if quantity else ""
-        value = format_quantity(name, run[name], 4)
+        value = format_quantity(name, run[name], 4, keep=True)
         cards.append(Card(label_of(name), value, tone, word, tuple(facts), about))
     return cards
+
+
+def _word(one: Compared) -> str:
+    if not one.tone:
+        return "no clear change"
+    arrow = "▲" if one.tone == "better" else "▼"
+    return f"{arrow} {'slightly ' if one.slight else ''}{one.tone}"
 
 
 def _window_text(record: RunRecord, window: Window) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def chip(text: str, tone: str = "") -> Markup:
     return Markup('<span class="chip {}">{}</span>').format(tone, text)
 
 
-def lines(texts: Sequence[str]) -> Markup:
+def lines(texts: Iterable[str]) -> Markup:
     """Return texts under one another."""
     return Markup("<br>").join(escape(text) for text in texts)
 
@@ -84,9 +84,11 @@ def kpi_table(compared: Mapping[str, Compared], start: Mapping[str, float]) -> T
         rows.append(
             [
                 label_of(name),
-                Cell(format_quantity(name, start.get(name), 4), start.get(name, math.nan)),
-                Cell(format_quantity(name, one.baseline, 4), one.baseline),
-                Cell(format_quantity(name, one.run, 4), one.run),
+                Cell(
+                    format_quantity(name, start.get(name), 4, keep=True), start.get(name, math.nan)
+                ),
+                Cell(format_quantity(name, one.baseline, 4, keep=True), one.baseline),
+                Cell(format_quantity(name, one.run, 4, keep=True), one.run),
                 Cell(change, one.change, tone=one.tone),
                 Cell(interval or ABSENT, one.low),
                 Cell(word if direction(name, 1.0) else ABSENT, tone=one.tone or "muted"),
@@ -105,46 +107,46 @@ def kpi_table(compared: Mapping[str, Compared], start: Mapping[str, float]) -> T
 
 
 def decision_table(decisions: Sequence[Decision]) -> Table:
-    """Return every applied plan: what, why, guard, expected, measured, true, verdict."""
+    """Return every applied plan: what and why, measured, verdict, the truth, the guard."""
     columns = [
-        Column("Time", title="Simulated clock at which the plan was applied"),
+        Column("Time", title="Simulated clock at which the plan was applied", keep=True),
         Column("Plan", keep=True),
         Column("Changes, and why", wide=True),
-        Column("Guard", title="What the guard let through"),
-        Column("Expected", keep=True),
-        Column("Measured", title="KPIs of the watched cells, before and while watched", keep=True),
+        Column("Measured", title="KPIs of the watched cells, before and while watched"),
+        Column("Loop's verdict", title="What the loop decided after watching the plan"),
         Column(
-            "True effect",
-            keep=True,
+            "True effect, and was it right?",
             title="On the score, against an exact branch of the network without this plan; "
             "in brackets the smallest and largest of the watched periods",
+            keep=True,
         ),
-        Column("Loop's verdict"),
-        Column("Was it right?"),
+        Column("Guard", title="What the guard let through"),
     ]
-    empty = "No plan was applied."
-    return Table(columns, [_decision_row(decision) for decision in decisions], empty=empty)
+    expected = any(decision.plan.expected for decision in decisions)
+    if expected:
+        columns.insert(3, Column("Expected"))
+    rows = [_decision_row(decision, expected=expected) for decision in decisions]
+    return Table(columns, rows, empty="No plan was applied.")
 
 
-def _decision_row(decision: Decision) -> list[Cell]:
+def _decision_row(decision: Decision, *, expected: bool) -> list[Cell]:
     plan, outcome = decision.plan, decision.outcome
-    verdict = Markup("{} {}").format(
+    verdict = Markup('{}<span class="why">{}</span>').format(
         chip(outcome.verdict, _VERDICT_TONES.get(outcome.verdict, "")), outcome.reason
     )
-    truth = chip(_TRUTH_WORDS[decision.truth], _TRUTH_TONES.get(decision.truth, ""))
     effect = decision.true_effect
-    expected = [effect_text(e) for e in plan.expected] or [ABSENT]
-    return [
+    row = [
         Cell(format_clock(plan.time_s), plan.time_s),
-        Cell(lines([plan.plan_id, plan.function]), plan.plan_id),
+        Cell(lines(dict.fromkeys([plan.plan_id, plan.function])), plan.plan_id),
         changes_cell(plan),
-        _guard_cell(decision),
-        Cell(lines(expected)),
         Cell(lines(measured_texts(outcome) or [ABSENT])),
-        Cell(_true_effect(decision), effect.mean if effect else math.nan),
         Cell(verdict, f"{outcome.verdict} {outcome.decided_s:012.0f}"),
-        Cell(truth, list(Truth).index(decision.truth)),
+        Cell(_true_effect(decision), effect.mean if effect else math.nan),
+        _guard_cell(decision),
     ]
+    if expected:
+        row.insert(3, Cell(lines([effect_text(e) for e in plan.expected] or [ABSENT])))
+    return row
 
 
 def changes_cell(plan: Plan) -> Cell:
@@ -175,11 +177,13 @@ def _guard_cell(decision: Decision) -> Cell:
 
 def _true_effect(decision: Decision) -> Markup:
     effect, area = decision.true_effect, decision.area_effect
-    if effect is None:
-        return lines([ABSENT])
-    texts = [f"network {format_signed(effect.mean)} points"]
-    if effect.low != effect.high:
-        texts[0] += f" ({format_signed(effect.low)} to {format_signed(effect.high)})"
+    texts: list[str | Markup] = [
+        chip(_TRUTH_WORDS[decision.truth], _TRUTH_TONES.get(decision.truth, ""))
+    ]
+    if effect is not None:
+        texts.append(f"network {format_signed(effect.mean)} points")
+        if effect.low != effect.high:
+            texts.append(f"({format_signed(effect.low)} to {format_signed(effect.high)})")
     if area is not None:
         texts.append(f"its cells {format_signed(area.mean)} points")
     return lines(texts)
