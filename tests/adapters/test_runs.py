@@ -214,7 +214,7 @@ def test_run_without_summary_is_read_as_interrupted(tmp_path: Path) -> None:
     assert loaded.interrupted
     assert loaded.notes == (
         "tilt defaulted",
-        "period 2: no valid value: nothing decided about b",
+        "nothing decided about b: no valid value (period 2)",
         "the run was stopped before its end: there is no summary.json",
     )
     (outcome,) = loaded.outcomes

@@ -275,7 +275,7 @@ def test_impossible_values_are_not_used(toy: Any) -> None:
     values = frame.values.copy()
     values[3], values[4] = -5.0, np.inf
     checked = check_frame(replace(frame, values=values))
-    assert np.flatnonzero(checked.impossible).tolist() == [3, 4]
+    assert np.argwhere(checked.impossible).tolist() == [[3, 0], [4, 0]]
     assert np.flatnonzero(~checked.usable).tolist() == [3, 4]
     assert np.isnan(checked.frame.values[[3, 4]]).all()
     assert values[3] == -5.0, "the frame that came in is left as it was"

@@ -238,7 +238,7 @@ def test_settings_notes_open_the_record(toy: Any) -> None:
     record = run(toy, {}, 2, network={"blank": {1: frozenset({4})}}, notes=("power defaulted",))
     assert record.notes == (
         "power defaulted",
-        "period 2: no valid value: nothing decided about c4",
+        "nothing decided about c4: no valid value (period 2)",
     )
 
 

@@ -44,8 +44,16 @@ from cellhive.flows.decide import (
     PlanHeld,
     PlanProposed,
     ReadBackDiffered,
+    ValuesLeftOut,
 )
-from cellhive.flows.trial import BaselineObserved, Raster, RunRecord, RunStart, note_of
+from cellhive.flows.trial import (
+    BaselineObserved,
+    Raster,
+    RunRecord,
+    RunStart,
+    gather_notes,
+    note_of,
+)
 from cellhive.ran.parameters import apply_changes
 
 T = TypeVar("T")
@@ -64,6 +72,7 @@ _LOGGED = {
         PlanDecided,
         CellsSetAside,
         ReadBackDiffered,
+        ValuesLeftOut,
     )
 }
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -240,7 +249,11 @@ def load_run(path: Path) -> RunRecord:
     initial = _as(Parameters, stored.get("initial"), path / "parameters.json")
     log = _read_log(path)
     summary, missing = _read_summary(path)
-    notes = [*settings.get("notes", []), *log.notes] if missing else list(summary["notes"])
+    notes = (
+        [*settings.get("notes", []), *gather_notes(log.found)]
+        if missing
+        else list(summary["notes"])
+    )
     notes += [*missing, *log.damage]
     periods = len(log.frames["run"])
     if log.frames["baseline"]:
@@ -313,7 +326,8 @@ class _Log:
     held: list[PlanHeld] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    found: list[tuple[int, str]] = field(default_factory=list)
+    """Notes and the periods they were made in."""
     damage: list[str] = field(default_factory=list)
 
     def take(self, event: object) -> None:
@@ -328,9 +342,9 @@ class _Log:
             case PlanDecided():
                 self.outcomes.append(event.outcome)
             case _:
-                note = note_of(event, len(self.frames["run"]))
+                note = note_of(event)
                 if note is not None:
-                    self.notes.append(note)
+                    self.found.append((len(self.frames["run"]), note))
 
     def settled(self) -> list[Outcome]:
         """Return the outcomes, and unconfirmed ones of plans that have none."""

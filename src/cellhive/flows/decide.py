@@ -38,6 +38,7 @@ from cellhive.flows.watch import (
     area_of,
     control_cells,
     judge,
+    placebo_groups,
 )
 from cellhive.ran.guard.rules import is_wake
 from cellhive.ran.parameters import TOLERANCE, value_of
@@ -75,6 +76,15 @@ class CellsSetAside:
     time_s: float
     cells: tuple[str, ...]
     why: str
+
+
+@dataclass(frozen=True)
+class ValuesLeftOut:
+    """Values that cannot be were not used; other values of the cells were."""
+
+    time_s: float
+    column: str
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -191,7 +201,7 @@ class Checked:
     usable: Bools
     """Cells about which anything is known, (C,)."""
     impossible: Bools
-    """Cells that had values which cannot be, (C,)."""
+    """Values that were reported but cannot be, (C, K)."""
 
 
 def check_frame(frame: KpiFrame) -> Checked:
@@ -205,11 +215,11 @@ def check_frame(frame: KpiFrame) -> Checked:
     with np.errstate(invalid="ignore"):
         possible = np.isfinite(frame.values) & (frame.values >= low) & (frame.values <= high)
     valid = frame.valid & possible
-    impossible = (frame.valid & ~possible).any(axis=1)
+    impossible = frame.valid & ~possible
     if impossible.any():
         values = np.where(valid, frame.values, np.float32(np.nan))
         frame = replace(frame, values=values, valid=valid)
-    return Checked(frame, np.asarray(valid.any(axis=1)), np.asarray(impossible))
+    return Checked(frame, np.asarray(valid.any(axis=1)), impossible)
 
 
 def _limits(column: str) -> tuple[float, float]:
@@ -328,14 +338,16 @@ class Loop:
             self._settle(watch, UNCONFIRMED, why, finding)
 
     def _set_aside(self, checked: Checked) -> None:
-        names = self._radio.network.cell_ids
-        for cells, why in (
-            (~checked.usable, "no valid value"),
-            (checked.impossible, "values that cannot be"),
-        ):
-            if cells.any():
-                named = tuple(names[int(cell)] for cell in np.flatnonzero(cells))
-                self._observer(CellsSetAside(checked.frame.time_s, named, why))
+        names, time_s = self._radio.network.cell_ids, checked.frame.time_s
+
+        def named(cells: Bools) -> tuple[str, ...]:
+            return tuple(names[int(cell)] for cell in np.flatnonzero(cells))
+
+        if not checked.usable.all():
+            self._observer(CellsSetAside(time_s, named(~checked.usable), "no valid value"))
+        for column in np.flatnonzero(checked.impossible.any(axis=0)).tolist():
+            cells = named(checked.impossible[:, column])
+            self._observer(ValuesLeftOut(time_s, checked.frame.columns[column], cells))
 
     def _consider(self, plan: Plan) -> None:
         """Check a plan and, as far as the mode goes, apply it."""
@@ -405,9 +417,10 @@ class Loop:
         self._guard.record(plan, self._now_s)
         self._observer(PlanApplied(plan, approved_by))
         network = self._radio.network
+        rules = self._settings.watch
         families = frozenset(FAMILY.get(c.parameter, c.parameter) for c in plan.changes)
-        history = tuple(self._checked)[-self._settings.watch.before :]
-        watch = _Watch(plan, area_of(plan, network), families, history)
+        history = tuple(self._checked)[-rules.before :]
+        watch = _Watch(plan, area_of(plan, network, rules.neighbours), families, history)
         self._watches.append(watch)
         differences = self._differences(plan)
         if differences:
@@ -464,11 +477,14 @@ class Loop:
         def rows(checked: Sequence[Checked], cells: frozenset[int]) -> list[Kpis]:
             return [score(each.frame, cells) for each in checked] if cells else []
 
+        groups = placebo_groups(control)
         comparison = Comparison(
             before=rows(watch.history, watched),
             after=rows(watch.seen, watched),
             control_before=rows(watch.history, control),
             control_after=rows(watch.seen, control),
+            placebos=[(rows(watch.history, group), rows(watch.seen, group)) for group in groups],
+            placebo_share=len(control) / len(groups) / len(watched) if groups else 1.0,
         )
         return judge(comparison, self._settings.watch)
 

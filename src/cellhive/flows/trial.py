@@ -44,8 +44,9 @@ from cellhive.flows.decide import (
     PlanGuard,
     PlanHeld,
     ReadBackDiffered,
+    ValuesLeftOut,
 )
-from cellhive.flows.watch import OBJECTIVE, Scoring, area_of
+from cellhive.flows.watch import OBJECTIVE, area_of
 
 AREA_OBJECTIVE = "area_objective"
 """Name of the objective over the cells that a plan reaches, among its true effects."""
@@ -204,16 +205,30 @@ def truth_of(outcome: Outcome) -> Truth:
     return Truth.RIGHT if (effect > 0) == (outcome.verdict == KEPT) else Truth.WRONG
 
 
-def note_of(event: object, period: int) -> str | None:
+def note_of(event: object) -> str | None:
     """Return what the reader of a record should know of an event, or None."""
     match event:
         case CellsSetAside():
-            text = f"{event.why}: nothing decided about {', '.join(event.cells)}"
+            return f"nothing decided about {', '.join(event.cells)}: {event.why}"
+        case ValuesLeftOut():
+            return f"values of {event.column} that cannot be were left out"
         case ReadBackDiffered():
-            text = f"plan {event.plan.plan_id}: {'; '.join(event.differences)}"
+            return f"plan {event.plan.plan_id}: {'; '.join(event.differences)}"
         case _:
             return None
-    return f"period {period}: {text}"
+
+
+def gather_notes(found: Sequence[tuple[int, str]]) -> tuple[str, ...]:
+    """Return notes, each once, with the period or the number of periods it was made in."""
+    periods: dict[str, list[int]] = {}
+    for period, text in found:
+        periods.setdefault(text, []).append(period)
+    return tuple(
+        f"{text} (period {each[0]})"
+        if len(set(each)) == 1
+        else f"{text} ({len(set(each))} periods, first {each[0]})"
+        for text, each in periods.items()
+    )
 
 
 @dataclass
@@ -300,7 +315,7 @@ def true_effects(
     network: Network,
     factual: Sequence[KpiFrame],
     without: Sequence[KpiFrame],
-    scoring: Scoring,
+    settings: LoopSettings,
 ) -> tuple[Effect, ...]:
     """Return what a plan did, from the same periods with and without it.
 
@@ -309,7 +324,8 @@ def true_effects(
     Low and high are the smallest and largest of the periods.
     """
     pairs = list(zip(factual, without, strict=True))
-    area = area_of(plan, network).watched
+    scoring = settings.scoring
+    area = area_of(plan, network, settings.watch.neighbours).watched
     if not pairs:
         return ()
     gaps: dict[str, list[float]] = {OBJECTIVE: [], AREA_OBJECTIVE: []}
@@ -363,7 +379,7 @@ class _Trial:
         self._held: list[PlanHeld] = []
         self._outcomes: list[Outcome] = []
         self._applied: list[Plan] = []
-        self._notes = list(settings.notes)
+        self._found: list[tuple[int, str]] = []
 
     def period(self) -> None:
         """Run one period of everything and let the loop act on it."""
@@ -406,9 +422,9 @@ class _Trial:
                 event = PlanDecided(self._with_truth(event.outcome))
                 self._outcomes.append(event.outcome)
             case _:
-                note = note_of(event, len(self._frames))
+                note = note_of(event)
                 if note is not None:
-                    self._notes.append(note)
+                    self._found.append((len(self._frames), note))
         self._hooks.observer(event)
 
     def _with_truth(self, outcome: Outcome) -> Outcome:
@@ -420,7 +436,7 @@ class _Trial:
             self._radio.network,
             branch.factual,
             branch.frames,
-            self._settings.loop.scoring,
+            self._settings.loop,
         )
         return replace(outcome, true_effect=effects)
 
@@ -444,7 +460,12 @@ class _Trial:
             outcomes=tuple(self._outcomes),
             objective=tuple(self._objective[:periods]),
             baseline_objective=tuple(self._baseline_objective[:periods]),
-            notes=(*self._notes, *self._branching.notes, *notes),
+            notes=(
+                *self._settings.notes,
+                *gather_notes(self._found),
+                *self._branching.notes,
+                *notes,
+            ),
             interrupted=interrupted,
             applied=tuple(self._applied),
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
+from scipy.special import stdtrit
 
 from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import KpiFrame, Network, Plan
@@ -22,7 +22,10 @@ FEWEST_CONTROLS = 3
 """Smallest group of cells that may serve as a comparison."""
 
 FEWEST_FOR_NOISE = 3
-"""Fewest periods from which a scatter is estimated."""
+"""Fewest values from which a scatter is estimated."""
+
+PLACEBO_GROUPS = 6
+"""Groups into which control cells are dealt to see what chance does."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,8 @@ class Scoring:
 class WatchRules:
     """How long a plan is watched and what counts as harm.
 
-    Harm is a change of the affected cells, less the change of the cells left
-    alone in the same time, that is worse than a margin plus a multiple of the
-    scatter seen before the plan.
+    Harm is a change of the watched cells, less the change of cells left alone in the
+    same time, that is worse than a margin plus what chance may do.
     """
 
     periods: int = 2
@@ -60,10 +62,14 @@ class WatchRules:
     """Periods before the plan that they are compared with, where there are so many."""
     patience: int = 2
     """Further periods to wait where the watched ones hold no data."""
-    noise_factor: float = 2.0
-    """Multiple of the standard error that a change must exceed besides the margin."""
+    neighbours: int = 6
+    """Neighbours of each changed cell that are watched with it, in the order of its relations."""
+    confidence: float = 0.95
+    """One-sided confidence with which a loss must exceed the margin to be called harm."""
     margin: float = 0.5
     """Loss of the objective that is never called harm [points]."""
+    blind_margin: float = 5.0
+    """The same where the scatter cannot be estimated."""
     red_lines: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
             {
@@ -98,17 +104,18 @@ class Area:
     """The changed cells and their neighbours, to or from."""
 
 
-def area_of(plan: Plan, network: Network) -> Area:
-    """Return the cells that a plan changes and the neighbours it may be felt in."""
+def area_of(plan: Plan, network: Network, neighbours: int) -> Area:
+    """Return the cells that a plan changes and the neighbours it may be felt in.
+
+    Of each changed cell the targets of its first relations are taken; the twin lists
+    the most important first.
+    """
     index = network.cell_index
     named = {change.cell for change in plan.changes}
     named |= {change.target for change in plan.changes if change.target is not None}
     changed = frozenset(index[cell] for cell in named if cell in index)
-    source, target = network.relation_source, network.relation_target
-    members = np.fromiter(changed, np.int32, len(changed))
-    to = target[np.isin(source, members)].tolist()
-    back = source[np.isin(target, members)].tolist()
-    return Area(changed, changed.union(to, back))
+    near = (network.neighbours_of(cell)[:neighbours] for cell in changed)
+    return Area(changed, changed.union(*near))
 
 
 def control_cells(area: Area, others: Collection[Area], usable: Collection[int]) -> frozenset[int]:
@@ -135,61 +142,97 @@ def mean_kpis(rows: Sequence[Kpis]) -> Kpis:
     return means
 
 
+Rows = Sequence[Kpis]
+"""KPIs of a group of cells, one row per period."""
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """KPIs of watched and of control cells, per period, before and after a plan."""
+    """KPIs of watched cells and of cells left alone, before and after a plan."""
 
-    before: Sequence[Kpis]
-    after: Sequence[Kpis]
-    control_before: Sequence[Kpis] = ()
+    before: Rows
+    after: Rows
+    control_before: Rows = ()
     """Empty where there are no control cells."""
-    control_after: Sequence[Kpis] = ()
+    control_after: Rows = ()
+    placebos: Sequence[tuple[Rows, Rows]] = ()
+    """The control cells in small groups, before and after: to them nothing was done."""
+    placebo_share: float = 1.0
+    """Size of such a group relative to the watched cells."""
 
-    def change(self, name: str) -> tuple[float, float]:
-        """Return the change of a KPI less that of the control cells, and its standard error.
-
-        The error is estimated from the differences between successive periods
-        before the plan, which a slow daily curve hardly touches; it is zero where
-        there were too few of them.
-        """
-        before = self._gap(name, self.before, self.control_before)
-        after = self._gap(name, self.after, self.control_after)
+    def change(self, name: str) -> float:
+        """Return the change of a KPI, less that of the control cells; NaN if not known."""
+        before = _known(_gap(name, self.before, self.control_before))
+        after = _known(_gap(name, self.after, self.control_after))
         if not before or not after:
-            return float("nan"), 0.0
-        change = float(np.mean(after) - np.mean(before))
-        if len(before) < FEWEST_FOR_NOISE:
-            return change, 0.0
-        steps = [later - earlier for earlier, later in pairwise(before)]
-        variance = float(np.mean(np.square(steps))) / 2
-        return change, float(np.sqrt(variance * (1 / len(before) + 1 / len(after))))
+            return float("nan")
+        return float(np.mean(after) - np.mean(before))
 
-    @staticmethod
-    def _gap(name: str, rows: Sequence[Kpis], control: Sequence[Kpis]) -> list[float]:
-        values = [row.get(name, float("nan")) for row in rows]
-        if control:
-            beside = [row.get(name, float("nan")) for row in control]
-            gaps = [value - other for value, other in zip(values, beside, strict=True)]
-            if np.isfinite(gaps).any():
-                values = gaps
-        return [value for value in values if np.isfinite(value)]
+    def chance(self, name: str, confidence: float) -> float:
+        """Return how far from zero chance alone may take the change; NaN if not known.
+
+        The larger of two estimates: from the steps between successive periods before
+        the plan, and from the changes of small groups of control cells, scaled by the
+        square root of their size. Both with Student's t for the few values there are.
+        """
+        before = _known(_gap(name, self.before, self.control_before))
+        limits = []
+        if len(before) >= FEWEST_FOR_NOISE:
+            steps = np.diff(before)
+            error = np.sqrt(np.mean(steps**2) / 2 * (1 / len(before) + 1 / len(self.after)))
+            limits.append(error * stdtrit(steps.size, confidence))
+        changes = _known(
+            [
+                Comparison(*placebo, self.control_before, self.control_after).change(name)
+                for placebo in self.placebos
+            ]
+        )
+        if len(changes) >= FEWEST_FOR_NOISE:
+            error = np.sqrt(np.mean(np.square(changes)) * self.placebo_share)
+            limits.append(error * stdtrit(len(changes), confidence))
+        return float(max(limits, default=np.nan))
+
+
+def _gap(name: str, rows: Rows, control: Rows) -> list[float]:
+    """Return a KPI less that of control cells, per period."""
+    values = [row.get(name, float("nan")) for row in rows]
+    if not control:
+        return values
+    beside = [row.get(name, float("nan")) for row in control]
+    return [value - other for value, other in zip(values, beside, strict=True)]
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if np.isfinite(value)]
+
+
+def placebo_groups(control: Collection[int]) -> list[frozenset[int]]:
+    """Return control cells dealt out into groups; none where there are too few cells."""
+    cells = sorted(control)
+    groups = min(PLACEBO_GROUPS, len(cells) // 2)
+    if groups < FEWEST_FOR_NOISE:
+        return []
+    return [frozenset(cells[first::groups]) for first in range(groups)]
 
 
 def judge(comparison: Comparison, rules: WatchRules) -> Finding:
     """Return whether a plan did harm, with the reason in words and figures."""
     before, after = mean_kpis(comparison.before), mean_kpis(comparison.after)
-    change, error = comparison.change(OBJECTIVE)
+    change = comparison.change(OBJECTIVE)
     if not np.isfinite(change):
         reason = "the watched cells gave no data to judge by"
         return Finding(False, False, reason, before, after)
     beside = "against cells left alone" if comparison.control_before else "no cells to compare with"
-    figures = f"objective {change:+.3g} ± {rules.noise_factor * error:.2g} ({beside})"
-    if change < -(rules.margin + rules.noise_factor * error):
+    chance = comparison.chance(OBJECTIVE, rules.confidence)
+    margin = rules.margin + chance if np.isfinite(chance) else rules.blind_margin
+    figures = f"objective {change:+.2f}, chance ±{chance:.2f} ({beside})"
+    if change < -margin:
         return Finding(True, True, f"harm: {figures}", before, after)
-    for name, margin in rules.red_lines.items():
-        moved, scatter = comparison.change(name)
+    for name, least in rules.red_lines.items():
+        moved, scatter = comparison.change(name), comparison.chance(name, rules.confidence)
         worse = moved if QUANTITIES[name].better == "lower" else -moved
-        if worse > margin + rules.noise_factor * scatter:
+        if worse > least + scatter:
             label = QUANTITIES[name].label or name
-            reason = f"harm: {label} {moved:+.3g} ± {rules.noise_factor * scatter:.2g} ({beside})"
+            reason = f"harm: {label} {moved:+.3g}, chance ±{scatter:.2g} ({beside})"
             return Finding(True, True, reason, before, after)
     return Finding(False, True, f"no harm: {figures}", before, after)
