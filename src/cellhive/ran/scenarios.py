@@ -146,12 +146,12 @@ SCENARIOS: dict[str, Scenario] = {
             "A stadium fills: three times the traffic within 250 m for four hours.",
             ("demand_satisfied_ratio", "ue_throughput_p5_mbps"),
             lambda: hex_grid(7, 500.0, SiteDesign(carrier_hz=2.1e9)),
-            users_per_cell=18,
+            users_per_cell=14,
             hours=8.0,
             start_h=15.0,
             hot_spots=1,
             hot_spot_share=0.3,
-            hot_spot_radius_m=120.0,
+            hot_spot_radius_m=200.0,
             event=Event(17 * HOUR_S, 21 * HOUR_S, 3.0),
             peak_share=0.3,
         ),
@@ -213,13 +213,13 @@ def _ground(network: Network, margin_m: float) -> Ground:
 def _hot_spots(
     scenario: Scenario, network: Network, rng: np.random.Generator
 ) -> tuple[HotSpot, ...]:
-    """Place hot spots 100 to 200 m from distinct sites drawn at random."""
+    """Place hot spots 150 to 250 m from distinct sites drawn at random."""
     sites = sorted(set(network.site_ids))
     first = {site: network.site_ids.index(site) for site in sites}
     spots = []
     for site in rng.permutation(sites)[: scenario.hot_spots]:
         cell = first[str(site)]
-        bearing, distance = rng.uniform(0, 2 * np.pi), rng.uniform(100.0, 200.0)
+        bearing, distance = rng.uniform(0, 2 * np.pi), rng.uniform(150.0, 250.0)
         spots.append(
             HotSpot(
                 x_m=float(network.x_m[cell] + distance * np.cos(bearing)),
