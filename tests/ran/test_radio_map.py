@@ -313,6 +313,16 @@ def test_relations_are_the_cells_that_are_nearly_as_strong(network: Network) -> 
     assert wider[1][wider[0] == 0].tolist()[2:] == [3, 6, 9]
 
 
+def test_one_sided_overlap_makes_neighbours_both_ways(network: Network) -> None:
+    """Cell 20 serves everywhere with 6 and 9 near; 6 and 9 themselves serve nowhere."""
+    gain = np.full((100, 32), -250.0, np.float32)
+    gain[:, 20], gain[:, 6], gain[:50, 9] = -80.0, -84.0, -84.0
+    source, target = neighbour_relations(gain, network, POWER_DBM)
+    assert target[source == 20].tolist() == [18, 19, 6, 9]
+    assert target[source == 6].tolist() == [7, 8, 20]
+    assert target[source == 9].tolist() == [10, 11, 20]
+
+
 def test_relations_stop_at_the_cap_with_the_most_important(
     network: Network, gain_db: Floats32
 ) -> None:
