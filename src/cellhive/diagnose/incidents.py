@@ -27,6 +27,8 @@ SILENT_PERIODS = 2
 ALL_KPIS = "(all)"
 """Stands for the KPI where an object reports nothing at all."""
 MOST_SIGMAS = 20.0
+CLEARLY = 0.8
+"""Share of the weight from which an incident goes one way."""
 _WEIGHT = {"worse": 1.0, "": 0.6, "better": 0.3}
 
 
@@ -290,7 +292,6 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
 
     members = tuple(sorted(group, key=lambda one: (-weight(one), one.p_value, one.object)))
     p_value = min(one.p_value for one in members)
-    effects = {one.effect for one in members} - {""}
     kinds = Counter(one.kind for one in members)
     return Incident(
         rank=0,
@@ -299,13 +300,25 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
         end_s=float(np.median([one.end_s for one in members])),
         objects=tuple(dict.fromkeys(one.object for one in members)),
         kpis=tuple(dict.fromkeys(one.kpi for one in members)),
-        effect=effects.pop() if len(effects) == 1 else ("mixed" if effects else ""),
+        effect=_effect(members),
         severity=severity_of(members),
         confidence=_confidence(p_value),
         p_value=p_value,
         open_end=sum(one.open_end for one in members) * 2 > len(members),
         members=members,
     )
+
+
+def _effect(members: Sequence[Anomaly]) -> str:
+    """Return the direction that has most of the weight, or "mixed" where none clearly has."""
+    weight = {"worse": 0.0, "better": 0.0}
+    for one in members:
+        if one.effect:
+            weight[one.effect] += min(abs(one.sigmas), MOST_SIGMAS)
+    total = sum(weight.values())
+    if total == 0:
+        return ""
+    return next((name for name, part in weight.items() if part >= CLEARLY * total), "mixed")
 
 
 def _confidence(p_value: float) -> str:

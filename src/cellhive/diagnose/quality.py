@@ -34,6 +34,8 @@ NEARLY_EMPTY = 0.05
 """Share of filled values up to which a column is called nearly empty."""
 MAJORITY = 0.8
 """Share of identifiers that make a form the usual one."""
+SCATTERED = 20
+"""Periods per time that is there, from which the times are samples and not a series."""
 SHOWN_TIMES = 3
 SAME_TIME = 1e-3
 
@@ -74,7 +76,7 @@ def examine(measurements: Measurements) -> Examined:
     measurements = _without_suspect(measurements, found)
     measurements = _without_timeless(measurements, found)
     period = expected_period(measurements.frame)
-    coverage = _coverage(measurements, period)
+    coverage = _coverage(measurements, period, found)
     _say_gaps(measurements, period, coverage, found)
     _say_zone(measurements, found)
     _say_labels(measurements, found)
@@ -200,12 +202,23 @@ def _multiples(steps: pl.Series, period: float) -> bool:
     return bool(np.mean(np.abs(ratio - np.rint(ratio)) < SAME_TIME) > MAJORITY)
 
 
-def _coverage(m: Measurements, period: float | None) -> tuple[Coverage, ...]:
+def _coverage(m: Measurements, period: float | None, found: list[Finding]) -> tuple[Coverage, ...]:
     timed = m.frame.filter(pl.col(TIME).is_not_null())
     if period is None or timed.height == 0:
         return ()
-    begin, end = timed[TIME].min(), timed[TIME].max()
-    expected = round((end - begin).total_seconds() / period) + 1  # type: ignore[operator, union-attr]  # a datetime column
+    every: list[datetime] = timed[TIME].unique().sort().to_list()
+    begin, end = every[0], every[-1]
+    expected = round((end - begin).total_seconds() / period) + 1
+    if len(every) * SCATTERED < expected:
+        found.append(
+            Finding(
+                Severity.INFO, "scattered-times", f"a row every {_span(period)}",
+                f"{len(every)} different times in the {expected} periods from {_clock(begin)} to "
+                f"{_clock(end)}",
+                "taken as separate samples; their gaps are not counted",
+            )
+        )  # fmt: skip
+        return ()
     rows = (
         timed.group_by(OBJECT)
         .agg(

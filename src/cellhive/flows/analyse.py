@@ -103,7 +103,7 @@ def analyse(
     for one in measurements:
         for piece in _by_period(one):
             examined = examine(piece)
-            collected.extend(examined.findings)
+            collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
             parts.append(_part(examined, notes))
     panels = [panel for part in parts for panel in part.panels if panel.step_s > 0]
     better = {
@@ -112,6 +112,12 @@ def analyse(
     search = find_incidents(panels, better, rate)
     notes += _about(search)
     return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
+
+
+def _not_said_before(found: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:
+    """Return findings without those on time zones where a reader has already spoken of them."""
+    spoken = any(one.code.startswith("time-zone") for one in said)
+    return [one for one in found if not (spoken and one.code == "time-zone-unknown")]
 
 
 def _by_period(m: Measurements) -> list[Measurements]:

@@ -29,6 +29,7 @@ from .page import Table, render, write_atomic
 PLOTS = 15
 """Incidents that are shown with a plot."""
 MARKDOWN_INCIDENTS = 20
+PARTS_SHOWN = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def render_analysis(analysis: Analysis, *, title: str = "") -> str:
         subtitle=_subtitle(analysis),
         summary=words.health(analysis),
         cards=_cards(analysis),
-        read=[words.part_line(part) for part in analysis.parts[:30]],
+        read=_read(analysis),
         top=[_shown(one, figures) for one in every[:PLOTS]],
         incidents=tables.incidents(every),
         hidden=max(len(every) - tables.INCIDENTS_SHOWN, 0),
@@ -130,6 +131,12 @@ def render_analysis(analysis: Analysis, *, title: str = "") -> str:
         parts=_parts(analysis),
         notes=analysis.notes,
     )
+
+
+def _read(analysis: Analysis) -> list[str]:
+    lines = [words.part_line(part) for part in analysis.parts[:PARTS_SHOWN]]
+    more = len(analysis.parts) - PARTS_SHOWN
+    return [*lines, f"And {more} more, each with its KPIs below."] if more > 0 else lines
 
 
 def _subtitle(analysis: Analysis) -> str:
@@ -153,12 +160,13 @@ def _cards(analysis: Analysis) -> list[Card]:
     troubled = {
         name for one in analysis.search.incidents if one.effect == "worse" for name in one.objects
     }
+    judged = analysis.search.series > 0 or bool(analysis.search.incidents)
     cards = [
         Card(
-            "Incidents for the worse", str(effects["worse"]),
+            "Incidents for the worse", str(effects["worse"]) if judged else "not judged",
             (("mixed", str(effects["mixed"])), ("for the better", str(effects["better"])),
              ("direction unknown", str(effects[""]))),
-            "worse" if effects["worse"] else "better",
+            "worse" if effects["worse"] else ("better" if judged else ""),
         ),
         Card(
             "Objects", format_number(len(objects), 12),
@@ -277,7 +285,7 @@ def analysis_markdown(analysis: Analysis, *, title: str = "") -> str:
     lines += ["", "## Data quality", "", "| Severity | Finding | Times | Found | Done |",
               "|---|---|---|---|---|"]  # fmt: skip
     for group in words.grouped(analysis.findings):
-        place = ", ".join(part for part in (group.file, words.listed(group.columns)) if part)
+        place = words.place_of(group)
         found = f"{words.clean(group.first.found)} ({place})" if place else group.first.found
         texts = (group.severity.value, group.name, str(group.count), found,
                  words.clean(group.first.action))  # fmt: skip

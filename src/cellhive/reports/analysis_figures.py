@@ -14,6 +14,7 @@ from cellhive.flows.analyse import Analysis
 
 from .analysis_words import clean
 from .charts import Line, Mark, line_chart, sparkline
+from .drawing.svg import Look
 from .page import safe_svg
 
 CONTEXT = 3.0
@@ -23,6 +24,7 @@ LEAST_PERIODS = 40
 OTHERS = 3
 """Other objects of the incident that are drawn beside the first."""
 SPARK_POINTS = 60
+LOOK = Look(width=1040, height=230)
 
 
 @dataclass
@@ -51,12 +53,13 @@ class Figures:
                 values = panel.values[panel.objects.index(other.object), window]
                 lines.append(Line(clean(other.object), times, values, tone="muted"))
         lines.append(Line(clean(lead.object), times, panel.values[row, window], tone="run"))
-        return self._chart(lines, incident, lead)
+        return self._chart(lines, incident, panel)
 
-    def _chart(self, lines: list[Line], incident: Incident, lead: Anomaly) -> Markup:
+    def _chart(self, lines: list[Line], incident: Incident, panel: Panel) -> Markup:
+        lead = incident.lead
         tone = {"worse": "worse", "better": "better", "mixed": "warn"}.get(incident.effect, "info")
-        mark = Mark(_moment(lead.start_s), incident.kind, tone=tone, end=_moment(lead.end_s))
-        chart = line_chart(lines, title=clean(lead.kpi), unit=lead.unit, marks=[mark])
+        mark = Mark(*_span(panel, lead, incident.kind, tone))
+        chart = line_chart(lines, title=clean(lead.kpi), unit=lead.unit, marks=[mark], look=LOOK)
         return safe_svg(chart)
 
     def _silence(self, incident: Incident) -> Markup:
@@ -70,9 +73,11 @@ class Figures:
                         clean(lead.object), _times(panel, window), panel.values[row, window],
                         tone="run",
                     )  # fmt: skip
-                    mark = Mark(_moment(lead.start_s), "no data", "worse", _moment(lead.end_s))
+                    mark = Mark(*_span(panel, lead, "no data", "worse"))
                     title = clean(panel.kpi)
-                    return safe_svg(line_chart([line], title=title, unit=panel.unit, marks=[mark]))
+                    return safe_svg(
+                        line_chart([line], title=title, unit=panel.unit, marks=[mark], look=LOOK)
+                    )
         return Markup("")
 
     def _band(
@@ -114,6 +119,14 @@ def _window(panel: Panel, lead: Anomaly) -> slice:
 def _times(panel: Panel, window: slice) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
     seconds = panel.start_s + np.arange(window.start, window.stop) * panel.step_s
     return (seconds * 1e3).astype("datetime64[ms]")
+
+
+def _span(
+    panel: Panel, lead: Anomaly, label: str, tone: str
+) -> tuple[np.datetime64, str, str, np.datetime64]:
+    """Return the fields of a mark, half a period early: values are drawn at period starts."""
+    half = panel.step_s / 2
+    return _moment(lead.start_s - half), label, tone, _moment(lead.end_s - half)
 
 
 def _moment(time_s: float) -> np.datetime64:

@@ -65,21 +65,17 @@ def _incident_row(one: Incident) -> list[Cell | str | float | int]:
 def findings(every: Sequence[Finding]) -> Table:
     """Return the findings by kind and file, with how often and what was done."""
     columns = (
-        Column("Severity"), Column("Finding"), Column("Input"), Column("Columns"),
-        Column("Times", numeric=True), Column("Found", wide=True), Column("Expected", wide=True),
-        Column("Done about it", wide=True),
+        Column("Severity"), Column("Finding"), Column("Where"), Column("Times", numeric=True),
+        Column("Found", wide=True), Column("Done about it", wide=True),
     )  # fmt: skip
     rank = list(Severity)
     rows: list[list[Cell | str | float | int]] = [
         [
             Cell(group.severity.value, -rank.index(group.severity), _TONE[group.severity]),
             group.name,
-            words.clean(group.file.rsplit("/", 1)[-1]),
-            Cell(words.listed(group.columns), float(len(group.columns)),
-                 title=", ".join(group.columns)),
+            Cell(words.place_of(group), title=", ".join((*group.files, *group.columns))),
             group.count,
             _found(group),
-            words.clean(group.first.expected),
             words.clean(group.first.action),
         ]
         for group in words.grouped(every)
@@ -92,8 +88,9 @@ def _found(group: words.FindingGroup) -> str:
     where = words.clean(group.first.where)
     text = f"{first} ({where})" if where else first
     if len(group.columns) > 1:
-        return f"{words.clean(group.first.column)}: {text}; others alike"
-    return text
+        text = f"{words.clean(group.first.column)}: {text}; others alike"
+    expected = words.clean(group.first.expected)
+    return f"{text}. Expected: {expected}" if expected else text
 
 
 def coverage(part: Part) -> Table:

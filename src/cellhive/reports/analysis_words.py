@@ -49,34 +49,46 @@ FINDING_NAMES = {
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """Findings of one kind in one file."""
+    """Findings of one kind."""
 
     severity: Severity
     name: str
-    file: str
+    files: tuple[str, ...]
     columns: tuple[str, ...]
     count: int
     first: Finding
 
 
 def grouped(findings: Sequence[Finding]) -> list[FindingGroup]:
-    """Return findings by kind and file; errors first, then warnings."""
+    """Return findings by kind; errors first, then warnings. Errors stay one by one."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for one in findings:
-        groups.setdefault((one.code, one.file), []).append(one)
+        alone = one.file if one.severity is Severity.ERROR else ""
+        groups.setdefault((one.code, alone), []).append(one)
     order = list(Severity)[::-1]
     made = [
         FindingGroup(
             severity=max((f.severity for f in group), key=lambda s: list(Severity).index(s)),
             name=FINDING_NAMES.get(code, code.replace("-", " ").capitalize()),
-            file=file,
+            files=tuple(dict.fromkeys(short(f.file) for f in group if f.file)),
             columns=tuple(dict.fromkeys(clean(f.column) for f in group if f.column)),
             count=sum(f.count for f in group),
             first=group[0],
         )
-        for (code, file), group in groups.items()
+        for (code, _), group in groups.items()
     ]
     return sorted(made, key=lambda one: order.index(one.severity))
+
+
+def short(file: str) -> str:
+    """Return the name of a file without its folders."""
+    return clean(file.rsplit("/", 1)[-1]) if " / " not in file else clean(file)
+
+
+def place_of(group: FindingGroup) -> str:
+    """Return the inputs and columns of a group of findings, the first few."""
+    parts = (listed(group.files, 2), listed(group.columns, 2))
+    return ": ".join(part for part in parts if part)
 
 
 def clean(text: str) -> str:
@@ -241,8 +253,11 @@ def health(analysis: Analysis) -> list[str]:
         )
         ongoing = sum(1 for one in incidents if one.open_end and one.effect == "worse")
         if ongoing:
-            verb = "was" if ongoing == 1 else "were"
-            out.append(f"{counted(ongoing, 'change')} for the worse {verb} still there at the end.")
+            verb = "has" if ongoing == 1 else "have"
+            out.append(
+                f"{counted(ongoing, 'change')} for the worse {verb} not gone back by the end of "
+                "the data."
+            )
     elif analysis.search.series:
         out.append("No incident was found: every series stayed within its usual behaviour.")
     elif analysis.parts:
