@@ -45,7 +45,7 @@ class Row:
     lat: float
     lon: float
     numbers: dict[str, float]
-    """Azimuth, height, power, ... in the unit of the file."""
+    """Azimuth, height, power, ... in the unit of the file; a height of 0 m is not known."""
     carrier_hz: float
     environment: str
     flags: dict[str, bool | None]
@@ -204,13 +204,16 @@ def _read_row(table: Table, columns: dict[str, Column], index: int, named_by: st
     for field in _CARRIERS:
         if field in columns and math.isnan(carrier_hz):
             carrier_hz = read_frequency(text(field), field, columns[field].unit)
+    numbers = {field: number(field) for field in _NUMBERS if field in columns}
+    if numbers.get("height") == 0.0:
+        numbers["height"] = math.nan
     return Row(
         line=table.lines[index],
         cell=name,
         site=text("site"),
         lat=lat,
         lon=lon,
-        numbers={field: number(field) for field in _NUMBERS if field in columns},
+        numbers=numbers,
         carrier_hz=carrier_hz,
         environment=read_environment(text("environment")),
         flags={field: read_flag(text(field), field) for field in _FLAGS if field in columns},

@@ -124,16 +124,15 @@ def at_their_nodes(rows: Rows) -> tuple[Rows, list[str]]:
     nodes: dict[str, list[Row]] = defaultdict(list)
     for row in rows.rows:
         nodes[str(int(row.cell) // _ECI_CELLS_PER_NODE)].append(row)
-    moved = [
-        replace(
-            row,
-            site=node,
-            lat=float(np.median([r.lat for r in group])),
-            lon=float(np.median([r.lon for r in group])),
-        )
+    middles = {
+        node: (float(np.median([r.lat for r in group])), float(np.median([r.lon for r in group])))
         for node, group in nodes.items()
-        for row in group
-    ]
+    }
+    moved = []
+    for row in rows.rows:
+        node = str(int(row.cell) // _ECI_CELLS_PER_NODE)
+        lat, lon = middles[node]
+        moved.append(replace(row, site=node, lat=lat, lon=lon))
     note = (
         f"{rows.columns[rows.named_by].header!r} looks like E-UTRAN cell identities: one row is "
         f"one cell, its base station is identity // {_ECI_CELLS_PER_NODE}; each of the "
@@ -143,7 +142,7 @@ def at_their_nodes(rows: Rows) -> tuple[Rows, list[str]]:
 
 
 def make_sectors(rows: Rows) -> tuple[list[Sector], list[str]]:
-    """Return the cells that the rows stand for, and notes on how they were made."""
+    """Return the cells that the rows stand for, in their order, and notes on how it was done."""
     groups = _by_site(rows)
     one_row_is_a_cell = rows.named_by == "cell" or "azimuth" in rows.columns
     sectors: list[Sector] = []
@@ -158,6 +157,8 @@ def make_sectors(rows: Rows) -> tuple[list[Sector], list[str]]:
         lone += alone
         spread += 0 if alone else aimless
         sectors += _as_listed(group, site, aimless)
+    order = {row.line: index for index, row in enumerate(rows.rows)}
+    sectors.sort(key=lambda sector: order[sector.row.line])
     return _named_apart(sectors), _azimuth_notes(rows, tripled, spread, lone)
 
 

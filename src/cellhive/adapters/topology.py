@@ -237,9 +237,8 @@ def _likely_environment(sector: Sector, distance_m: float) -> str:
 
 
 def _height_m(sectors: list[Sector], environment: list[str], notes: list[str]) -> Floats:
-    """Return antenna heights; a listed 0 m means that nobody knew."""
+    """Return antenna heights: as listed, else those of the scenario."""
     values = np.array([sector.row.numbers.get("height", math.nan) for sector in sectors])
-    values = np.where(values == 0.0, np.nan, values)
     defaults = np.array([DEFAULT_HEIGHT_M[name] for name in environment])
     said = ", ".join(f"{DEFAULT_HEIGHT_M[name]:g} m in {name}" for name in sorted(set(environment)))
     return _filled(values, defaults, "height", said, notes)
