@@ -311,15 +311,10 @@ def cell_gain_db(
         cell: Index of the cell.
         electrical_tilt_deg: Electrical downtilt of the cell [deg].
     """
-    gain = np.empty((radio_map.pixels, 1), np.float32)
-    _fill_gain(
-        gain,
-        0,
-        radio_map.grid,
-        radio_map.path_gain_db[radio_map.path_of[cell]],
-        _sector(network, cell, electrical_tilt_deg),
-    )
-    return gain[:, 0]
+    gain = np.empty(radio_map.pixels, np.float32)
+    path_gain = radio_map.path_gain_db[radio_map.path_of[cell]]
+    _fill_gain(gain, radio_map.grid, path_gain, _sector(network, cell, electrical_tilt_deg))
+    return gain
 
 
 def total_gain_db(radio_map: RadioMap, network: Network, electrical_tilt_deg: Floats) -> Floats32:
@@ -333,15 +328,14 @@ def total_gain_db(radio_map: RadioMap, network: Network, electrical_tilt_deg: Fl
         electrical_tilt_deg: Electrical downtilt of each cell [deg], (C,).
     """
     width = -(-network.cells // CELL_STEP) * CELL_STEP
-    gain = np.full((radio_map.pixels, width), PADDING_DB, np.float32)
-    for cell in range(network.cells):
-        _fill_gain(
-            gain,
-            cell,
-            radio_map.grid,
-            radio_map.path_gain_db[radio_map.path_of[cell]],
-            _sector(network, cell, float(electrical_tilt_deg[cell])),
-        )
+    gain = np.empty((radio_map.pixels, width), np.float32)
+    for first in range(0, width, CELL_STEP):  # a cache line of cells at a time
+        block = np.full((CELL_STEP, radio_map.pixels), PADDING_DB, np.float32)
+        for cell in range(first, min(first + CELL_STEP, network.cells)):
+            block[cell - first] = cell_gain_db(
+                radio_map, network, cell, float(electrical_tilt_deg[cell])
+            )
+        gain[:, first : first + CELL_STEP] = block.T
     return gain
 
 
@@ -382,10 +376,8 @@ def _sector(network: Network, cell: int, electrical_tilt_deg: float) -> _Sector:
 
 
 @compiled
-def _fill_gain(
-    gain: Floats32, cell: Scalar, grid: Grid, path_gain: Floats32, sector: _Sector
-) -> None:
-    """Write path and antenna gain of one cell into its column of (P, Cp)."""
+def _fill_gain(gain: Floats32, grid: Grid, path_gain: Floats32, sector: _Sector) -> None:
+    """Write path and antenna gain of one cell at every pixel, (P,)."""
     for row in range(grid.rows):
         north = grid.y0_m + row * grid.pixel_m - sector.y_m
         for column in range(grid.columns):
@@ -399,7 +391,7 @@ def _fill_gain(
                 sector.rise_m * scale,
             )
             pixel = row * grid.columns + column
-            gain[pixel, cell] = path_gain[pixel] + antenna
+            gain[pixel] = path_gain[pixel] + antenna
 
 
 # ------------------------------------------------------------------ who serves where
