@@ -74,10 +74,6 @@ class Transform:
     offset: Floats
     """Offset of each row, (N, 1)."""
 
-    def rows(self, row: int) -> Transform:
-        """Return the transform of one row alone."""
-        return Transform(self.name, self.offset[row : row + 1])
-
     def forward(self, values: Floats) -> Floats:
         """Return values on the transformed scale, (N, T)."""
         if self.name == "log":

@@ -13,6 +13,7 @@ from cellhive.core.types import Bools, Floats
 from cellhive.diagnose.cycles import DAY_S, Panel, Usual, remove_cycles
 from cellhive.diagnose.detection import SHORTEST, Departure, Judged, discoveries, judge
 from cellhive.diagnose.drifts import drifts
+from cellhive.diagnose.yardstick import FLANK
 
 FALSE_DISCOVERY_RATE = 0.05
 """Share of the series called unusual that may be so by chance."""
@@ -84,7 +85,7 @@ class Incident:
     open_end: bool
     """It is still going on at the end of the data."""
     members: tuple[Anomaly, ...]
-    """Strongest first."""
+    """Strongest first, those that go another way than the incident last."""
 
     @property
     def lead(self) -> Anomaly:
@@ -172,14 +173,16 @@ def _periods_per_block(panel: Panel) -> int:
 
 def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anomaly:
     values = panel.values[found.row, found.first : found.last]
+    sigmas = found.sigmas
     if found.kind == "drift":
         known = values[~np.isnan(values)]
         ends = max(known.size // 8, 1)
         expected, observed = _mean(known[:ends]), _mean(known[-ends:])
     else:
-        spread = usual.spread[found.row, found.first : found.last]
-        moved = usual.transform.rows(found.row).forward(values[None, :])[0] - found.sigmas * spread
-        expected = _mean(usual.transform.inverse(moved, found.row))
+        level, sigmas = _level_and_size(usual, found)
+        here = (found.row, slice(found.first, found.last))
+        would = usual.transform.inverse(usual.cycle[here] + level * usual.spread[here], found.row)
+        expected = _mean(np.where(np.isnan(values), np.nan, would))
         observed = _mean(values)
     if panel.unit == "%":
         expected = min(max(expected, 0.0), 100.0)
@@ -188,9 +191,28 @@ def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anoma
     return Anomaly(
         panel.objects[found.row], panel.kpi, panel.unit, found.kind,
         panel.start_s + found.first * panel.step_s, panel.start_s + found.last * panel.step_s,
-        expected, observed, found.sigmas, found.p_value, effect,
+        expected, observed, sigmas, found.p_value, effect,
         found.open_start, found.open_end,
     )  # fmt: skip
+
+
+def _level_and_size(usual: Usual, found: Departure) -> tuple[float, float]:
+    """Return the level around a departure, and its size above it, in usual spreads."""
+    line = usual.residual[found.row]
+    width = max(found.last - found.first, FLANK)
+    around = [line[max(found.first - width, 0) : found.first]]
+    if not found.open_end:
+        around.append(line[found.last : found.last + width])
+    level = _median(np.concatenate(around))
+    size = _median(line[found.first : found.last]) - level
+    if not size * found.sigmas > 0:  # what lies around is unusual too
+        return _median(line[found.first : found.last]) - found.sigmas, found.sigmas
+    return level, size
+
+
+def _median(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else math.nan
 
 
 def _mean(values: Floats) -> float:
@@ -232,7 +254,9 @@ def merge(anomalies: Sequence[Anomaly]) -> list[tuple[Anomaly, ...]]:
     """Return anomalies grouped into incidents.
 
     The strongest one not yet taken starts a group; others join that overlap with it in
-    time: at least half of the union for other objects, a quarter for the same object.
+    time (at least half of the union for other objects, a quarter for the same object) and
+    begin at about the same time (within half its length, at most three days; for the same
+    object its length, at most a week).
     Members are compared with the first one only, so that chains do not grow across the
     network. Drifts join drifts of the same KPI and direction.
     """
@@ -252,8 +276,11 @@ def merge(anomalies: Sequence[Anomaly]) -> list[tuple[Anomaly, ...]]:
         else:
             shared = np.minimum(end, seed.end_s) - np.maximum(start, seed.start_s)
             overlap = shared / (np.maximum(end, seed.end_s) - np.minimum(start, seed.start_s))
-            wanted = np.where(names == seed.object, ALONG, TOGETHER)
-            joins = (overlap >= wanted) & ~drift
+            own = names == seed.object
+            length = seed.end_s - seed.start_s
+            slack = np.where(own, min(length, 7 * DAY_S), min(length / 2, 3 * DAY_S))
+            near = np.abs(start - seed.start_s) <= slack
+            joins = (overlap >= np.where(own, ALONG, TOGETHER)) & near & ~drift
         joins &= free
         joins[index] = True
         free &= ~joins
@@ -290,7 +317,15 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
     def weight(one: Anomaly) -> float:
         return _WEIGHT[one.effect] * min(abs(one.sigmas), MOST_SIGMAS)
 
-    members = tuple(sorted(group, key=lambda one: (-weight(one), one.p_value, one.object)))
+    effect = _effect(group)
+    other = {"worse": "better", "better": "worse", "mixed": "better"}.get(effect, "")
+    members = tuple(
+        sorted(
+            group,
+            key=lambda one: (bool(other) and one.effect == other, -weight(one), one.p_value,
+                             one.object),
+        )
+    )  # fmt: skip
     p_value = min(one.p_value for one in members)
     kinds = Counter(one.kind for one in members)
     return Incident(
@@ -300,7 +335,7 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
         end_s=float(np.median([one.end_s for one in members])),
         objects=tuple(dict.fromkeys(one.object for one in members)),
         kpis=tuple(dict.fromkeys(one.kpi for one in members)),
-        effect=_effect(members),
+        effect=effect,
         severity=severity_of(members),
         confidence=_confidence(p_value),
         p_value=p_value,

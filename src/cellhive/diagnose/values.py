@@ -335,7 +335,10 @@ def _constant(column: _Column) -> None:
     zero = flat.filter(pl.col("low") == 0)["row"].to_list()
     full = {1.0, 100.0}
     same = flat.filter((pl.col("low") != 0) & ~pl.col("low").is_in(full))["row"].to_list()
-    for rows, code, what in ((zero, "dead-counter", "always 0"), (same, "stuck", "never changing")):
+    for rows, code, what in (
+        (zero, "dead-counter", "always 0"),
+        (same, "stuck", "always the same"),
+    ):
         if rows:
             names = [column.objects[row] for row in rows]
             column.say(
@@ -351,7 +354,7 @@ def _constant(column: _Column) -> None:
 def _same_value(flat: pl.DataFrame, rows: Sequence[int]) -> str:
     """Return the value that objects are stuck at, where it is one and not zero."""
     values = flat.filter(pl.col("row").is_in(list(rows)))["low"].unique().to_list()
-    return f" from {values[0]:g}" if len(values) == 1 and values[0] != 0 else ""
+    return f" ({values[0]:g})" if len(values) == 1 and values[0] != 0 else ""
 
 
 def _edges(column: _Column) -> tuple[Ints, Ints, Ints]:
