@@ -36,7 +36,7 @@ TS 38.104 table 5.4.2.1-1."""
 _UNITS = {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9}
 _WRITTEN = re.compile(r"\s*([0-9]+(?:[.,][0-9]+)?)\s*(hz|khz|mhz|ghz)\s*", re.IGNORECASE)
 _NAMED = re.compile(r"\s*(?:lte|nr|umts|gsm|[gul])[ _-]?([0-9]{3,4})\s*", re.IGNORECASE)
-_BAND = re.compile(r"\s*(?:n|b|band)?[ _-]?([0-9]{1,3})\s*", re.IGNORECASE)
+_BAND = re.compile(r"\s*(?:(?:n|b|band)[ _-]?)?([0-9]{1,3})\s*", re.IGNORECASE)
 
 
 def frequency_hz(text: str, *, meaning: str, unit: str = "") -> float:

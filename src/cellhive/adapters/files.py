@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 import os
+import re
 import tempfile
 import zlib
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ SEPARATORS = (",", ";", "\t", "|")
 UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "nil", "none", "null", "unknown"})
 """What a field says when its value is not known, in lower case."""
 
+_ARMED = re.compile(r"'*[=+\-@\t\r]")
+"""Text that a spreadsheet may take for a formula, or that was disarmed before."""
 _GZIP = b"\x1f\x8b"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -117,6 +120,16 @@ def check_text(text: str, *, place: str) -> str:
                 remedy="remove it",
             )
     return text
+
+
+def disarmed(text: str) -> str:
+    """Return text that no spreadsheet runs as a formula: an apostrophe goes before it."""
+    return f"'{text}" if _ARMED.match(text) else text
+
+
+def rearmed(text: str) -> str:
+    """Return text as it was before it was disarmed."""
+    return text[1:] if text.startswith("'") and _ARMED.match(text) else text
 
 
 def parse_number(text: str, *, decimal_comma: bool = False) -> float:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,8 +19,10 @@ from cellhive.adapters.files import (
     UNKNOWN,
     Table,
     check_text,
+    disarmed,
     parse_number,
     read_table,
+    rearmed,
     write_whole,
 )
 from cellhive.core.errors import BadInput
@@ -38,8 +39,6 @@ MAX_ROWS = 100_000
 """Largest number of changes in one table."""
 
 _REQUIRED = ("cell", "parameter", "after")
-_ARMED = re.compile(r"'*[=+\-@\t\r]")
-"""Text that a spreadsheet may take for a formula, or that was disarmed before."""
 
 
 def write_plan_csv(plan: Plan, out: Path | BinaryIO) -> None:
@@ -62,16 +61,16 @@ def write_plan_csv(plan: Plan, out: Path | BinaryIO) -> None:
     for change in plan.changes:
         quantity = QUANTITIES.get(change.parameter)
         row = (
-            _disarmed(plan.plan_id, "plan_id"),
-            _disarmed(plan.function, "function"),
+            _text(plan.plan_id, "plan_id"),
+            _text(plan.function, "function"),
             _written(plan.time_s),
-            _disarmed(change.cell, "cell"),
-            _disarmed(change.target or "", "target"),
-            _disarmed(change.parameter, "parameter"),
+            _text(change.cell, "cell"),
+            _text(change.target or "", "target"),
+            _text(change.parameter, "parameter"),
             _written(change.before),
             _written(change.after),
             quantity.unit if quantity is not None else "",
-            _disarmed(change.reason, "reason"),
+            _text(change.reason, "reason"),
         )
         writer.writerow(row)
     data = text.getvalue().encode("utf-8")
@@ -141,9 +140,8 @@ class _Row:
         """Return a text field as it was before it was disarmed; "" without the column."""
         if column not in self._columns:
             return ""
-        raw = self._fields[self._columns[column]]
-        text = raw[1:] if raw.startswith("'") and _ARMED.match(raw) else raw
-        return check_text(text, place=self.place(column))
+        text = self._fields[self._columns[column]]
+        return check_text(rearmed(text), place=self.place(column))
 
     def number(self, column: str, default: float | None = None) -> float:
         """Return a number; ``default`` where the field says that it is not known."""
@@ -240,7 +238,5 @@ def _written(value: float) -> str:
     return "" if math.isnan(value) else repr(float(value))
 
 
-def _disarmed(text: str, column: str) -> str:
-    """Return text that no spreadsheet runs as a formula."""
-    check_text(text, place=f"plan, {column}")
-    return f"'{text}" if _ARMED.match(text) else text
+def _text(text: str, column: str) -> str:
+    return disarmed(check_text(text, place=f"plan, {column}"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cellhive.adapters.files import Table
+from cellhive.adapters.files import Table, rearmed
 from cellhive.adapters.site_fields import (
     Column,
     find_columns,
@@ -196,7 +196,7 @@ def _read_row(table: Table, columns: dict[str, Column], index: int, named_by: st
     if math.isnan(lat) or math.isnan(lon):
         message = "the latitude or longitude is missing"
         raise ValueError(message)
-    name = text(named_by) if named_by else ""
+    name = rearmed(text(named_by)) if named_by else ""
     if named_by and not name:
         message = f"the {columns[named_by].header} is missing"
         raise ValueError(message)
@@ -210,7 +210,7 @@ def _read_row(table: Table, columns: dict[str, Column], index: int, named_by: st
     return Row(
         line=table.lines[index],
         cell=name,
-        site=text("site"),
+        site=rearmed(text("site")),
         lat=lat,
         lon=lon,
         numbers=numbers,

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from cellhive.adapters.files import write_whole
+from cellhive.adapters.files import disarmed, write_whole
 from cellhive.adapters.site_fields import load_rows
 from cellhive.adapters.site_rows import Rows, one_row_each, read_rows, refuse
 from cellhive.adapters.site_sectors import (
@@ -143,8 +143,8 @@ def write_sites(network: Network, path: Path, parameters: Parameters | None = No
     omni = network.omnidirectional
     left_out = set() if parameters is not None else {"power_dbm", "etilt_deg"}
     columns: dict[str, list[str]] = {
-        "cell": list(network.cell_ids),
-        "site": list(network.site_ids),
+        "cell": [disarmed(name) for name in network.cell_ids],
+        "site": [disarmed(name) for name in network.site_ids],
         "latitude": _written(lat),
         "longitude": _written(lon),
         "azimuth_deg": _written(network.azimuth_deg),
