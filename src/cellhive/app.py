@@ -15,13 +15,26 @@ import numpy as np
 
 from cellhive import __version__
 from cellhive.adapters import cm_xml, plan_csv
+from cellhive.adapters.mapping import Mapping, load_mapping, mapping_of, save_mapping
+from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
+from cellhive.adapters.site_sectors import BoundingBox
 from cellhive.adapters.topology import read_sites
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
-from cellhive.core.types import KpiFrame, Mode, Network, Outcome, Parameters, Plan, Verdict
+from cellhive.core.types import (
+    KpiFrame,
+    Mode,
+    Network,
+    Outcome,
+    Parameters,
+    Plan,
+    Verdict,
+    to_jsonable,
+)
+from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.decide import LoopSettings, Optimizer, Silent
-from cellhive.flows.replay import compare_runs
+from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
     Hooks,
     Raster,
@@ -29,15 +42,22 @@ from cellhive.flows.trial import (
     RunStart,
     TrialSettings,
     run_trial,
+    truth_of,
 )
 from cellhive.ran.guard import Guard
+from cellhive.ran.parameters import diff
 from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, total_gain_db
-from cellhive.ran.scenarios import SCENARIOS, Scenario, build_twin, scenario_named
+from cellhive.ran.scenarios import RealSites, Scenario, build_twin, scenario_named
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
+from cellhive.reports.run import render_run, write_run_report
+from cellhive.reports.summary import compare
 
 OPTIMIZERS = ("none", "rules", *(function.name.lower() for function in Rules().functions))
 """Who may propose: nobody, all rules, or one function alone."""
+
+DN_PREFIX = "SubNetwork=CellHive"
+"""Distinguished name that exported objects hang under."""
 
 MOST_HOURS = 24 * 14
 _PERIOD_S = 900.0
@@ -168,45 +188,46 @@ def _assumptions(options: RunOptions, twin: Twin) -> tuple[str, ...]:
     )
 
 
-def _with_protected(network: Network, names: Sequence[str]) -> Network:
-    """Return the network with more cells protected, or raise NotFound for an unknown one."""
-    protected = network.protected.copy()
+def cell_indices(network: Network, names: Sequence[str]) -> list[int]:
+    """Return the indices of named cells, or raise NotFound for an unknown one."""
     for name in names:
         if name not in network.cell_index:
             some = ", ".join(network.cell_ids[:5])
-            message = f"--protect: expected a cell of the network ({some}, ...), found {name!r}"
+            message = f"expected a cell of the network ({some}, ...), found {name!r}"
             raise NotFound(message)
-        protected[network.cell_index[name]] = True
-    return replace(network, protected=protected)
+    return [network.cell_index[name] for name in names]
 
 
 def prepare(
-    options: RunOptions, *, network: Network | None = None, plan: Plan | None = None
+    options: RunOptions, *, sites: RealSites | None = None, plan: Plan | None = None
 ) -> Run:
     """Build the twin of a run and everything known before it starts.
 
     Args:
         options: What to run; checked here.
-        network: Sites to use in place of the scenario's or of a site list (for replays).
+        sites: Sites to use in place of the scenario's or of a list (for replays).
         plan: A person's plan in place of a file's (for replays).
     """
     options = options.checked()
-    scenario, notes = scenario_named(options.scenario), ()
-    if options.sites is not None and network is None:
-        site_list = read_sites(options.sites, bbox=options.bbox)
-        network, notes = site_list.network, site_list.notes
-    if options.protected:
-        network = _with_protected(network or scenario.network(), options.protected)
+    scenario = scenario_named(options.scenario)
+    notes: tuple[str, ...] = ()
+    if options.sites is not None and sites is None:
+        bbox = None if options.bbox is None else BoundingBox.parse(options.bbox)
+        listed = read_sites(options.sites, bbox=bbox)
+        sites = RealSites(listed.network, listed.electrical_tilt_deg, listed.tx_power_dbm)
+        notes = (*listed.notes, *listed.findings)
     twin = build_twin(
-        scenario, options.seed, network, observed_s=options.observed_s, period_s=_PERIOD_S
+        scenario, options.seed, sites, observed_s=options.observed_s, period_s=_PERIOD_S
     )
+    if options.protected:
+        twin.protect(cell_indices(twin.network, options.protected))
     if options.plan is not None and plan is None:
         plan = read_plan(options.plan, twin.network)
     now = dt.datetime.now(dt.UTC)  # noqa: TID251  # the composition root is where clocks begin
     settings: dict[str, Any] = {
         **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
         "mode": str(options.mode),
-        "own_sites": network is not None,
+        "own_sites": sites is not None,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": platform.machine(),
@@ -312,7 +333,7 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord
     operator = [v.plan for v in old.verdicts if v.plan.function == "operator"]
     run = prepare(
         replace(options, hours=periods * _PERIOD_S / 3600),
-        network=old.network if own_sites else None,
+        sites=recorded_sites(old) if own_sites else None,
         plan=operator[0] if operator else None,
     )
     run.observers.extend(observers)
@@ -324,9 +345,14 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord
     return new, compare_runs(old, new)
 
 
-def _first_difference(old: Sequence[KpiFrame], new: Sequence[KpiFrame]) -> str | None:
-    from cellhive.flows.replay import compare_frames  # noqa: PLC0415  # the only user
+def recorded_sites(record: RunRecord) -> RealSites:
+    """Return the real sites that a run was built from."""
+    return RealSites(
+        record.network, record.initial.electrical_tilt_deg, record.initial.tx_power_dbm
+    )
 
+
+def _first_difference(old: Sequence[KpiFrame], new: Sequence[KpiFrame]) -> str | None:
     for index, (first, second) in enumerate(zip(old, new, strict=True)):
         difference = compare_frames(first, second)
         if difference is not None:
@@ -334,6 +360,98 @@ def _first_difference(old: Sequence[KpiFrame], new: Sequence[KpiFrame]) -> str |
     return None
 
 
-def scenarios() -> dict[str, Scenario]:
-    """Return every scenario by name."""
-    return SCENARIOS
+def finish(run: Run, record: RunRecord, report: Path | None) -> dict[str, Path]:
+    """Write the report and the end of the record; return what is where."""
+    paths: dict[str, Path] = {}
+    if run.folder is not None:
+        replay_command = f"cellhive replay {run.folder.path}"
+        paths["Report"] = run.folder.write_report(render_run(record, replay=replay_command))
+        run.folder.finish(record)
+        paths["Run folder"] = run.folder.path
+    if report is not None:
+        write_run_report(record, report)
+        paths["Report"] = report
+    return paths
+
+
+def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
+    """Return what a run brought as plain JSON values."""
+    compared = compare(record.frames, record.baseline) if record.baseline else {}
+    return {
+        "run_id": record.run_id,
+        "version": record.version,
+        "scenario": record.scenario,
+        "seed": record.seed,
+        "settings": record.settings,
+        "periods": len(record.frames),
+        "interrupted": record.interrupted,
+        "kpis": to_jsonable(compared),
+        "decisions": [
+            {
+                "plan_id": outcome.plan.plan_id,
+                "function": outcome.plan.function,
+                "time_s": outcome.plan.time_s,
+                "changes": to_jsonable(outcome.plan.changes),
+                "verdict": outcome.verdict,
+                "reason": outcome.reason,
+                "true_effect": to_jsonable(outcome.true_effect),
+                "truth": str(truth_of(outcome)),
+            }
+            for outcome in record.outcomes
+        ],
+        "notes": list(record.notes),
+        "paths": {name: str(path) for name, path in paths.items()},
+    }
+
+
+def plan_of(run_folder: Path, plan_id: str = "") -> Plan:
+    """Return one plan of a run as it was applied, or all that the run changed in the end."""
+    record = load_run(run_folder)
+    if not plan_id:
+        changes = diff(record.network, record.initial, record.final)
+        return Plan(f"{record.run_id}-all", "operator", 0.0, changes)
+    for plan in (*record.applied, *(verdict.plan for verdict in record.verdicts)):
+        if plan.plan_id == plan_id:
+            return plan
+    known = ", ".join(plan.plan_id for plan in record.applied[:8]) or "none was applied"
+    message = f"{run_folder}: expected a plan of the run ({known}, ...), found {plan_id!r}"
+    raise NotFound(message)
+
+
+def write_plan(plan: Plan, run_folder: Path, path: Path) -> None:
+    """Write a plan as bulk CM XML or CSV, by the file's suffix."""
+    if path.suffix.lower() == ".csv":
+        plan_csv.write_plan_csv(plan, path)
+        return
+    if path.suffix.lower() != ".xml":
+        raise BadInput(place=str(path), expected="a file name ending in .xml or .csv",
+                       found=repr(path.suffix))  # fmt: skip
+    record = load_run(run_folder)
+    when = dt.datetime.fromisoformat(record.started)
+    cm_xml.write_plan_xml(plan, record.network, path, dn_prefix=DN_PREFIX, when=when)
+
+
+def analyse_paths(
+    paths: Sequence[Path],
+    mapping: Path | None = None,
+    on_progress: Callable[[int, int, Path], None] | None = None,
+) -> tuple[ReadResult, Analysis]:
+    """Read files and folders and analyse what they hold.
+
+    Args:
+        paths: Files and folders.
+        mapping: YAML file that says what columns mean.
+        on_progress: Is told of every file.
+    """
+    rules = None if mapping is None else load_mapping(mapping)
+    result = read_paths(paths, rules, on_progress)
+    return result, analyse(result.measurements, result.findings)
+
+
+def save_guesses(result: ReadResult, path: Path) -> None:
+    """Write what the columns were taken to mean as a mapping that can be edited."""
+    merged = Mapping()
+    for measured in result.measurements:
+        guessed = mapping_of(measured)
+        merged = replace(merged, columns={**guessed.columns, **merged.columns})
+    save_mapping(merged, path)

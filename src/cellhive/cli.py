@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
-from cellhive.core.errors import BadInput, CellHiveError, UsageError
-from cellhive.core.types import Mode
+from cellhive.core.errors import CellHiveError, UsageError
+from cellhive.core.types import Mode, Verdict
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -52,7 +54,7 @@ def _main(
 
 
 @app.command()
-def run(  # noqa: PLR0913  # one parameter per option is how the command line is declared
+def run(  # one parameter per option is how the command line is declared
     scenario: Annotated[
         str, typer.Option(help="What to run; see [bold]cellhive scenarios[/bold].")
     ] = "hex-urban",
@@ -94,9 +96,7 @@ def run(  # noqa: PLR0913  # one parameter per option is how the command line is
     branches: Annotated[
         bool, typer.Option(help="Measure each plan's true effect in an exact branch.")
     ] = True,
-    report: Annotated[
-        Path | None, typer.Option(help="Write the HTML report here too.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the HTML report here too.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
     ] = False,
@@ -108,15 +108,179 @@ def run(  # noqa: PLR0913  # one parameter per option is how the command line is
     back. "Do nothing" runs beside it with the same users, and every plan is measured
     against an exact branch without it. Ctrl-C ends cleanly, with a report.
     """
-    from cellhive import app as composition  # noqa: PLC0415  # help must not wait for it
-    from cellhive.reports.terminal import run_in_terminal  # noqa: PLC0415
+    from cellhive import app as composition  # noqa: PLC0415  # --help must not wait for it
+    from cellhive.reports.live import live_view, summary_table  # noqa: PLC0415
 
     options = composition.RunOptions(
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
         observed_s=observed, branches=branches, sites=sites, bbox=bbox, plan=plan,
         protected=tuple(protect or ()),
-    )  # fmt: skip
-    run_in_terminal(options, runs, report=report, as_json=as_json)
+    ).checked()  # fmt: skip
+    messages = Console(stderr=True, quiet=as_json)
+    messages.print(
+        f"Building {options.scenario}, seed {options.seed}; the first run compiles its kernels "
+        "(about 15 s) ..."
+    )
+    prepared = composition.prepare(options)
+    folder = composition.record_folder(prepared, runs)
+    for note in prepared.notes:
+        messages.print(f"[dim]· {escape(note)}[/dim]")
+    with live_view(folder.start.run_id, console=messages, quiet=as_json) as view:
+        prepared.observers.append(view)
+        record = composition.execute(prepared, approve=_ask if mode is Mode.ASSIST else None)
+    paths = composition.finish(prepared, record, report)
+    if as_json:
+        print(json.dumps(composition.summary(record, paths), indent=2))
+    else:
+        Console().print(summary_table(record, paths=paths))
+    if record.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
+
+
+def _ask(verdict: Verdict) -> bool:
+    """Ask a person about a plan; without a terminal the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    console = Console(stderr=True)
+    console.print(f"\n[bold]{escape(verdict.plan.plan_id)}[/bold]")
+    for change in verdict.accepted:
+        console.print(
+            f"  {escape(change.object_id)} {change.parameter} {change.before:g} -> "
+            f"{change.after:g}: {escape(change.reason)}"
+        )
+    return typer.confirm("Apply?", default=False, err=True)
+
+
+@app.command()
+def replay(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/2026...")],
+) -> None:
+    """Run a recorded run again and compare every number with the record."""
+    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.reports.live import live_view  # noqa: PLC0415
+
+    messages = Console(stderr=True)
+    with live_view(f"replay of {run_folder.name}", console=messages) as view:
+        record, difference = composition.replay(run_folder, observers=[view])
+    if difference is not None:
+        message = f"the replay differs: {difference}"
+        raise CellHiveError(message)
+    print(f"{len(record.frames)} periods replayed: every number is the same")
+
+
+@app.command()
+def runs(runs: RunsFolder = Path("runs")) -> None:
+    """List the runs there are, newest last."""
+    from cellhive.adapters.runs import list_runs  # noqa: PLC0415
+
+    table = Table("run", "started", "scenario", "seed", "ended", box=None, pad_edge=False)
+    for listing in list_runs(runs):
+        table.add_row(
+            str(listing.path), listing.started, listing.scenario, str(listing.seed),
+            "by itself" if listing.finished else "early",
+        )  # fmt: skip
+    Console().print(table)
+
+
+@app.command()
+def scenarios() -> None:
+    """List the scenarios and what is wrong in each."""
+    from cellhive.ran.scenarios import SCENARIOS  # noqa: PLC0415
+
+    table = Table("scenario", "hours", "what it is", box=None, pad_edge=False)
+    for scenario in SCENARIOS.values():
+        table.add_row(scenario.name, f"{scenario.hours:g}", scenario.title)
+    Console().print(table)
+
+
+@app.command()
+def analyze(  # one parameter per option
+    paths: Annotated[
+        list[Path], typer.Argument(help="PM XML files, KPI tables, or folders of them.")
+    ],
+    report: Annotated[
+        Path, typer.Option(help="Where the report goes: .html, .md or .json by its suffix.")
+    ] = Path("analysis.html"),
+    mapping: Annotated[
+        Path | None, typer.Option(help="YAML that says what columns mean; see --save-mapping.")
+    ] = None,
+    save_mapping: Annotated[
+        Path | None, typer.Option(help="Write the mapping that was guessed here, to edit it.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")
+    ] = False,
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "",
+) -> None:
+    """Read real measurement files and report what is wrong with them and with the network.
+
+    Reads 3GPP PM XML (TS 32.435 and TS 28.532, plain or packed) and KPI tables (CSV, TSV,
+    XLSX, Parquet). A bad file never stops the others.
+    """
+    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.reports.analysis import analysis_json, write_analysis  # noqa: PLC0415
+    from cellhive.reports.analysis_screen import analysis_screen  # noqa: PLC0415
+
+    messages = Console(stderr=True, quiet=as_json)
+    with messages.status("Reading ...") as status:
+        result, analysis = composition.analyse_paths(
+            paths, mapping,
+            lambda done, total, path: status.update(f"Read {done} of {total}: {path.name}"),
+        )  # fmt: skip
+        status.update("Writing the report ...")
+        write_analysis(analysis, report, title=title)
+    if save_mapping is not None:
+        composition.save_guesses(result, save_mapping)
+    failed = {one.path: one.note for one in result.files if one.status == "failed"}
+    if as_json:
+        print(analysis_json(analysis, title=title))
+    else:
+        written = {"Report": report}
+        if save_mapping is not None:
+            written["Mapping"] = save_mapping
+        Console().print(analysis_screen(analysis, failed, written))
+
+
+@plan_app.command("export")
+def plan_export(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[
+        list[Path], typer.Option("--out", "-o", help="File to write: .xml or .csv; repeatable.")
+    ],
+    plan_id: Annotated[
+        str, typer.Option("--plan", help="One plan of the run; default: all that was kept.")
+    ] = "",
+) -> None:
+    """Write a plan of a run as 3GPP bulk CM XML (TS 32.615) or as CSV.
+
+    Without --plan it is everything that the run changed, from the initial to the final
+    configuration.
+    """
+    from cellhive import app as composition  # noqa: PLC0415
+
+    plan = composition.plan_of(run_folder, plan_id)
+    for path in out:
+        composition.write_plan(plan, run_folder, path)
+        print(f"{path}: {len(plan.changes)} changes")
+
+
+@plan_app.command("show")
+def plan_show(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder with the network.")],
+    file: Annotated[Path, typer.Argument(help="A plan file, .xml or .csv.")],
+) -> None:
+    """Read a plan file back and list its changes."""
+    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.adapters.runs import load_run  # noqa: PLC0415
+
+    plan = composition.read_plan(file, load_run(run_folder).network)
+    table = Table("object", "parameter", "from", "to", "reason", box=None, pad_edge=False)
+    for change in plan.changes:
+        table.add_row(
+            change.object_id, change.parameter, f"{change.before:g}", f"{change.after:g}",
+            escape(change.reason),
+        )  # fmt: skip
+    Console().print(table)
 
 
 def main() -> None:

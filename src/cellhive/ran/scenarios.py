@@ -15,7 +15,7 @@ from cellhive.core.errors import NotFound
 from cellhive.core.types import Floats, Network, Parameters
 from cellhive.ran.handover import Procedures
 from cellhive.ran.layout import SiteDesign, hex_grid, highway, with_relations
-from cellhive.ran.parameters import default_parameters
+from cellhive.ran.parameters import DEFAULTS, default_parameters
 from cellhive.ran.radio_map import build_radio_map, neighbour_relations, total_gain_db
 from cellhive.ran.simulator import Clock, Twin, World
 from cellhive.ran.users import Ground, HotSpot, Traffic, UserMix
@@ -61,6 +61,18 @@ class Event:
         up = np.clip((time_s - self.start_s) / ramp, 0.0, 1.0)
         down = np.clip((self.end_s - time_s) / ramp, 0.0, 1.0)
         return float(1.0 + (self.factor - 1.0) * min(up, down))
+
+
+@dataclass(frozen=True)
+class RealSites:
+    """A network from a site list, with what the list says of its configuration."""
+
+    network: Network
+    """Relations are ignored: they follow from the radio map."""
+    electrical_tilt_deg: Floats
+    """(C,)"""
+    tx_power_dbm: Floats
+    """(C,)"""
 
 
 @dataclass(frozen=True)
@@ -210,6 +222,15 @@ def _ground(network: Network, margin_m: float) -> Ground:
     )
 
 
+_MOST_GAINS = 60e6
+
+
+def _pixel_m(ground: Ground, cells: int) -> float:
+    """Return the resolution of the radio map [m]: 10 m, coarser where memory would run out."""
+    area_m2 = (ground.east_m - ground.west_m) * (ground.north_m - ground.south_m)
+    return float(max(10.0, np.ceil(np.sqrt(area_m2 * cells / _MOST_GAINS))))
+
+
 def _hot_spots(
     scenario: Scenario, network: Network, rng: np.random.Generator
 ) -> tuple[HotSpot, ...]:
@@ -231,15 +252,20 @@ def _hot_spots(
     return tuple(spots)
 
 
-def _parameters(scenario: Scenario, network: Network, rng: np.random.Generator) -> Parameters:
-    """Return the initial parameters, faults included."""
+def _parameters(
+    scenario: Scenario, network: Network, sites: RealSites | None, rng: np.random.Generator
+) -> Parameters:
+    """Return the initial parameters, the scenario's faults included."""
     parameters = default_parameters(
         network,
-        electrical_tilt_deg=scenario.tilt_deg,
+        electrical_tilt_deg=scenario.tilt_deg if sites is None else sites.electrical_tilt_deg,
+        tx_power_dbm=DEFAULTS["tx_power_dbm"] if sites is None else sites.tx_power_dbm,
         a3_offset_db=scenario.a3_offset_db,
         hysteresis_db=scenario.hysteresis_db,
         time_to_trigger_s=scenario.time_to_trigger_s,
     )
+    if sites is not None:
+        return parameters  # a real network brings its own faults
     wrong = rng.permutation(network.cells)[: round(scenario.mistilted_share * network.cells)]
     tilt = parameters.electrical_tilt_deg.copy()
     tilt[wrong] = np.clip(tilt[wrong] + scenario.mistilt_deg, 0.0, 15.0)
@@ -247,25 +273,26 @@ def _parameters(scenario: Scenario, network: Network, rng: np.random.Generator) 
 
 
 def build_world(
-    scenario: Scenario, seed: int, network: Network | None = None, *, pixel_m: float = 10.0
+    scenario: Scenario, seed: int, sites: RealSites | None = None
 ) -> tuple[World, Parameters]:
     """Return the place and the initial parameters of a scenario for a seed.
 
     Args:
         scenario: The recipe.
         seed: Draws shadowing, hot spots and faults.
-        network: Real sites to use in place of the scenario's own; relations are ignored.
-        pixel_m: Resolution of the radio map [m].
+        sites: Real sites to use in place of the scenario's own; their faults are their own.
     """
     rng = np.random.default_rng([seed, 1])
-    network = scenario.network() if network is None else network
+    network = scenario.network() if sites is None else sites.network
     ground = _ground(network, margin_m=200.0)
     radio_map = build_radio_map(
-        network, rng, pixel_m=pixel_m,
+        network, rng, pixel_m=_pixel_m(ground, network.cells),
         bounds=(ground.west_m, ground.south_m, ground.east_m, ground.north_m),
     )  # fmt: skip
-    parameters = _parameters(scenario, network, rng)
-    nominal = np.full(network.cells, scenario.tilt_deg)
+    parameters = _parameters(scenario, network, sites, rng)
+    nominal = (
+        np.full(network.cells, scenario.tilt_deg) if sites is None else sites.electrical_tilt_deg
+    )
     gain_db = total_gain_db(radio_map, network, nominal)
     source, target = neighbour_relations(gain_db, network, parameters.tx_power_dbm)
     network = with_relations(network, source, target)
@@ -299,7 +326,7 @@ def activity_curve(scenario: Scenario) -> Callable[[float], Floats]:
 def build_twin(
     scenario: Scenario,
     seed: int,
-    network: Network | None = None,
+    sites: RealSites | None = None,
     *,
     observed_s: float = 60.0,
     period_s: float = 900.0,
@@ -309,10 +336,10 @@ def build_twin(
     Args:
         scenario: The recipe.
         seed: Draws the city, the users and every random event.
-        network: Real sites to use in place of the scenario's own.
+        sites: Real sites to use in place of the scenario's own.
         observed_s: Radio time simulated per period [s].
         period_s: Granularity period that it stands for [s].
     """
-    world, parameters = build_world(scenario, seed, network)
+    world, parameters = build_world(scenario, seed, sites)
     clock = Clock(period_s=period_s, observed_s=observed_s, start_s=scenario.start_h * HOUR_S)
     return Twin(world, parameters, seed=seed, clock=clock, activity=activity_curve(scenario))

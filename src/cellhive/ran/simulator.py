@@ -162,10 +162,8 @@ class Simulator:
         A cell that falls asleep drops what is left of its users: use ``Twin.apply``,
         which hands them over first.
         """
-        before, network, plant = self._parameters[e], self.world.network, self._plant
+        network, plant = self.world.network, self._plant
         cells, width = network.cells, self._width
-        woken = before.asleep & ~parameters.asleep
-        plant.cells[e, :cells, n.ENERGY_J] += np.where(woken, WAKE_UP_J, 0.0)
         self._set_tilt(e, parameters.electrical_tilt_deg)
         subcarriers = 12.0 * self._site.prbs[:cells]
         per_element = parameters.tx_power_dbm - 10 * np.log10(subcarriers)
@@ -283,6 +281,7 @@ class Twin:
         self._simulator = Simulator(world, [parameters], [seed], groups)
         self._period = 0
         self._asleep_next: Bools = parameters.asleep.copy()
+        self._asleep_before: Bools = parameters.asleep.copy()
         self._enter_period()
         self._simulator.advance(round(clock.warm_up_s / STEP_S))
 
@@ -305,6 +304,14 @@ class Twin:
     def time_s(self) -> float:
         """Time of day at the start of the next period [s after midnight of the first day]."""
         return self._clock.start_s + self._period * self._clock.period_s
+
+    def protect(self, cells: Sequence[int]) -> None:
+        """Mark more cells as protected: nothing may change them."""
+        protected = self.network.protected.copy()
+        protected[list(cells)] = True
+        world = self._simulator.world
+        network = replace(world.network, protected=protected)
+        self._simulator.world = replace(world, network=network)
 
     def parameters(self) -> Parameters:
         """Return the parameters as they stand, sleep decisions included."""
@@ -330,6 +337,7 @@ class Twin:
         self._enter_period()
         simulator, steps = self._simulator, round(self._clock.observed_s / STEP_S)
         simulator.clear_counters()
+        self._charge_wake_ups()
         falling = self._asleep_next & ~simulator.parameters(0).asleep
         if falling.any():
             grace = min(round(_HAND_OVER_S / STEP_S), steps)
@@ -342,8 +350,20 @@ class Twin:
             steps -= grace
         simulator.advance(steps)
         frame = simulator.frame(0, self.time_s, self._clock.period_s)
+        self._asleep_before = simulator.parameters(0).asleep
         self._period += 1
         return frame
+
+    def _charge_wake_ups(self) -> None:
+        """Charge the cells that have woken since the last period for it.
+
+        What is observed stands for the whole period, so it bears its share of an energy
+        that is spent once.
+        """
+        woken = self._asleep_before & ~self._simulator.parameters(0).asleep
+        share = self._clock.observed_s / self._clock.period_s
+        energy = self._simulator.plant.cells[0, : woken.size, n.ENERGY_J]
+        energy += np.where(woken, WAKE_UP_J * share, 0.0)
 
     def _enter_period(self) -> None:
         """Set the activity of the period that begins."""

@@ -1,0 +1,83 @@
+"""An analysis on one terminal screen: what was read, what it means, what stands out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from cellhive.core.measurements import ColumnInfo, Severity
+from cellhive.flows.analyse import Analysis
+
+from . import analysis_words as words
+
+MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS = 12, 6, 8
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
+
+
+def analysis_screen(
+    analysis: Analysis, failed: Mapping[Path, str], paths: Mapping[str, Path]
+) -> RenderableType:
+    """Return the summary of an analysis.
+
+    Args:
+        analysis: The analysis.
+        failed: Files that could not be read, and why.
+        paths: Where its files are, by what they are: "Report".
+    """
+    parts: list[RenderableType] = [Text(words.part_line(part)) for part in analysis.parts]
+    parts += [Text(f"✘ {path}: {reason}", style="red") for path, reason in failed.items()]
+    parts += [Text(), _columns(analysis), Text()]
+    parts += [Text(sentence) for sentence in words.health(analysis)]
+    incidents = analysis.search.incidents
+    parts += [
+        Text(f"  {index}. {words.headline(one)}; {words.stretch(one)}")
+        for index, one in enumerate(incidents[:MOST_INCIDENTS], 1)
+    ]
+    if len(incidents) > MOST_INCIDENTS:
+        parts.append(Text(f"  … and {len(incidents) - MOST_INCIDENTS} more in the report"))
+    parts += [Text(), _findings(analysis), Text()]
+    parts += [
+        Text.assemble((f"{name}  ", "dim"), (str(path), "bold")) for name, path in paths.items()
+    ]
+    return Group(*parts)
+
+
+def _columns(analysis: Analysis) -> Table:
+    """Return what columns were taken to mean, surest first."""
+    table = Table("column", "read as", "unit", "sure", box=None, pad_edge=False, title="Columns")
+    seen: dict[str, ColumnInfo] = {}
+    for part in analysis.parts:
+        for info in part.columns.values():
+            if info.bin is None:
+                seen.setdefault(info.header or info.name, info)
+    shown = sorted(seen.items(), key=lambda item: (item[1].quantity is None, -item[1].confidence))
+    for header, info in shown[:MOST_COLUMNS]:
+        meaning = info.quantity or f"itself ({info.role.value}, {info.better or 'no direction'})"
+        table.add_row(
+            escape(words.clean(header)), meaning, info.unit, f"{100 * info.confidence:.0f} %"
+        )
+    if len(shown) > MOST_COLUMNS:
+        table.add_row(f"… {len(shown) - MOST_COLUMNS} more in the report", "", "", "")
+    return table
+
+
+def _findings(analysis: Analysis) -> Group:
+    """Return the data quality findings grouped by kind."""
+    groups = words.grouped(analysis.findings)
+    severities = Counter(one.severity for one in analysis.findings)
+    counts = ", ".join(f"{severities[s]} {s.value}" for s in Severity if severities[s]) or "none"
+    lines = [Text(f"Data quality: {counts}")]
+    for group in groups[:MOST_FINDINGS]:
+        first = group.findings[0]
+        lines.append(
+            Text(f"  {group.name}: {words.clean(str(first))}", style=_STYLES[first.severity])
+        )
+    if len(groups) > MOST_FINDINGS:
+        lines.append(Text(f"  … and {len(groups) - MOST_FINDINGS} more kinds in the report"))
+    return Group(*lines)
