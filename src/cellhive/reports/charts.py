@@ -55,7 +55,7 @@ class Mark:
     label: str
     """What happened; shown on hover."""
     tone: str = "info"
-    """"info", "better", "worse" or "warn"."""
+    """"info", "better", "worse", "warn", or "quiet" for a short tick where there are many."""
     end: object | None = None
     """End of a span; None marks one moment."""
 
@@ -235,6 +235,9 @@ def _mark(frame: Frame, mark: Mark) -> str:
         )
     if not frame.x.start - 0.5 <= start <= frame.x.end + 0.5:
         return ""
+    if mark.tone == "quiet":
+        tick = f'<rect x="{start - 0.8:.1f}" y="{TOP - 7}" width="1.6" height="7"/>'
+        return f'<g class="mark info">{tick}{tip}</g>'
     return (
         f'<g class="mark {tone}"><line x1="{start:.1f}" x2="{start:.1f}" y1="{TOP}" '
         f'y2="{frame.bottom:.1f}"/>{_glyph(mark.tone, start)}{tip}</g>'

@@ -50,8 +50,8 @@ from .numbers import (
     label_of,
     shown_unit,
 )
-from .run import CARDS, summary_sentences, wrong_text
-from .summary import OBJECTIVE, Compared, compare, effective_window, pooled_kpis
+from .run import CARDS, compared_kpis, summary_sentences, wrong_decisions, wrong_text
+from .summary import OBJECTIVE, Compared, effective_window, pooled_kpis
 
 SHOWN = (
     "objective",
@@ -391,17 +391,17 @@ def summary_table(record: RunRecord, *, paths: Mapping[str, Path] | None = None)
         paths: Where its files are, by what they are: "Report", "Run folder".
     """
     window = effective_window(record)
-    compared = compare(window.run, window.baseline) if window.run and window.baseline else {}
+    compared = compared_kpis(record, window)
     decisions = decisions_of(record)
     parts: list[RenderableType] = []
     if record.interrupted:
         parts.append(Text("Interrupted; this is what was done until then.", style="yellow"))
-    sentences = summary_sentences(record, {}, decisions)
-    parts += [Text(sentence) for sentence in sentences[: 2 if compared else None]]
+    sentences = summary_sentences(record, compared, decisions)
+    parts += [Text(sentence) for sentence in sentences[: 3 if compared else None]]
     parts += [Text(), _kpis(compared, pooled_kpis(window.run))]
     if any(total.applied for total in totals_of(record)):
         parts += [Text(), _functions(record)]
-    wrong = [d for d in decisions if d.truth is Truth.WRONG]
+    wrong = wrong_decisions(decisions)
     if wrong:
         parts.append(Text())
         parts += [Text(f"✘ {wrong_text(d)}", style="red") for d in wrong[:MOST_WRONG]]
@@ -431,7 +431,7 @@ def _kpis(compared: Mapping[str, Compared], run: Mapping[str, float]) -> Table:
             continue
         unit = shown_unit(name)
         label = Text.assemble(
-            (label_of(name), "bold" if name == OBJECTIVE else ""), (f"  {unit}", "dim")
+            (label_of(name), "bold" if name == OBJECTIVE else ""), (f" {unit}", "dim")
         )
         if name not in compared:
             table.add_row(label, _bare(name, run[name]))

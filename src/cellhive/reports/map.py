@@ -26,6 +26,8 @@ _HALF_WIDTH_DEG = 28.0
 _SAME_BEARING_DEG = 20.0
 _MAX_RASTER = 500
 _KILOMETRE_M = 1000
+_WIDTH_PX, _WIDE_PX, _LEAST_PX = 430, 1080, 110.0
+_WIDE_RATIO = 3.0
 
 
 class Raster(Protocol):
@@ -106,7 +108,7 @@ def network_map(
     """
     overlay = overlay or Overlay()
     shown = None if values is None else np.asarray(values, dtype=np.float64)
-    view = _view(network, overlay.raster, width=430)
+    view = _view(network, overlay.raster, width=_WIDE_PX if is_wide(network) else _WIDTH_PX)
     shown_unit = f' <tspan class="unit">{escape(unit)}</tspan>' if unit else ""
     body = [
         f'<text class="title" x="8" y="17">{escape(title)}{shown_unit}</text>',
@@ -125,6 +127,13 @@ def network_map(
     )
 
 
+def is_wide(network: Network) -> bool:
+    """Return whether a network is so much wider than high that its map needs the full width."""
+    margin = _site_distance_m(network)
+    wide = float(np.ptp(network.x_m)) + margin
+    return wide > _WIDE_RATIO * (float(np.ptp(network.y_m)) + margin)
+
+
 def _view(network: Network, raster: Raster | None, width: int) -> _View:
     reach = _site_distance_m(network) * 0.62
     west, east = float(network.x_m.min()) - reach, float(network.x_m.max()) + reach
@@ -137,7 +146,7 @@ def _view(network: Network, raster: Raster | None, width: int) -> _View:
     drawn = width - 2 * _SIDE
     tallest = 430.0
     px_per_m = min(drawn / (east - west), tallest / (north - south))
-    shortest = max((north - south) * px_per_m, 150.0)
+    shortest = max((north - south) * px_per_m, _LEAST_PX)
     north += (shortest / px_per_m - (north - south)) / 2
     sector = min(max(0.46 * _site_distance_m(network) * px_per_m, 6.0), 46.0)
     left = _SIDE + (drawn - (east - west) * px_per_m) / 2

@@ -22,7 +22,6 @@ from .numbers import (
     format_interval,
     format_number,
     format_quantity,
-    format_signed,
     label_of,
     quantity_of,
 )
@@ -42,6 +41,9 @@ CARDS = (
     "energy_efficiency_bit_per_j",
 )
 """KPIs that head the report."""
+
+MOST_TOLD = 5
+"""KPIs whose figures the summary tells; further ones are named."""
 
 _START_S = 3600.0
 """The first hour is called the start."""
@@ -78,7 +80,7 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
         replay: Command that replays the run; shown where given.
     """
     window = effective_window(record)
-    compared = compare(window.run, window.baseline) if window.run and window.baseline else {}
+    compared = compared_kpis(record, window)
     start = pooled_kpis(_first_hour(record))
     decisions = decisions_of(record)
     return render(
@@ -88,7 +90,7 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
         record=record,
         replay=replay,
         summary=summary_sentences(record, compared, decisions),
-        wrong=[d for d in decisions if d.truth is Truth.WRONG],
+        wrong=wrong_decisions(decisions),
         wrong_text=wrong_text,
         cards=_cards(compared, pooled_kpis(window.run), start),
         window_text=_window_text(record, window),
@@ -111,6 +113,24 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
 
 def _mode(record: RunRecord) -> str:
     return str(record.settings.get("mode", ""))
+
+
+def compared_kpis(record: RunRecord, window: Window) -> dict[str, Compared]:
+    """Return the run beside "do nothing"; empty where nothing was applied or nothing is beside."""
+    if not (record.applied and window.run and window.baseline):
+        return {}
+    return compare(window.run, window.baseline)
+
+
+def wrong_decisions(decisions: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions that were wrong, the most harmful first."""
+
+    def size(decision: Decision) -> float:
+        effect = decision.true_effect
+        return abs(effect.mean) if effect is not None else 0.0
+
+    wrong = [decision for decision in decisions if decision.truth is Truth.WRONG]
+    return sorted(wrong, key=size, reverse=True)
 
 
 def _title(record: RunRecord) -> str:
@@ -145,7 +165,9 @@ def summary_sentences(
     """Return what an engineer would say about the run, one sentence or two per item."""
     sentences = [_what_ran(record), _what_was_done(record)]
     if compared:
-        sentences += _what_it_brought(record, compared)
+        sentences += _what_it_brought(compared)
+    elif record.baseline and not record.applied:
+        sentences.append("The run and “do nothing” are therefore the same.")
     elif record.frames:
         sentences.append(
             "There is no “do nothing” beside this run, so what it brought cannot be told apart "
@@ -197,9 +219,7 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> list[str]:
-    if not record.applied:
-        return ["Nothing was applied, so the run and “do nothing” are the same."]
+def _what_it_brought(compared: Mapping[str, Compared]) -> list[str]:
     score = compared[OBJECTIVE]
     word = {"better": "better", "worse": "worse"}.get(score.tone, "not clearly different")
     before, after = (format_number(v, 4, keep=True) for v in (score.baseline, score.run))
@@ -209,16 +229,16 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
         "95 % interval)."
     )
     known = [c for name, c in compared.items() if name != OBJECTIVE and direction(name, 1.0)]
-    known.sort(key=lambda c: -abs(c.change / c.baseline) if c.baseline else 0.0)
+    known.sort(key=_relative, reverse=True)
     clear = [c for c in known if c.tone]
     better = [c for c in clear if c.tone == "better" and not c.slight]
     worse = [c for c in clear if c.tone == "worse" and not c.slight]
     slight = [label_of(c.kpi) for c in clear if c.slight]
     sentences = [said]
     if better:
-        sentences.append("Clearly better: " + "; ".join(_told(c) for c in better) + ".")
+        sentences.append(f"Clearly better: {_told_together(better)}.")
     if worse:
-        sentences.append("Clearly worse: " + "; ".join(_told(c) for c in worse) + ".")
+        sentences.append(f"Clearly worse: {_told_together(worse)}.")
     if slight:
         sentences.append(f"Steady but slight changes: {', '.join(slight)}.")
     rest = len(known) - len(clear)
@@ -227,6 +247,18 @@ def _what_it_brought(record: RunRecord, compared: Mapping[str, Compared]) -> lis
             f"In {rest} of {len(known)} KPIs the difference cannot be told from chance."
         )
     return sentences
+
+
+def _relative(one: Compared) -> float:
+    """Return the size of a change against the value; decibels against ten."""
+    whole = 10.0 if one.kpi.endswith(("_db", "_dbm")) else abs(one.baseline)
+    return abs(one.change) / whole if whole else 0.0
+
+
+def _told_together(several: Sequence[Compared]) -> str:
+    told = [_told(one) for one in several[:MOST_TOLD]]
+    rest = [label_of(one.kpi) for one in several[MOST_TOLD:]]
+    return "; ".join([*told, f"also {', '.join(rest)}"] if rest else told)
 
 
 def _told(one: Compared) -> str:
@@ -259,17 +291,12 @@ def _how_right(decisions: Sequence[Decision]) -> str:
 
 def wrong_text(decision: Decision) -> str:
     """Return in a sentence what was wrong about a decision."""
-    effect = decision.true_effect
-    points = format_signed(effect.mean) if effect is not None else "an unknown number of"
-    plan = decision.plan
-    if decision.outcome.verdict == KEPT:
-        return (
-            f"{format_clock(plan.time_s)} {plan.plan_id}: kept, although it changed the network's "
-            f"score by {points} points while it was watched."
-        )
+    plan, effect = decision.plan, decision.true_effect
+    change = effect.mean if effect is not None else math.nan
+    word = "raised" if change > 0 else "lowered"
     return (
-        f"{format_clock(plan.time_s)} {plan.plan_id}: rolled back, although it changed the "
-        f"network's score by {points} points while it was watched."
+        f"{format_clock(plan.time_s)} {plan.plan_id}: {decision.outcome.verdict}, although it "
+        f"{word} the network's score by {format_number(abs(change))} points while it was watched."
     )
 
 

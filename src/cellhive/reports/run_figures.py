@@ -18,7 +18,7 @@ from .charts import Mark, compare_lines, line_chart
 from .decisions import Decision, change_text
 from .drawing.colours import change_scale, scale_for
 from .drawing.svg import Look
-from .map import Overlay, network_map
+from .map import Overlay, is_wide, network_map
 from .numbers import label_of, quantity_of, shown_scale, shown_unit
 from .page import safe_svg
 from .summary import OBJECTIVE, Compared, Window, cell_kpis, network_series
@@ -42,6 +42,9 @@ SERIES = (
 MOST_EFFECTS = 40
 """Decisions in the chart of true effects; the largest are drawn."""
 
+MANY_MOMENTS = 16
+"""Moments of change beyond which only roll-backs get a line of their own."""
+
 _MAPPED = (
     "ue_throughput_p5_mbps",
     "ue_throughput_mbps",
@@ -63,6 +66,8 @@ class MapRow:
 
     heading: str
     maps: tuple[Markup, ...]
+    wide: bool = False
+    """Whether each map takes the whole width: a corridor rather than a city."""
 
 
 def series_charts(record: RunRecord) -> list[Markup]:
@@ -107,8 +112,9 @@ def change_marks(record: RunRecord) -> list[Mark]:
         if plan.function == ROLLBACK:
             undone.add(plan.time_s)
         told += [f"{word}: {change_text(change)}" for change in plan.changes]
+    calm = "quiet" if len(moments) > MANY_MOMENTS else "info"
     return [
-        Mark(time_s / _HOUR_S, _shortened(told), "worse" if time_s in undone else "info")
+        Mark(time_s / _HOUR_S, _shortened(told), "worse" if time_s in undone else calm)
         for time_s, told in sorted(moments.items())
     ]
 
@@ -176,7 +182,8 @@ def kpi_maps(record: RunRecord, window: Window, names: Sequence[str]) -> list[Ma
         values = run[name] * shown_scale(name)
         overlay = Overlay(notes=notes, outlined=outlined)
         if not baseline:
-            rows.append(MapRow(label_of(name), (_kpi_map(record.network, name, values, overlay),)))
+            drawn = _kpi_map(record.network, name, values, overlay)
+            rows.append(MapRow(label_of(name), (drawn,), is_wide(record.network)))
             continue
         beside = baseline[name] * shown_scale(name)
         rows.append(_map_row(record.network, name, (beside, values), overlay))
@@ -219,7 +226,7 @@ def _map_row(network: Network, name: str, sides: tuple[Floats, Floats], overlay:
             overlay=overlay,
         ),
     ]
-    return MapRow(label_of(name), tuple(safe_svg(svg) for svg in drawn))
+    return MapRow(label_of(name), tuple(safe_svg(svg) for svg in drawn), is_wide(network))
 
 
 def change_notes(record: RunRecord) -> dict[int, str]:
@@ -280,7 +287,7 @@ def raster_maps(record: RunRecord) -> list[MapRow]:
                     )
                 )
             )
-        rows.append(MapRow(heading, tuple(maps)))
+        rows.append(MapRow(heading, tuple(maps), is_wide(record.network)))
     return rows
 
 
