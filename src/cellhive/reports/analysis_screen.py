@@ -74,10 +74,8 @@ def _findings(analysis: Analysis) -> Group:
     counts = ", ".join(f"{severities[s]} {s.value}" for s in Severity if severities[s]) or "none"
     lines = [Text(f"Data quality: {counts}")]
     for group in groups[:MOST_FINDINGS]:
-        first = group.findings[0]
-        lines.append(
-            Text(f"  {group.name}: {words.clean(str(first))}", style=_STYLES[first.severity])
-        )
+        told = f"  {group.name} ({group.count}): {words.clean(str(group.first))}"
+        lines.append(Text(told, style=_STYLES[group.severity]))
     if len(groups) > MOST_FINDINGS:
         lines.append(Text(f"  … and {len(groups) - MOST_FINDINGS} more kinds in the report"))
     return Group(*lines)
