@@ -20,6 +20,8 @@ RULE_36839, RULE_38331 = 0, 1
 below Qout at that moment)."""
 
 _OUT_WINDOW_S, _IN_WINDOW_S = 0.2, 0.1
+_ROUNDING_S = 1e-4
+"""What float32 sums of steps may be off by [s]."""
 _RADIO_LINK_FAILURE, _HANDOVER_FAILURE = 0, 1
 LONG_AGO_S = 1e9
 
@@ -116,14 +118,15 @@ def link_failed(user: Record, sinr: float, timers: Timers) -> bool:
     user.sinr_in += (sinr - user.sinr_in) * min(1.0, step_s / _IN_WINDOW_S)
     if user.t310_s > 0:
         user.in_s = user.in_s + step_s if user.sinr_in > timers.q_in else 0.0
-        if user.in_s > (timers.n311 - 1) * _IN_WINDOW_S:
+        if user.in_s > (timers.n311 - 1) * _IN_WINDOW_S + _ROUNDING_S:
             user.t310_s = user.out_s = user.in_s = 0.0
             return False
         user.t310_s -= step_s
-        return bool(user.t310_s <= 1e-4)  # rounding of a float32 countdown
+        return bool(user.t310_s <= _ROUNDING_S)
     user.out_s = user.out_s + step_s if user.sinr_out < timers.q_out else 0.0
-    if user.out_s > (timers.n310 - 1) * _OUT_WINDOW_S:
+    if user.out_s > (timers.n310 - 1) * _OUT_WINDOW_S + _ROUNDING_S:
         user.t310_s, user.in_s = timers.t310_s, 0.0
+        return bool(timers.t310_s <= 0.0)  # T310 of 0 ms is allowed and fails at once
     return False
 
 

@@ -140,6 +140,13 @@ def _positions(
     return x, y, group
 
 
+def _nearest_street(place_m: Floats, low_m: float, high_m: float, ground: Ground) -> Floats:
+    """Return the nearest streets on the ground to places along one axis [m]; one is at its edge."""
+    last = np.floor((high_m - low_m) / ground.street_m)
+    nearest = np.minimum(np.round((place_m - low_m) / ground.street_m), last)
+    return np.asarray(low_m + nearest * ground.street_m)
+
+
 def place_users(mix: UserMix, ground: Ground, rng: np.random.Generator) -> npt.NDArray[np.void]:
     """Return U users at their starting places, all idle: USER records, (U,)."""
     users = np.zeros(mix.users, USER)
@@ -155,10 +162,8 @@ def place_users(mix: UserMix, ground: Ground, rng: np.random.Generator) -> npt.N
     loss_draw = rng.standard_normal(mix.users)
 
     street = kind == STREET
-    grid_x = ground.west_m + np.round((x - ground.west_m) / ground.street_m) * ground.street_m
-    grid_y = ground.south_m + np.round((y - ground.south_m) / ground.street_m) * ground.street_m
-    x = np.where(street & ~along, np.clip(grid_x, ground.west_m, ground.east_m), x)
-    y = np.where(street & along, np.clip(grid_y, ground.south_m, ground.north_m), y)
+    x = np.where(street & ~along, _nearest_street(x, ground.west_m, ground.east_m, ground), x)
+    y = np.where(street & along, _nearest_street(y, ground.south_m, ground.north_m, ground), y)
     y = np.where(kind == HIGHWAY, ground.road_y_m, y)
 
     def between(limits: tuple[float, float]) -> Floats:
@@ -179,7 +184,10 @@ def place_users(mix: UserMix, ground: Ground, rng: np.random.Generator) -> npt.N
     users["x_m"], users["y_m"] = x, y
     users["home_x_m"], users["home_y_m"] = x, y
     users["east_m_s"], users["north_m_s"] = east * speed, north * speed
-    users["leg_left_m"] = rng.uniform(0, ground.street_m, mix.users)
+    since_crossing = np.where(along, x - ground.west_m, y - ground.south_m) % ground.street_m
+    to_crossing = np.where(direction > 0, ground.street_m - since_crossing, since_crossing)
+    leg = rng.uniform(0, ground.street_m, mix.users)
+    users["leg_left_m"] = np.where(street, to_crossing, leg)
     users["loss_db"] = np.maximum(loss, 0.0)
     users["kind"], users["group"] = kind, group
     users["serving"] = users["target"] = users["ho_source"] = users["ho_target"] = -1
@@ -200,18 +208,24 @@ def move(user: Record, ground: Ground, seed: Word, which: int, step_s: float) ->
         return
     user.x_m += user.east_m_s * step_s
     user.y_m += user.north_m_s * step_s
+    speed = math.sqrt(user.east_m_s**2 + user.north_m_s**2)
+    user.leg_left_m -= speed * step_s
     if (user.x_m < ground.west_m and user.east_m_s < 0) or (
         user.x_m > ground.east_m and user.east_m_s > 0
     ):
         user.east_m_s = -user.east_m_s
+        if user.kind == STREET:
+            user.leg_left_m = _to_crossing(user.x_m - ground.west_m, user.east_m_s, ground.street_m)
     if (user.y_m < ground.south_m and user.north_m_s < 0) or (
         user.y_m > ground.north_m and user.north_m_s > 0
     ):
         user.north_m_s = -user.north_m_s
+        if user.kind == STREET:
+            user.leg_left_m = _to_crossing(
+                user.y_m - ground.south_m, user.north_m_s, ground.street_m
+            )
     if user.kind == HIGHWAY:
         return
-    speed = math.sqrt(user.east_m_s**2 + user.north_m_s**2)
-    user.leg_left_m -= speed * step_s
     if user.leg_left_m > 0:
         return
     user.legs += 1
@@ -228,6 +242,13 @@ def move(user: Record, ground: Ground, seed: Word, which: int, step_s: float) ->
 
 
 @compiled
+def _to_crossing(along_m: float, speed_m_s: float, street_m: float) -> float:
+    """Return how far the next crossing is [m] for a vehicle at a place along its street."""
+    past_m = along_m - street_m * math.floor(along_m / street_m)
+    return street_m - past_m if speed_m_s > 0 else past_m
+
+
+@compiled
 def _turn_at_crossing(user: Record, ground: Ground, draw: float) -> None:
     """Turn a vehicle that has reached a crossing, or let it go straight on."""
     east, north = user.east_m_s, user.north_m_s
@@ -236,6 +257,7 @@ def _turn_at_crossing(user: Record, ground: Ground, draw: float) -> None:
     elif draw < 0.5:  # right
         user.east_m_s, user.north_m_s = north, -east
     if draw < 0.5:  # keep to the middle of the new street
+        user.leg_left_m = 0.0
         user.x_m = ground.west_m + round((user.x_m - ground.west_m) / ground.street_m) * (
             ground.street_m
         )
