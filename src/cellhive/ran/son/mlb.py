@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellhive.core.types import Change, Outcome
+from cellhive.core.types import Change, Floats, Outcome
 from cellhive.ran.parameters import TOLERANCE, snap
 from cellhive.ran.son.view import ROLLED_BACK, Proposal, View
 
@@ -62,7 +62,8 @@ class Mlb:
     name: str = "MLB"
     _start_db: dict[Pair, float] = field(default_factory=dict, repr=False)
     """Offset of the way out before balancing began, for each pair it holds."""
-    _stepped: dict[Pair, int] = field(default_factory=dict, repr=False)
+    _stepped: dict[Pair, tuple[int, float]] = field(default_factory=dict, repr=False)
+    """Period of the last step of a pair, and the offset of the way out before it."""
     _calm: dict[int, int] = field(default_factory=dict, repr=False)
     _rest_until: dict[str, int] = field(default_factory=dict, repr=False)
     _period: int = field(default=0, repr=False)
@@ -85,13 +86,16 @@ class Mlb:
         return Proposal(tuple(_once(changes)))
 
     def _forget_released(self, view: View) -> None:
-        """Drop pairs that hold no offset: never granted, taken back or rolled back."""
+        """Drop pairs that hold no offset, and steps that were not granted or rolled back."""
         cio_db = view.parameters.cio_db
+        for pair, (_, before_db) in list(self._stepped.items()):
+            if abs(cio_db[pair[0]] - before_db) <= TOLERANCE:
+                del self._stepped[pair]
         for pair, start_db in list(self._start_db.items()):
             if abs(cio_db[pair[0]] - start_db) <= TOLERANCE:
                 del self._start_db[pair]
 
-    def _release(self, view: View, load: np.ndarray) -> list[Change]:
+    def _release(self, view: View, load: Floats) -> list[Change]:
         """Return the steps back of pairs whose full cell has been calm for long enough."""
         s, changes = self.settings, []
         for cell in {view.ends(pair[0])[0] for pair in self._start_db}:
@@ -110,7 +114,7 @@ class Mlb:
             changes += self._shift(view, pair, back_db, reason)
         return changes
 
-    def _relieve(self, view: View, cell: int, load: np.ndarray) -> list[Change]:
+    def _relieve(self, view: View, cell: int, load: Floats) -> list[Change]:
         """Return the offsets that move border users of a full cell to its neighbours."""
         s, ranked = self.settings, []
         border = view.relation("x.BorderUe.nCI")
@@ -161,16 +165,17 @@ class Mlb:
 
     def _rested(self, view: View, pair: Pair) -> bool:
         """Return whether a pair may be changed again after its last step or roll-back."""
-        since = self._period - self._stepped.get(pair, -self.settings.hold_periods)
+        last, _ = self._stepped.get(pair, (-self.settings.hold_periods, 0.0))
         source, target = view.ends(pair[0])
         name = f"{view.network.cell_ids[source]}->{view.network.cell_ids[target]}"
-        return since >= self.settings.hold_periods and self._period >= self._rest_until.get(name, 0)
+        due = max(last + self.settings.hold_periods, self._rest_until.get(name, 0))
+        return self._period >= due
 
     def _shift(self, view: View, pair: Pair, step_db: float, reason: str) -> list[Change]:
-        """Return the two changes of a step, and note when it was proposed."""
+        """Return the two changes of a step, and note it."""
         cio_db = view.parameters.cio_db
         self._start_db.setdefault(pair, float(cio_db[pair[0]]))
-        self._stepped[pair] = self._period
+        self._stepped[pair] = self._period, float(cio_db[pair[0]])
         return [
             view.change(
                 view.relation_address(relation),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from cellhive.core.types import Bools, Change, Floats, Outcome, Parameters
 from cellhive.ran.parameters import TOLERANCE, loop_slack_db
@@ -113,9 +114,12 @@ class Mro:
         for cell in range(view.network.cells):
             if not view.parameters.asleep[cell]:
                 ranked += self._of_cell(view, cell, counts, slack_db)
-        allowed = [item for item in ranked if not self._lessons.forbid(item[1], view.now_s)]
-        allowed.sort(key=lambda item: -item[0])
-        return Proposal(tuple(change for _, change in allowed[: self.settings.changes]))
+        ranked.sort(key=lambda item: -item[0])
+        chosen: dict[tuple[str, str], Change] = {}
+        for _, change in ranked:
+            if not self._lessons.forbid(change, view.now_s):
+                chosen.setdefault((change.object_id, change.parameter), change)
+        return Proposal(tuple(chosen.values())[: self.settings.changes])
 
     def _counted(self, view: View) -> _Counts:
         """Add the last period to the sums and return them."""
@@ -162,7 +166,7 @@ class Mro:
         return 0
 
     def _whole_cell(
-        self, view: View, own: np.ndarray[tuple[int], np.dtype[np.intp]], counts: _Counts,
+        self, view: View, own: npt.NDArray[np.intp], counts: _Counts,
         slack_db: Floats,
     ) -> list[tuple[float, Change]]:  # fmt: skip
         """Return the change of a cell's timing where most of its relations share a problem."""
