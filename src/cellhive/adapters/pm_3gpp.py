@@ -319,9 +319,8 @@ class ThreeGppReader:
             else:
                 sizes.append(len(value))
                 numbers.extend(value)
-        if kept:
-            layout = (self._info, tuple(kept), tuple(sizes))
-            self._batch.add(obj, self._when, layout, numbers, self._suspect)
+        layout = (self._info, tuple(kept), tuple(sizes))
+        self._batch.add(obj, self._when, layout, numbers, self._suspect)
 
     def _value_of(self, name: str, text: str, obj: str) -> float | list[float] | None:
         """Return a number, a vector (empty: missing), or None for text."""
@@ -329,21 +328,14 @@ class ThreeGppReader:
         if number is not None:
             return number
         if text.lower() in MISSING_TEXTS:
-            self._say(
-                Severity.INFO,
-                "value-missing",
-                expected="a number",
-                found=f"{text!r}",
-                action="the value is null",
-                column=name,
-                object=obj,
-            )
+            self._say_missing(name, text, obj)
             return []
         if "," in text:
             parts = [part.strip() for part in text.split(",")]
             vector = [number_of(part) for part in parts]
             texts = [part for part, value in zip(parts, vector, strict=True) if value is None]
             if all(part.lower() in MISSING_TEXTS for part in texts):
+                self._say_missing(name, text, obj)
                 return [nan if value is None else value for value in vector]
         self._say(
             Severity.WARNING,
@@ -356,6 +348,17 @@ class ThreeGppReader:
         )
         self._batch.add_text(obj, self._when, name, text)
         return None
+
+    def _say_missing(self, name: str, text: str, obj: str) -> None:
+        self._say(
+            Severity.INFO,
+            "value-missing",
+            expected="a number",
+            found=f"{text[:60]!r}",
+            action="the value is null",
+            column=name,
+            object=obj,
+        )
 
 
 class OldReader(ThreeGppReader):

@@ -129,6 +129,7 @@ class Batch:
 
     def add_text(self, obj: str, when: tuple[int, float], name: str, text: str) -> None:
         """Add a value that is text, not a number."""
+        self.objects.setdefault(obj, len(self.objects))
         self.texts.append((class_of(obj), when[1], obj, when[0], name, text))
 
 
@@ -214,7 +215,8 @@ class _Table:
             rows = inverse[start : start + objects.size]
             start += objects.size
             np.logical_or.at(suspect, rows, np.frombuffer(block.suspects, np.int8) != 0)
-            matrix = np.frombuffer(block.values, np.float64).reshape(objects.size, block.width)
+            values = np.frombuffer(block.values) if block.values else np.zeros(0)
+            matrix = values.reshape(objects.size, block.width)
             distinct = np.unique(rows).size == rows.size
             pieces.append(_Piece(block, matrix, rows, batch.file, distinct))
         frame = self._key_columns(index, suspect)
