@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -271,6 +272,26 @@ def test_change_missing_from_objects_or_record_is_refused(tmp_path: Path) -> Non
     entry.getparent().remove(entry)
     with pytest.raises(BadInput, match="found 1 in the object, nothing in the record"):
         read_plan_xml(put(tmp_path, etree.tostring(root)), NETWORK)
+
+
+def test_broken_records_are_refused(tmp_path: Path) -> None:
+    """A record with a change twice, a part missing or a word for a number is no record."""
+    text = export(PLAN).decode()
+    start, end = text.index("<ch:change>"), text.index("</ch:change>") + len("</ch:change>")
+    for old, new, message in (
+        (text[start:end], text[start:end] * 2, "each change recorded once"),
+        ("<ch:function>MRO</ch:function>", "", "function in the record"),
+        ("<ch:timeS>1800.0<", "<ch:timeS>noon<", "a number for timeS, found 'noon'"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            read_plan_xml(put(tmp_path, text.replace(old, new, 1)), NETWORK)
+
+
+def test_plain_offset_is_read(tmp_path: Path) -> None:
+    """Older models give cellIndividualOffset as one number."""
+    text = re.sub(r"<r:rsrpOffsetSsb>-3</r:rsrpOffsetSsb>", "-4", foreign())
+    text = re.sub(r"Offset>\s+-4\s+<", "Offset> -4 <", text)
+    assert read_plan_xml(put(tmp_path, text), NETWORK_OF_FOREIGN).changes[0].after == -4.0
 
 
 def test_values_between_grid_points_keep_their_exact_power(tmp_path: Path) -> None:

@@ -134,6 +134,14 @@ def test_power_is_read_in_its_unit(
     assert guessed == (header == "power")
 
 
+def test_tilt_of_unknown_kind_is_taken_for_electrical(tmp_path: Path) -> None:
+    """A column that only says tilt fills what the electrical one leaves open, and that is said."""
+    result = read(tmp_path, "cell,lat,lon,azimuth,tilt\na,45.46,9.19,0,4\nb,45.46,9.19,9,\n")
+    assert result.electrical_tilt_deg.tolist() == [4, 6]
+    assert "tilt: taken for electrical tilt in 1 of 2 cells" in result.notes
+    assert "electrical tilt: 1 of 2 cells without; 6 deg assumed" in result.notes
+
+
 @pytest.mark.parametrize(
     ("row", "environment", "height_m"),
     [
