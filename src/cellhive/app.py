@@ -20,6 +20,7 @@ from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.site_sectors import BoundingBox
 from cellhive.adapters.topology import read_sites
+from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
 from cellhive.core.types import (
@@ -230,6 +231,7 @@ def prepare(
         "own_sites": sites is not None,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "sources": source_digest(),
         "machine": platform.machine(),
     }
     start = RunStart(
@@ -339,10 +341,16 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord
     run.observers.extend(observers)
     approved = {plan.plan_id for plan in old.applied}
     new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
-    if old.interrupted:
-        # The last period of an interrupted run was observed, but perhaps not acted upon.
-        return new, _first_difference(old.frames, new.frames)
-    return new, compare_runs(old, new)
+    # The last period of an interrupted run was observed, but perhaps not acted upon.
+    difference = (
+        _first_difference(old.frames, new.frames) if old.interrupted else (compare_runs(old, new))
+    )
+    if difference is not None and old.settings.get("sources") != source_digest():
+        difference += (
+            f"; the run was recorded by other sources ({old.version}, "
+            f"{old.settings.get('sources', 'unknown')}) than these ({source_digest()})"
+        )
+    return new, difference
 
 
 def recorded_sites(record: RunRecord) -> RealSites:

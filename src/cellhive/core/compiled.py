@@ -19,19 +19,24 @@ Word = Any
 """32 bits inside a kernel."""
 
 
+def source_digest() -> str:
+    """Return what identifies the sources of core and ran: runs by the same ones are equal."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for source in sorted((*package.glob("core/*.py"), *package.glob("ran/**/*.py"))):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _cache_folder() -> str:
-    """Return a cache folder that changes whenever any source of the package does.
+    """Return a cache folder that changes whenever any source of the kernels does.
 
     Numba notices a change in the file of a cached function but not in the files
     of the functions it calls, so a cache kept beside the sources can serve stale
     kernels after an upgrade.
     """
-    package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for source in sorted((*package.glob("core/*.py"), *package.glob("ran/*.py"))):
-        digest.update(source.read_bytes())
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return str(Path(root) / "cellhive" / f"kernels-{digest.hexdigest()[:16]}")
+    return str(Path(root) / "cellhive" / f"kernels-{source_digest()}")
 
 
 if not os.environ.get("NUMBA_CACHE_DIR"):
