@@ -81,7 +81,7 @@ def test_unknown_values_never_show(html: str) -> None:
 
 
 def test_the_summary_tells_what_it_brought_and_what_went_wrong(run_record: RunRecord) -> None:
-    """Counts by hand: 5 proposed besides one held and one refused, 2 kept, 1 rolled back."""
+    """Counts by hand: of 6 proposed 1 refused, 1 held, 4 applied; 2 kept, 1 rolled back."""
     text = " ".join(outline(render_run(run_record))["summary"].split())
     assert "6 cells on 2 sites for 2 h (08:00 to 10:00, 8 periods) in autonomous mode" in text
     assert "6 plans were proposed" in text
@@ -132,7 +132,7 @@ def test_the_report_says_how_to_repeat_it(html: str) -> None:
 def test_an_interrupted_run_without_a_period_is_reported(interrupted_record: RunRecord) -> None:
     """Nothing was observed, and the report says so instead of failing."""
     text = outline(render_run(interrupted_record))
-    assert "This run was interrupted." in text["summary"]
+    assert "This run was interrupted." in text[""]
     assert "nothing was observed" in text["summary"]
     assert "No plan was applied." in text["decisions"]
 
