@@ -132,7 +132,7 @@ class SlowNetwork:
         ties = self.ties[u]
         users.move(user, self.world.ground, u, self.streams, ties)
         rate = float(self.activity[user.group])
-        event = users.advance_session(user, self.world.traffic, rate, u, self.streams, step_s, ties)
+        event = users.advance_session(user, self.world.traffic, rate, u, self.streams, ties)
         user.need_prb = user.rate_mbps = 0.0
         if event == "ends":
             user.state, user.serving = handover.IDLE, -1
