@@ -84,15 +84,15 @@ PARAMETERS = (
     Quantity(
         "a3_offset_db", "dB", Kind.PARAMETER,
         "By how much a neighbour must be better than the serving cell.",
-        "TS 38.331 §5.5.4.4 (Off), a3-Offset",
-        low=-30, high=30, grid=_grid(-30, 30, 0.5), max_step=1, min_interval_s=900,
+        "TS 38.331 §5.5.4.4 (Off), a3-Offset: -30 to 30 in steps of 0.5 dB",
+        low=-15, high=15, grid=_grid(-15, 15, 0.5), max_step=1, min_interval_s=900,
         label="A3 offset",
     ),
     Quantity(
         "hysteresis_db", "dB", Kind.PARAMETER,
         "Added to the entering and taken from the leaving condition of event A3.",
-        "TS 38.331 §5.5.4.4 (Hys)",
-        low=0, high=30, grid=_grid(0, 30, 0.5), max_step=1, min_interval_s=900,
+        "TS 38.331 §5.5.4.4 (Hys), Hysteresis: 0 to 30 in steps of 0.5 dB",
+        low=0, high=15, grid=_grid(0, 15, 0.5), max_step=1, min_interval_s=900,
         label="Hysteresis",
     ),
     Quantity(
@@ -126,7 +126,7 @@ PARAMETERS = (
     Quantity(
         "asleep", "", Kind.PARAMETER,
         "1 while the cell is switched off to save energy.",
-        "TS 28.541 CESManagementFunction.energySavingState",
+        "TS 28.541 CESManagementFunction.energySavingControl and energySavingState",
         low=0, high=1, grid=(0, 1), max_step=1, min_interval_s=1800,
         label="Asleep",
     ),
