@@ -141,6 +141,22 @@ def test_a_terminal_gets_the_view_and_no_colour_where_unwanted(
     assert "\x1b[31m" not in text
 
 
+def test_a_question_takes_the_view_off_the_terminal(
+    run_record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While paused nothing is drawn; afterwards the view is back, with what happened meanwhile."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, height=30)
+    with live_view("small", console=console, clock=lambda: 0.0) as tell:
+        with tell.paused():
+            before = stream.getvalue()
+            for event in events_of(run_record):
+                tell(event)
+            assert stream.getvalue() == before
+        assert "CCO-1" in stream.getvalue().removeprefix(before)
+
+
 def test_elsewhere_there_are_plain_lines(run_record: RunRecord) -> None:
     """One line per tenth of the run, without control characters, in the stream's encoding."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

@@ -315,6 +315,29 @@ def _happenings(view: RunView, room: int, width: int) -> list[RenderableType]:
 # Terminals -----------------------------------------------------------------------
 
 
+class Shown:
+    """What the loop tells its events to while a view is shown."""
+
+    def __init__(self, tell: Observer, live: Live | None = None) -> None:
+        """Pass events on to ``tell``; ``live`` is what draws, where anything does."""
+        self._tell, self._live = tell, live
+
+    def __call__(self, event: object) -> None:
+        """Take in one event of the loop."""
+        self._tell(event)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the view off the terminal for as long as a person is asked something."""
+        if self._live is not None:
+            self._live.stop()
+        try:
+            yield
+        finally:
+            if self._live is not None:
+                self._live.start(refresh=True)
+
+
 @contextmanager
 def live_view(
     title: str,
@@ -322,7 +345,7 @@ def live_view(
     console: Console | None = None,
     quiet: bool = False,
     clock: Callable[[], float] = monotonic,
-) -> Iterator[Observer]:
+) -> Iterator[Shown]:
     """Show a run while it lasts; gives the observer that the loop must tell.
 
     A terminal gets the full view, anything else a plain line per tenth of the run. The
@@ -334,12 +357,12 @@ def live_view(
         quiet: Show nothing at all.
         clock: Seconds of wall-clock time, for the estimate of what is left.
     """
-    if quiet:
-        yield lambda _: None
-        return
     console = console or Console(stderr=True)
+    if quiet or console.quiet:
+        yield Shown(lambda _: None)
+        return
     if not console.is_terminal or "utf" not in console.encoding.lower():
-        yield _plain(title, console)
+        yield Shown(_plain(title, console))
         return
     view, lock, started = RunView(title), threading.Lock(), clock()
 
@@ -353,8 +376,11 @@ def live_view(
             shown = draw(view, width=size.width - 1, height=size.height, elapsed_s=elapsed_s)
         return Padding(shown, (0, 0, 0, 1))
 
-    with Live(get_renderable=frame, console=console, refresh_per_second=REFRESH_HZ, transient=True):
-        yield tell
+    live = Live(
+        get_renderable=frame, console=console, refresh_per_second=REFRESH_HZ, transient=True
+    )
+    with live:
+        yield Shown(tell, live)
 
 
 def _plain(title: str, console: Console) -> Observer:
