@@ -1,0 +1,234 @@
+"""Guessing what columns mean, and the file that corrects the guesses.
+
+The expected meanings were written down by hand from vendors' published KPI lists.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from cellhive.adapters.mapping import (
+    SURE,
+    ColumnRule,
+    Mapping,
+    apply_mapping,
+    describe,
+    load_mapping,
+    mapping_of,
+    save_mapping,
+    unit_of,
+)
+from cellhive.adapters.vocabulary import RULES, words_of
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import ColumnInfo, Measurements, Role
+from cellhive.core.schema import COUNTERS, KPIS, QUANTITIES
+
+
+@pytest.mark.parametrize(
+    ("header", "quantity"),
+    [
+        ("DL PRB Utilization Rate(%)", "prb_utilisation_ratio"),
+        ("Downlink Physical Resource Block Usage (%)", "prb_utilisation_ratio"),
+        ("PRB_Util_DL_%", "prb_utilisation_ratio"),
+        ("RRC Establishment Success Rate(%)", "rrc_setup_success_ratio"),
+        ("RRC Setup SR", "rrc_setup_success_ratio"),
+        ("Success Rate of Outgoing Handover(Cell)(%)", "handover_success_ratio"),
+        ("HOSR", "handover_success_ratio"),
+        ("Intra-Freq HO Out Success Rate", "handover_success_ratio"),
+        ("HO Failure Ratio [%]", "handover_failure_ratio"),
+        ("Ping-Pong HO Rate (%)", "ping_pong_ratio"),
+        ("no_ping_pong_ho_count", "x.HoPingPong"),
+        ("User DL Average Throughput (kbps)", "ue_throughput_mbps"),
+        ("DL\N{NO-BREAK SPACE}User\N{NO-BREAK SPACE}Throughput(Mbps)", "ue_throughput_mbps"),
+        ("DL Traffic Volume (GB)", "DRB.PdcpSduVolumeDL"),
+        ("mean_no_rrc_users", "RRC.ConnMean"),
+        ("Maximum Number of RRC Connection User", "RRC.ConnMax"),
+        ("pmRrcConnEstabAtt", "RRC.ConnEstabAtt"),
+        ("InterEnbOutAtt_X2HO", "MM.HoExeInterReq"),
+        ("Energy Consumption (kWh)", "PEE.Energy"),
+        ("Average SINR (dB)", "sinr_mean_db"),
+        ("RRU.PrbTotDl", "RRU.PrbTotDl"),
+    ],
+)
+def test_vendor_names_are_recognised(header: str, quantity: str) -> None:
+    """Names as vendors write them lead to the registry."""
+    info = describe(header)
+    assert info.quantity == quantity
+    assert SURE <= info.confidence <= 1.0
+    assert info.better == QUANTITIES[quantity].better
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "UL PRB Utilization Rate(%)",  # the registry has no uplink
+        "E-RAB Setup Success Rate(%)",
+        "Intra RAT HO preparation success rate",
+        "RRC Reestablishment Success Rate",
+        "PS Traffic Volume(GB)",  # both directions
+        "Cell Throughput UL (Mbps)",
+        "Data Integrity",
+        "longitude",
+        "eNodeB ID",
+        "RSRP2",  # of a neighbour
+        "x",
+    ],
+)
+def test_what_is_not_ours_stays_itself(header: str) -> None:
+    """A near miss is worse than none."""
+    assert describe(header).quantity is None
+
+
+@pytest.mark.parametrize(
+    ("header", "role", "better"),
+    [
+        ("E-RAB Drop Rate(%)", Role.RATIO, "lower"),
+        ("E-RAB Setup Success Rate(%)", Role.RATIO, "higher"),
+        ("Cell Availability(%)", Role.RATIO, "higher"),
+        ("cell_dl_bler_rate_%", Role.RATIO, "lower"),
+        ("PS Traffic Volume(GB)", Role.COUNTER, "higher"),
+        ("Number of Call Drops", Role.COUNTER, "lower"),
+        ("avg_rssi_dbm", Role.GAUGE, ""),
+        ("dl-latency", Role.GAUGE, "lower"),
+        ("dl_avg_mcs", Role.GAUGE, "higher"),
+        ("latitude", Role.ATTRIBUTE, ""),
+        ("Physical Cell Id (PCI)", Role.ATTRIBUTE, ""),
+        ("blorp", Role.UNKNOWN, ""),
+    ],
+)
+def test_unknown_kpis_have_a_role_and_a_direction(header: str, role: Role, better: str) -> None:
+    """What is not in the registry is still understood."""
+    info = describe(header)
+    assert (info.role, info.better, info.origin) == (role, better, "guess")
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [
+        ("Traffic (GB)", "GB"),
+        ("Throughput [Mbps]", "Mbit/s"),
+        ("avg_ta_km", "km"),
+        ("rate_%", "%"),
+        ("Success Rate of Outgoing Handover(Cell)(%)", "%"),
+        ("PS Volume(GB)_ITBBU&SDR", "GB"),
+        ("RSRP", ""),
+        ("Delay (ms)", "ms"),
+    ],
+)
+def test_units_are_found_in_headings(header: str, unit: str) -> None:
+    """In brackets, as a suffix, or as a sign."""
+    assert unit_of(header) == unit
+
+
+def test_scales_lead_to_the_unit_of_the_registry() -> None:
+    """1 GB is 8000 Mbit, 1 kbit/s a thousandth Mbit/s, 1 % a hundredth."""
+    assert describe("DL Traffic Volume (GB)").scale == 8000.0
+    assert describe("User DL Average Throughput (kbps)").scale == 0.001
+    assert describe("DL PRB Utilization Rate(%)").scale == 0.01
+
+
+def test_rules_name_quantities_that_exist() -> None:
+    """A rule for a quantity that was renamed would never be noticed otherwise."""
+    known = {quantity.name for quantity in (*COUNTERS, *KPIS)}
+    assert {rule.quantity for rule in RULES} <= known
+
+
+def test_words_are_one_spelling() -> None:
+    """Abbreviations, camel case and punctuation make no difference."""
+    assert words_of("E-RAB_SR") == words_of("erab success rate") == {"erab", "success", "rate"}
+    assert words_of("pmHoExeAtt") >= {"handover", "execution", "attempt"}
+
+
+def measured() -> Measurements:
+    """Return two columns that a mapping can speak of."""
+    frame = pl.DataFrame({"object": ["c"], "Load": [0.5], "Odd\u00a0Name": [3.0]})
+    columns = {
+        "Load": ColumnInfo("Load", "Load", share="fraction"),
+        "Odd\u00a0Name": ColumnInfo("Odd\u00a0Name", "Odd\u00a0Name"),
+    }
+    return Measurements("t", frame, columns)
+
+
+def test_a_person_overrides_guesses(tmp_path: Path) -> None:
+    """Meaning, unit, scale, direction; spaces and case of the heading do not matter."""
+    path = tmp_path / "map.yaml"
+    path.write_text(
+        "time: When\nobject: [Site, Cell]\ntime_zone: Africa/Tripoli\n"
+        "columns:\n"
+        "  load: {as: prb_utilisation_ratio, unit: '%', better: lower}\n"
+        "  odd  name: {scale: 2, role: counter}\n",
+        encoding="utf-8",
+    )
+    mapping = load_mapping(path)
+    assert (mapping.time, mapping.object) == (("When",), ("Site", "Cell"))
+    result = apply_mapping(measured(), mapping)
+    load, odd = result.columns.values()
+    assert (load.quantity, load.scale, load.better) == ("prb_utilisation_ratio", 1.0, "lower")
+    assert (load.confidence, load.origin) == (1.0, "mapping")
+    assert (odd.scale, odd.role, odd.quantity) == (2.0, Role.COUNTER, None)
+    assert result.in_registry_unit("Odd\u00a0Name").to_list() == [6.0]
+
+
+def test_ignored_columns_are_gone() -> None:
+    """A person may say that a column is of no use."""
+    result = apply_mapping(measured(), Mapping({"Load": ColumnRule(ignore=True)}))
+    assert result.frame.columns == ["object", "Odd\u00a0Name"]
+    assert list(result.columns) == ["Odd\u00a0Name"]
+
+
+def test_a_saved_mapping_reads_back(tmp_path: Path) -> None:
+    """What was understood can be edited and used next time."""
+    path = tmp_path / "map.yaml"
+    first = mapping_of(measured())
+    save_mapping(first, path)
+    again = load_mapping(path)
+    assert again.columns == first.columns
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map.yaml"]
+
+
+def test_an_empty_mapping_is_one(tmp_path: Path) -> None:
+    """An empty file says nothing, which is allowed."""
+    path = tmp_path / "map.yaml"
+    path.write_text("# nothing yet\n", encoding="utf-8")
+    assert load_mapping(path).columns == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colums: {}", "did you mean 'columns'"),
+        ("- a\n- b", "found a list"),
+        ("columns: [a]", "found a list"),
+        ("columns: {a: {as: prb_utilization_ratio}}", "did you mean prb_utilisation_ratio"),
+        ("columns: {a: {unti: '%'}}", "did you mean 'unit'"),
+        ("columns: {a: {scale: wide}}", "expected a number, found 'wide'"),
+        ("columns: {a: {scale: true}}", "expected a number, found True"),
+        ("columns: {a: {better: more}}", "expected higher or lower"),
+        ("columns: {a: {role: king}}", "found 'king'"),
+        ("columns: {a: {ignore: 1}}", "expected true or false"),
+        ("columns: {a: 3}", "found 3"),
+        ("time: 3", "expected a heading"),
+        ("time_zone: Mars/Olympus", "expected a time zone"),
+        ("columns: {a: [", "expected a YAML file"),
+        ("a: !!python/object/apply:os.system ['true']", "expected a YAML file"),
+    ],
+)
+def test_mistakes_in_a_mapping_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    """Place, expected, found, and the likely cure."""
+    path = tmp_path / "map.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadInput) as caught:
+        load_mapping(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_mapping_is_explained(tmp_path: Path) -> None:
+    """Not a traceback."""
+    with pytest.raises(BadInput, match="expected a YAML file"):
+        load_mapping(tmp_path / "none.yaml")
+    with pytest.raises(BadInput, match="can be written"):
+        save_mapping(Mapping(), tmp_path / "no" / "map.yaml")
