@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from cellhive.core.types import (
 )
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.decide import LoopSettings, Optimizer, Silent
+from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
     Hooks,
@@ -51,6 +53,7 @@ from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, to
 from cellhive.ran.scenarios import RealSites, Scenario, build_twin, scenario_named
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
+from cellhive.reports.results import ScenarioResult
 from cellhive.reports.run import render_run, write_run_report
 from cellhive.reports.summary import compare
 
@@ -463,3 +466,50 @@ def save_guesses(result: ReadResult, path: Path) -> None:
         guessed = mapping_of(measured)
         merged = replace(merged, columns={**guessed.columns, **merged.columns})
     save_mapping(merged, path)
+
+
+def evaluate_scenarios(
+    names: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    optimizer: str = "rules",
+    hours: float | None = None,
+    on_progress: Callable[[str, int], None] = lambda name, seed: None,
+) -> list[ScenarioResult]:
+    """Run scenarios over seeds with "do nothing" beside each, and return the comparison.
+
+    Args:
+        names: Scenarios.
+        seeds: At least two; every seed is another city.
+        optimizer: Who proposes.
+        hours: Simulated time [h]; None means each scenario's own.
+        on_progress: Is told of every run before it starts.
+    """
+    results = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        hooks = Hooks(advance=lambda jobs: list(pool.map(lambda job: job(), jobs)))
+        for name in names:
+            options = RunOptions(scenario=name, optimizer=optimizer, hours=hours).checked()
+
+            def make(seed: int, options: RunOptions = options) -> Agents:
+                on_progress(options.scenario, seed)
+                run = prepare(replace(options, seed=seed))
+                return run.twin, optimizer_named(options.optimizer), Guard()
+
+            settings = TrialSettings(
+                periods=options.periods, loop=LoopSettings(mode=Mode.AUTONOMOUS)
+            )
+            rows = evaluate(make, seeds, settings, hooks=hooks)
+            scenario = scenario_named(name)
+            results.append(ScenarioResult(scenario, tuple(seeds), float(options.hours or 0), rows))
+    return results
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that figures depend on."""
+    return {
+        "CellHive": __version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "Numba": metadata.version("numba"),
+    }

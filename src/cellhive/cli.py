@@ -194,6 +194,44 @@ def scenarios() -> None:
 
 
 @app.command()
+def evaluate(
+    scenario: Annotated[
+        list[str] | None, typer.Option(help="Scenario to run; repeatable; default: all.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds; every seed is another city.")] = 6,
+    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 101,
+    optimizer: Annotated[str, typer.Option(help="Who proposes; see cellhive run.")] = "rules",
+    hours: Annotated[
+        float | None, typer.Option(help="Simulated hours; default: each scenario's own.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Markdown page to write.")] = Path("results.md"),
+) -> None:
+    """Compare an optimiser with doing nothing on every scenario, over seeds, with intervals.
+
+    This is the command behind docs/results.md; it takes about ten minutes on two cores.
+    """
+    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.ran.scenarios import SCENARIOS  # noqa: PLC0415
+    from cellhive.reports.page import write_atomic  # noqa: PLC0415
+    from cellhive.reports.results import results_markdown  # noqa: PLC0415
+
+    names = scenario or [name for name in SCENARIOS if name != "hex-urban"]
+    messages = Console(stderr=True)
+    results = composition.evaluate_scenarios(
+        names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,
+        on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
+    )  # fmt: skip
+    command = f"cellhive evaluate --seeds {seeds} --first-seed {first_seed}"
+    command += "".join(f" --scenario {name}" for name in scenario or ())
+    command += f" --optimizer {optimizer}" if optimizer != "rules" else ""
+    command += f" --hours {hours:g}" if hours is not None else ""
+    write_atomic(out, results_markdown(results, command, composition.versions()))
+    for result in results:
+        print(f"{result.scenario.name}: {'passes' if result.passes else 'does not pass'}")
+    print(out)
+
+
+@app.command()
 def analyze(  # one parameter per option
     paths: Annotated[
         list[Path], typer.Argument(help="PM XML files, KPI tables, or folders of them.")
