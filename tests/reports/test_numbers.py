@@ -49,6 +49,12 @@ def test_ratios_are_percentages_and_their_changes_points() -> None:
     assert format_change("handover_success_ratio", 0.012) == "+1.2\u00a0pp"
 
 
+def test_degrees_stay_close_and_decibels_drop_the_milliwatt() -> None:
+    """A tilt is 4°, and a change of dBm is in dB."""
+    assert format_quantity("electrical_tilt_deg", 4.0) == "4°"
+    assert format_change("rsrp_mean_dbm", -1.5) == "−1.5\u00a0dB"
+
+
 def test_nearly_all_is_not_rounded_to_all() -> None:
     """99.96 % must not read 100 %."""
     assert format_quantity("rrc_setup_success_ratio", 0.9996) == "99.96\u00a0%"

@@ -41,6 +41,9 @@ _SCORES = {
 }
 """Quantities that reports show besides those of the schema."""
 
+_CHANGE_UNITS = {"%": "pp", "dBm": "dB"}
+"""Units of changes where they are not those of the values."""
+
 _HUGE, _TINY = 1e15, 1e-6
 _MINUTES_S = 59.5
 _HOUR_MIN = 60
@@ -78,6 +81,8 @@ def with_unit(text: str, unit: str) -> str:
     """Return a written number with its unit after a space that does not break."""
     if not unit or text == ABSENT:
         return text
+    if unit == "°":
+        return f"{text}°"
     return f"{text}\u00a0{unit}"
 
 
@@ -124,7 +129,7 @@ def format_change(name: str, value: float | None, digits: int = 3) -> str:
         return ABSENT
     unit = shown_unit(name)
     text = format_signed(value * shown_scale(name), digits)
-    return with_unit(text, "pp" if unit == "%" else unit)
+    return with_unit(text, _CHANGE_UNITS.get(unit, unit))
 
 
 def format_interval(name: str, change: float, low: float, high: float) -> tuple[str, str]:
@@ -139,7 +144,7 @@ def format_interval(name: str, change: float, low: float, high: float) -> tuple[
     places = max(0, 1 - math.floor(math.log10(half)))
     unit = shown_unit(name)
     told = [_fixed(value * shown_scale(name), places) for value in (change, low, high)]
-    return with_unit(told[0], "pp" if unit == "%" else unit), f"{told[1]} to {told[2]}"
+    return with_unit(told[0], _CHANGE_UNITS.get(unit, unit)), f"{told[1]} to {told[2]}"
 
 
 def _fixed(value: float, places: int) -> str:
