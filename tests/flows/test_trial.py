@@ -248,3 +248,15 @@ def test_silent_optimiser_on_a_trial(toy: Any) -> None:
     record = run_trial(toy.Network(), START, settings, Silent(), Guard(), Hooks())
     assert np.array_equal(record.initial.cio_db, record.final.cio_db)
     assert record.verdicts == ()
+
+
+def test_interrupt_while_a_period_is_acted_upon_is_said(toy: Any) -> None:
+    """The period in which it happened is in the record, and the note names it."""
+
+    def observer(event: object) -> None:
+        if isinstance(event, PeriodObserved) and event.index == 2:
+            raise KeyboardInterrupt
+
+    record = run(toy, {}, 9, observer=observer)
+    assert (len(record.frames), record.interrupted) == (3, True)
+    assert record.notes == ("interrupted in period 3 of 9 periods",)

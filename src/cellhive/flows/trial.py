@@ -402,6 +402,11 @@ class _Trial:
         self._branching.end_period()
         self._periods += 1
 
+    @property
+    def observed(self) -> int:
+        """Periods observed, the one that was being acted upon included."""
+        return len(self._frames)
+
     def close(self, reason: str) -> None:
         """End the loop and with it all branches."""
         self._loop.close(reason)
@@ -517,6 +522,7 @@ def _run(trial: _Trial, start: RunStart, settings: TrialSettings, hooks: Hooks) 
     except KeyboardInterrupt:
         interrupted = True
     if interrupted:
-        notes.append(f"interrupted after {done} of {settings.periods} periods")
+        where = f"in period {done + 1}" if trial.observed > done else f"after {done}"
+        notes.append(f"interrupted {where} of {settings.periods} periods")
     trial.close("the run was interrupted" if interrupted else "the run ended")
     return trial.record(start, notes, interrupted)
