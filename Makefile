@@ -39,5 +39,8 @@ bench: $(VENV)/.test ## one benchmark: make bench NAME=pm_xml
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=$$(ls benchmarks/*.py | xargs -n1 basename | sed 's/.py//' | grep -v '^_' | paste -sd'|')"; exit 2; }
 	@$(BIN)/python benchmarks/$(NAME).py
 
+docs: $(VENV)/.run ## generate the reference, the examples' output and the pictures again
+	@$(BIN)/python docs/build.py --all
+
 clean: ## remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
