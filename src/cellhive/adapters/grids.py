@@ -18,6 +18,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import python_calamine as calamine
 
@@ -149,7 +150,10 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
         headers = _headers(head[header_at : header_at + header_rows]) if header_rows else ()
         if not headers:
             headers = tuple("" for _ in max(head, key=len))
-        rows = _data_rows(text, separator, header_at + header_rows, len(headers))
+        frame = _even_frame(text, separator, header_at + header_rows, len(headers))
+        if frame is None:
+            rows = _data_rows(text, separator, header_at + header_rows)
+            frame = _ragged_frame(rows, headers, str(path), text[-1] not in "\r\n", findings)
     except csv.Error as error:
         raise BadInput(
             place=str(path),
@@ -157,7 +161,6 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
             found=f"text that cannot be one ({error})",
             remedy="check the quotes in the file",
         ) from error
-    kept = _without_ragged(rows, headers, str(path), not text.endswith(("\n", "\r")), findings)
     if len(headers) < 2:  # noqa: PLR2004 (a table has two columns)
         raise NotMeasurements(
             place=str(path),
@@ -165,10 +168,7 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
             found=f"one column, which begins with {clean(text[:40])!r}",
             remedy="check that this is a table",
         )
-    columns = {
-        str(index): pl.Series(str(index), column, pl.String) for index, column in enumerate(kept)
-    }
-    grid = Grid(str(path), "", headers, pl.DataFrame(columns), header_at + header_rows + 1)
+    grid = Grid(str(path), "", headers, frame, header_at + header_rows + 1)
     _note_titles(grid, header_at, header_rows, findings)
     return _without_noise(grid, findings)
 
@@ -182,7 +182,37 @@ def _limited(reader: Any, count: int) -> list[list[str]]:
     return rows
 
 
-def _data_rows(text: str, separator: str, skip: int, width: int) -> list[tuple[int, list[str]]]:
+def _even_frame(text: str, separator: str, skip: int, width: int) -> pl.DataFrame | None:
+    """Return the columns of a text whose lines all have the same fields, unquoted, else None.
+
+    Counts separators as bytes; ten times as fast as looking at each line.
+    """
+    if '"' in text or width < 2:  # noqa: PLR2004 (a table has two columns)
+        return None
+    raw = text.encode().replace(b"\r\n", b"\n")
+    if b"\r" in raw:
+        return None
+    raw = raw if raw.endswith(b"\n") else raw + b"\n"
+    content = np.frombuffer(raw, np.uint8)
+    ends = np.flatnonzero(content == ord("\n"))
+    if ends.size <= skip:
+        return None
+    marks = np.flatnonzero(content == ord(separator))
+    counts = np.diff(np.searchsorted(marks, ends)[max(skip - 1, 0) :], prepend=0)
+    counts = counts[1:] if skip else counts
+    if (counts != width - 1).any():
+        return None
+    start = int(ends[skip - 1]) + 1 if skip else 0
+    return pl.read_csv(
+        io.BytesIO(raw[start:]),
+        has_header=False,
+        separator=separator,
+        quote_char=None,
+        schema={str(index): pl.String for index in range(width)},
+    )
+
+
+def _data_rows(text: str, separator: str, skip: int) -> list[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text), delimiter=separator)
     rows: list[tuple[int, list[str]]] = []
     for index, row in enumerate(reader):
@@ -191,13 +221,13 @@ def _data_rows(text: str, separator: str, skip: int, width: int) -> list[tuple[i
     return rows
 
 
-def _without_ragged(
+def _ragged_frame(
     rows: list[tuple[int, list[str]]],
     headers: Sequence[str],
     file: str,
     unfinished: bool,
     findings: Findings,
-) -> list[list[str]]:
+) -> pl.DataFrame:
     """Return the columns; leave out lines with too many fields and a last line cut short."""
     width = len(headers)
     kept: list[list[str]] = []
@@ -227,7 +257,10 @@ def _without_ragged(
         )
         if short and not cut:
             kept.append(row + [""] * (width - len(row)))
-    return [list(column) for column in zip(*kept, strict=True)] or [[] for _ in headers]
+    columns = zip(*kept, strict=True) if kept else [() for _ in headers]
+    return pl.DataFrame(
+        [pl.Series(str(index), column, pl.String) for index, column in enumerate(columns)]
+    )
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, int]:

@@ -64,6 +64,10 @@ def numbers_of(values: pl.Series, table_mark: str) -> Numbers:
     missing = texts.null_count()
     gone = values.filter(texts.is_null()).drop_nulls().str.strip_chars()
     words = tuple(sorted(set(gone.filter(gone != "").unique().to_list())))
+    if table_mark != ",":
+        simple = texts.cast(pl.Float64, strict=False)
+        if simple.null_count() == missing and not bool(simple.is_infinite().any()):
+            return Numbers(simple, missing, words, 0, -1, 0, ambiguous=False)
     percent = int(texts.str.ends_with("%").sum() or 0)
     plain = texts.str.strip_suffix("%").str.replace_all(r"(\d)[ \u00a0\u202f'](\d{3})", "$1$2")
     plain = plain.str.strip_chars()
