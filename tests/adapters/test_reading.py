@@ -1,0 +1,260 @@
+"""Files and folders of any kind: recognised by content, merged, and accounted for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cellhive.adapters.mapping import ColumnRule, Mapping
+from cellhive.adapters.reading import ReadResult, kind_of, read_paths
+from cellhive.core.errors import BadInput, NotFound
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+CSV = "Time,Cell,Drops\n2024-03-0{day},A,{drops}\n"
+XML = (
+    '<measCollecFile xmlns="urn:x"><fileHeader dnPrefix=""/><measData>'
+    '<managedElement localDn="ManagedElement=A"/><measInfo>'
+    '<granPeriod duration="PT900S" endTime="2024-03-01T12:15:00{zone}"/>'
+    '<measTypes>a</measTypes><measValue measObjLdn="Cell=1"><measResults>5</measResults>'
+    "</measValue></measInfo></measData></measCollecFile>"
+)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return a perf3gpp event."""
+    header = {"domain": "perf3gpp", "sourceName": "N", "startEpochMicrosec": 1709294400000000}
+    collection = {
+        "granularityPeriod": 900,
+        "measuredEntityDn": "ManagedElement=N",
+        "measInfoList": [
+            {
+                "measInfoId": {"sMeasInfoId": "G"},
+                "measTypes": {"sMeasTypesList": ["a", "b", "c"]},
+                "measValuesList": [
+                    {
+                        "measObjInstId": "NRCellDU=1",
+                        "suspectFlag": "true",
+                        "measResults": [
+                            {"p": 1, "sValue": "4"},
+                            {"p": 2, "sValue": "1,2"},
+                            {"p": 3, "sValue": "NIL"},
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    return {
+        "event": {
+            "commonEventHeader": {**header, **changes},
+            "perf3gppFields": {"measDataCollection": collection},
+        }
+    }
+
+
+def by_name(result: ReadResult) -> dict[str, str]:
+    """Return the outcome of each file by its name."""
+    return {outcome.path.name: outcome.status for outcome in result.files}
+
+
+def test_a_folder_of_everything(tmp_path: Path) -> None:
+    """Good files are read, bad ones told, others ignored, hidden ones skipped."""
+    (tmp_path / "day1.csv").write_text(CSV.format(day=1, drops=1))
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "pm.txt").write_text(XML.format(zone="Z"))
+    (tmp_path / "cut.xml.gz").write_bytes(gzip.compress(XML.encode())[:40])
+    (tmp_path / "notes.txt").write_text("remember the milk")
+    (tmp_path / "README.md").write_text("| a | b |\n|---|---|\n| 1 | 2 |\n")
+    (tmp_path / ".hidden.csv").write_text("Time,Cell,A\nnonsense")
+    (tmp_path / "picture.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "page.xls").write_text("<html><table><tr><td>1</td></tr></table></html>")
+    seen: list[tuple[int, int]] = []
+    result = read_paths([tmp_path], None, lambda done, total, _: seen.append((done, total)))
+    assert by_name(result) == {
+        "README.md": "ignored",
+        "cut.xml.gz": "failed",
+        "day1.csv": "read",
+        "empty.csv": "failed",
+        "notes.txt": "ignored",
+        "page.xls": "ignored",
+        "picture.bin": "ignored",
+        "pm.txt": "read",
+    }
+    assert sorted(measured.name for measured in result.measurements) == ["Cell, 900 s", "day1.csv"]
+    assert seen[-1] == (8, 8)
+    errors = [finding for finding in result.findings if finding.severity == "error"]
+    assert [(f.code, Path(f.file).name) for f in errors] == [
+        ("unreadable-file", "cut.xml.gz"),
+        ("unreadable-file", "empty.csv"),
+    ]
+    assert all(outcome.note for outcome in result.files if outcome.status != "read")
+
+
+def test_named_files_are_never_ignored(tmp_path: Path) -> None:
+    """Whoever names a file wants to know why it gives nothing."""
+    (tmp_path / "day1.csv").write_text(CSV.format(day=1, drops=1))
+    page = tmp_path / "page.xls"
+    page.write_text("<html></html>")
+    result = read_paths([tmp_path / "day1.csv", page])
+    assert by_name(result) == {"day1.csv": "read", "page.xls": "failed"}
+    assert "web page" in result.findings[0].found
+
+
+def test_daily_exports_become_one_table(tmp_path: Path) -> None:
+    """Tables of the same columns are joined over files."""
+    for day in (1, 2, 3):
+        (tmp_path / f"day{day}.csv").write_text(CSV.format(day=day, drops=day * 10))
+    (measured,) = read_paths([tmp_path]).measurements
+    assert measured.frame["Drops"].to_list() == [10.0, 20.0, 30.0]
+    assert measured.name == "day1.csv and 2 more"
+    assert [Path(source).name for source in measured.sources] == [
+        "day1.csv", "day2.csv", "day3.csv",
+    ]  # fmt: skip
+
+
+def test_fractions_and_per_cent_are_not_joined(tmp_path: Path) -> None:
+    """0.99 in one file and 99 in the next is not a rise."""
+    head = "Time,Cell,RRC Setup Success Rate (%)\n"
+    (tmp_path / "a.csv").write_text(head + "2024-03-01,A,0.99\n")
+    (tmp_path / "b.csv").write_text(head + "2024-03-02,A,99.1\n")
+    result = read_paths([tmp_path])
+    assert len(result.measurements) == 2
+    assert "share-differs" in {finding.code for finding in result.findings}
+
+
+def test_the_mapping_reaches_every_kind(tmp_path: Path) -> None:
+    """Columns of tables and counters of measurement files; the zone of times without one."""
+    (tmp_path / "a.xml").write_text(XML.format(zone=""))
+    mapping = Mapping({"a": ColumnRule(better="lower")}, time_zone="Africa/Tripoli")
+    (measured,) = read_paths([tmp_path], mapping).measurements
+    assert measured.columns["a"].better == "lower"
+    assert measured.frame["time"][0] == datetime(2024, 3, 1, 10, 0, tzinfo=UTC)  # 12:00 at +2
+    assert measured.time_zone == "Africa/Tripoli"
+
+
+def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
+    """Empty folders, folders without measurements, and paths that do not exist."""
+    with pytest.raises(BadInput, match="empty folders"):
+        read_paths([tmp_path])
+    (tmp_path / "notes.txt").write_text("remember the milk")
+    with pytest.raises(BadInput, match=r"1 without any \(notes\.txt"):
+        read_paths([tmp_path])
+    with pytest.raises(NotFound, match="nowhere"):
+        read_paths([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf<a/>", "xml"),
+        ("<a/>".encode("utf-16"), "xml"),
+        (b"  <!DOCTYPE html><p>", "html"),
+        (b'{"event": {}}', "json"),
+        (b"PAR1....", "parquet"),
+        (b"\xd0\xcf\x11\xe0....", "spreadsheet"),
+        (b"PK\x03\x04broken", "spreadsheet"),
+        (b"a,b\n1,2\n", "text"),
+        (gzip.compress(b"<a/>"), "xml"),
+    ],
+)
+def test_content_tells_what_a_file_is(tmp_path: Path, content: bytes, kind: str) -> None:
+    """Not its name."""
+    path = tmp_path / "file.dat"
+    path.write_bytes(content)
+    assert kind_of(path) == kind
+
+
+# -- events and records
+
+
+def test_perf3gpp_events(tmp_path: Path) -> None:
+    """Scalars, vectors, missing values and the suspect flag; one event or one per line."""
+    one, lines = tmp_path / "one.json", tmp_path / "lines.json"
+    one.write_text(json.dumps(event(), indent=2))
+    lines.write_text("\n".join(json.dumps(event()) for _ in range(2)))
+    (measured,) = read_paths([one]).measurements
+    assert measured.frame.row(0, named=True) == {
+        "object": "ManagedElement=N,NRCellDU=1",
+        "time": datetime(2024, 3, 1, 12, tzinfo=UTC),
+        "period_s": 900.0,
+        "suspect": True,
+        "a": 4.0,
+        "b[0]": 1.0,
+        "b[1]": 2.0,
+        "c": None,
+    }
+    again = read_paths([lines])
+    assert again.measurements[0].frame.equals(measured.frame)
+    assert "duplicate-value" in {finding.code for finding in again.findings}
+
+
+def test_events_with_a_time_that_cannot_be(tmp_path: Path) -> None:
+    """15 seconds after 1970 is no time of a network."""
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps(event(startEpochMicrosec=15198378)))
+    result = read_paths([path])
+    assert result.measurements[0].frame["time"].to_list() == [None]
+    assert "time-unknown" in {finding.code for finding in result.findings}
+
+
+@pytest.mark.parametrize("part", ["measInfoList", "granularityPeriod"])
+def test_events_that_lack_a_part(tmp_path: Path, part: str) -> None:
+    """A finding or an error, never a traceback."""
+    path = tmp_path / "e.json"
+    broken = event()
+    del broken["event"]["perf3gppFields"]["measDataCollection"][part]
+    path.write_text(json.dumps([broken, event()]))
+    result = read_paths([path])
+    assert result.measurements[0].frame["a"].to_list()[0] == 4.0
+    expected = {"measInfoList": "event-malformed", "granularityPeriod": "period-unknown"}
+    assert expected[part] in {finding.code for finding in result.findings}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"event": {"commonEventHeader": {"domain": "fault"}}}', "'fault' without measurements"),
+        ('{"a": {"b": 1}}', "other JSON"),
+        ('{"event": {"common', "expected JSON"),
+        ('{"a": ' + "[" * 100000, "expected JSON"),
+    ],
+)
+def test_json_without_measurements(tmp_path: Path, text: str, message: str) -> None:
+    """It is said what it is instead."""
+    path = tmp_path / "e.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read_paths([path])
+
+
+def test_records_are_a_table(tmp_path: Path) -> None:
+    """A list of plain records reads like a CSV."""
+    path = tmp_path / "r.json"
+    path.write_text('[{"cell": "A", "drops": 3}, {"cell": "B", "drops": null, "more": 1.5}]')
+    (measured,) = read_paths([path]).measurements
+    assert measured.frame["drops"].to_list() == [3.0, None]
+    assert measured.objects == ["A", "B"]
+
+
+# -- real folders
+
+
+def test_the_public_pm_examples() -> None:
+    """All 96 files at once: nothing fails; the X2 handovers per neighbour are read by eye."""
+    folder = DATA / "formats_pm"
+    if not folder.exists():
+        pytest.skip("the public PM examples are not here")
+    result = read_paths([folder])
+    assert [outcome.path for outcome in result.files if outcome.status == "failed"] == []
+    assert sum(outcome.status == "read" for outcome in result.files) >= 65
+    events = next(m for m in result.measurements if "InterEnbOutSucc_X2HO" in m.columns)
+    first = events.frame.filter(events.frame["object"] == "Chn0001->Chn0014")
+    assert first["InterEnbOutAtt_X2HO"].to_list()[0] == 200.0
+    assert first["InterEnbOutSucc_X2HO"].to_list()[0] == 190.0
