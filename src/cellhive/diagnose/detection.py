@@ -49,6 +49,8 @@ SHORTEST = 12
 """Values a series needs before it is judged at all."""
 MOST_PER_SERIES = 12
 """Departures looked for in one series."""
+FAR = 1.5
+"""Multiple of the limit of single values beyond which long windows' yardsticks leave them out."""
 ALIKE = 0.5
 """How alike in size two opposite steps must be for one to undo the other."""
 
@@ -206,8 +208,11 @@ def judge(usual: Usual, level: float = 0.05) -> Judged:
     values = values[rows]
     ladder = contrasts(values.shape[1])
     limit = LIMIT * np.maximum(robust_sigma(values), 1.0)
-    sums = pair_of_sums(values, limit)
-    memory = memory_of(values)
+    # What is far out must not stretch the yardstick it is measured with; for spikes it stays,
+    # because it is what shows how heavy the tail is.
+    calm = np.where(np.abs(values) > FAR * limit[:, None], np.nan, values)
+    sums = {True: pair_of_sums(values, limit)[True], False: pair_of_sums(calm, limit)[False]}
+    memory = memory_of(calm)
     weak = usual.weak[rows]
     sticks = [yardstick_of(scan(sums[one.short], one), one, memory, weak) for one in ladder]
     looks = count[rows] * len(ladder)

@@ -173,10 +173,11 @@ def _periods_per_block(panel: Panel) -> int:
 
 def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anomaly:
     values = panel.values[found.row, found.first : found.last]
-    sigmas = found.sigmas
+    sigmas, first = found.sigmas, found.first
     if found.kind == "drift":
         known = values[~np.isnan(values)]
         ends = max(known.size // 8, 1)
+        first = int(np.argmax(~np.isnan(values)))
         expected, observed = _mean(known[:ends]), _mean(known[-ends:])
     else:
         level, sigmas = _level_and_size(usual, found)
@@ -190,7 +191,7 @@ def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anoma
     effect = "" if not better else ("better" if up == (better == "higher") else "worse")
     return Anomaly(
         panel.objects[found.row], panel.kpi, panel.unit, found.kind,
-        panel.start_s + found.first * panel.step_s, panel.start_s + found.last * panel.step_s,
+        panel.start_s + first * panel.step_s, panel.start_s + found.last * panel.step_s,
         expected, observed, sigmas, found.p_value, effect,
         found.open_start, found.open_end,
     )  # fmt: skip
@@ -318,11 +319,12 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
         return _WEIGHT[one.effect] * min(abs(one.sigmas), MOST_SIGMAS)
 
     effect = _effect(group)
-    other = {"worse": "better", "better": "worse", "mixed": "better"}.get(effect, "")
+    wanted = effect if effect in {"worse", "better"} else "worse"
+    directed = effect != ""
     members = tuple(
         sorted(
             group,
-            key=lambda one: (bool(other) and one.effect == other, -weight(one), one.p_value,
+            key=lambda one: (directed and one.effect != wanted, -weight(one), one.p_value,
                              one.object),
         )
     )  # fmt: skip
@@ -331,8 +333,8 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
     return Incident(
         rank=0,
         kind=kinds.most_common(1)[0][0],
-        start_s=float(np.median([one.start_s for one in members])),
-        end_s=float(np.median([one.end_s for one in members])),
+        start_s=_middle([one.start_s for one in members]),
+        end_s=_middle([one.end_s for one in members]),
         objects=tuple(dict.fromkeys(one.object for one in members)),
         kpis=tuple(dict.fromkeys(one.kpi for one in members)),
         effect=effect,
@@ -342,6 +344,11 @@ def _incident(group: tuple[Anomaly, ...]) -> Incident:
         open_end=sum(one.open_end for one in members) * 2 > len(members),
         members=members,
     )
+
+
+def _middle(times: Sequence[float]) -> float:
+    """Return the median as a time that occurs, so that it is the border of a period."""
+    return sorted(times)[len(times) // 2]
 
 
 def _effect(members: Sequence[Anomaly]) -> str:

@@ -90,7 +90,8 @@ def examine(measurements: Measurements) -> Examined:
 
 
 def _without_duplicates(m: Measurements, found: list[Finding]) -> Measurements:
-    frame = m.frame
+    timeless = m.frame.filter(pl.col(TIME).is_null())
+    frame = m.frame.filter(pl.col(TIME).is_not_null())
     keys = [OBJECT, TIME, PERIOD_S]
     repeated = frame.select(pl.struct(keys).is_duplicated()).to_series()
     if frame.height == 0 or not repeated.any():
@@ -126,7 +127,7 @@ def _without_duplicates(m: Measurements, found: list[Finding]) -> Measurements:
                 object=str(example[OBJECT]), count=differing,
             )
         )  # fmt: skip
-    return replace(m, frame=kept)
+    return replace(m, frame=pl.concat([kept, timeless]))
 
 
 def _without_suspect(m: Measurements, found: list[Finding]) -> Measurements:

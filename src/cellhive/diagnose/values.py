@@ -424,15 +424,16 @@ def _lengths(items: list[tuple[str, int]]) -> str:
 
 def _stuck(column: _Column) -> None:
     """Find finely resolved counters that repeat one value over many periods."""
-    values, known = column.values, column.known
+    table = _per_object(column)
+    moving = table.filter(pl.col("low") != pl.col("high"))["row"].to_numpy()
+    values = column.values
+    known = column.known & np.isin(column.row, moving)
     distinct = np.unique(values[known]).size
-    if distinct < 0.5 * known.sum():  # coarse values repeat by themselves
+    if not known.any() or distinct < 0.5 * known.sum():  # coarse values repeat by themselves
         return
     same = np.zeros(values.size, dtype=np.bool_)
     same[1:] = (values[1:] == values[:-1]) & (column.row[1:] == column.row[:-1]) & (values[1:] != 0)
-    table = _per_object(column)
-    moving = table.filter(pl.col("low") != pl.col("high"))["row"].to_numpy()
-    same &= np.isin(column.row, moving)
+    same &= known
     bounds = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])))
     runs = [(a, b) for a, b in bounds.reshape(-1, 2) if b - a + 1 >= STUCK]
     if not runs:

@@ -1,0 +1,122 @@
+"""Departures that belong together become one incident, ranked by what matters."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cellhive.diagnose.cycles import Panel
+from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, find_incidents, merge, rank, severity_of
+
+HOUR = 3600.0
+DAY = 86400.0
+
+BASE = Anomaly("A", "drop", "%", "level shift", 10 * DAY, 12 * DAY, 1.0, 3.0, 8.0, 1e-8, "worse")
+
+
+def test_same_time_on_other_cells_and_kpis_is_one_incident() -> None:
+    """Half of the union decides for other objects, a quarter for the same one."""
+    other_cell = replace(BASE, object="B", start_s=10.5 * DAY, p_value=1e-6)
+    other_kpi = replace(BASE, kpi="throughput", end_s=10.6 * DAY, p_value=1e-5)
+    elsewhen = replace(BASE, object="C", start_s=11.5 * DAY, end_s=14 * DAY, p_value=1e-4)
+    groups = merge([elsewhen, other_kpi, BASE, other_cell])
+    assert [len(group) for group in groups] == [3, 1]
+    assert groups[0][0] == BASE
+
+
+def test_long_shifts_that_begin_weeks_apart_stay_apart() -> None:
+    """Overlap alone does not make a common cause."""
+    first = replace(BASE, end_s=200 * DAY)
+    second = replace(BASE, object="B", start_s=50 * DAY, end_s=200 * DAY)
+    assert len(merge([first, second])) == 2
+
+
+def test_drifts_join_by_kpi_and_direction() -> None:
+    """A network-wide drift is one incident; drifts the other way are another."""
+    drift = replace(BASE, kind="drift", start_s=0.0, end_s=60 * DAY)
+    up, down = replace(drift, object="B"), replace(drift, object="C", sigmas=-8.0)
+    assert sorted(len(group) for group in merge([drift, up, down])) == [1, 2]
+
+
+def test_severity_by_hand() -> None:
+    """8 sigmas, one object, one KPI, two days: 8 x sqrt(2); four objects double it."""
+    assert severity_of([BASE]) == pytest.approx(8 * math.sqrt(2))
+    four = [replace(BASE, object=name) for name in "ABCD"]
+    assert severity_of(four) == pytest.approx(2 * severity_of([BASE]))
+    better = replace(BASE, effect="better")
+    assert severity_of([better]) == pytest.approx(0.3 * severity_of([BASE]))
+
+
+def test_rank_puts_the_worst_first_and_leads_with_what_is_worse() -> None:
+    """The lead goes the way of the incident, however large the others are."""
+    small = (replace(BASE, sigmas=3.0),)
+    other_way = replace(BASE, kpi="x", effect="better", sigmas=9.0)
+    second, third = (replace(BASE, object=name, sigmas=19.0) for name in "BC")
+    big = (other_way, BASE, second, third)
+    ranked = rank([small, big])
+    assert [one.rank for one in ranked] == [1, 2]
+    assert ranked[0].effect == "worse"
+    assert ranked[0].lead.object == "B"
+    assert ranked[0].objects == ("B", "C", "A")
+    assert ranked[1].confidence == "very high"
+
+
+def network(seed: int = 0) -> dict[str, Panel]:
+    """Return two KPIs of 20 cells over 30 days, hourly, with daily cycle and noise."""
+    rng = np.random.default_rng(seed)
+    hours = np.arange(720)
+    names = tuple(f"cell-{i:02d}" for i in range(20))
+    traffic = 100 * (1 + 0.5 * np.sin(2 * np.pi * hours / 24))
+    traffic = traffic * np.exp(0.05 * rng.standard_normal((20, 720)))
+    success = 99.0 + 0.2 * rng.standard_normal((20, 720))
+    return {
+        "traffic": Panel("traffic", names, 0.0, HOUR, traffic, "GB"),
+        "success": Panel("success", names, 0.0, HOUR, success, "%"),
+    }
+
+
+def test_outage_in_two_cells_is_found_with_size_and_time() -> None:
+    """Truth: cells 3 and 4 from hour 400 to 430, traffic halved, success 5 points down."""
+    panels = network()
+    for row in (3, 4):
+        panels["traffic"].values[row, 400:430] *= 0.5
+        panels["success"].values[row, 400:430] -= 5.0
+    search = find_incidents(tuple(panels.values()), {"success": "higher", "traffic": "higher"})
+    assert search.series == 40
+    assert search.cycles == ("daily", "weekly")
+    top = search.incidents[0]
+    assert set(top.objects) == {"cell-03", "cell-04"}
+    assert set(top.kpis) == {"traffic", "success"}
+    assert (top.start_s / HOUR, top.end_s / HOUR) == (400, 430)
+    assert top.effect == "worse"
+    assert len(search.incidents) <= 2
+    of_success = next(one for one in top.members if one.kpi == "success")
+    assert of_success.size == pytest.approx(-5.0, abs=0.2)
+    of_traffic = next(one for one in top.members if one.kpi == "traffic")
+    assert of_traffic.observed / of_traffic.expected == pytest.approx(0.5, abs=0.05)
+
+
+def test_healthy_network_has_no_incident() -> None:
+    """Cycles and noise are not news."""
+    assert find_incidents(tuple(network(1).values())).incidents == ()
+
+
+def test_a_silent_cell_is_an_incident() -> None:
+    """Missing rows of one cell while the others report are said, not filled."""
+    panels = network(2)
+    for panel in panels.values():
+        panel.values[5, 100:112] = np.nan
+    search = find_incidents(tuple(panels.values()))
+    assert [one.lead.kpi for one in search.incidents] == [ALL_KPIS]
+    assert search.incidents[0].objects == ("cell-05",)
+    assert search.incidents[0].start_s == 100 * HOUR
+
+
+def test_nothing_to_search_is_no_error() -> None:
+    """No panels, and panels with too little in them."""
+    assert find_incidents(()).series == 0
+    one = Panel("k", ("a",), 0.0, HOUR, np.ones((1, 3)))
+    search = find_incidents((one,))
+    assert search.series == 0
+    assert search.refused == {"fewer than 12 values": 1}

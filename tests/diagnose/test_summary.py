@@ -1,0 +1,30 @@
+"""Figures of KPIs by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cellhive.diagnose.cycles import Panel
+from cellhive.diagnose.summary import summarise
+
+
+def test_figures_by_hand() -> None:
+    """1 to 21 has mean and median 11, 5 % point 2, 95 % point 20, and climbs by 14 in thirds."""
+    values = np.vstack([np.arange(1.0, 22.0), np.full(21, 5.0), np.full(21, np.nan)])
+    (one,) = summarise([Panel("drop", ("a", "b", "c"), 0.0, 1.0, values, "%")], {"drop": "lower"})
+    first = one.objects[0]
+    assert (first.values, first.mean, first.median, first.p5, first.p95) == (21, 11, 11, 2, 20)
+    assert first.last == 21
+    assert first.trend == 14
+    assert one.worst == ("a", "b")
+    assert one.objects[2].values == 0
+    assert math.isnan(one.objects[2].median)
+    assert one.network.mean == pytest.approx((231 + 105) / 42)
+
+
+def test_no_direction_no_worst_and_no_trend_from_few_values() -> None:
+    """Nothing is called bad that is not known to be."""
+    (one,) = summarise([Panel("users", ("a",), 0.0, 1.0, np.arange(6.0)[None, :])], {})
+    assert one.worst == ()
+    assert math.isnan(one.objects[0].trend)

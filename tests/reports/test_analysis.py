@@ -1,0 +1,219 @@
+"""The report says what the analysis found, escapes what files say, and appears whole."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import (
+    OBJECT,
+    PERIOD_S,
+    SUSPECT,
+    TIME,
+    TIME_TYPE,
+    ColumnInfo,
+    Finding,
+    Measurements,
+    Role,
+    Severity,
+)
+from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, rank
+from cellhive.flows.analyse import Analysis, analyse
+from cellhive.reports import analysis_words as words
+from cellhive.reports.analysis import (
+    analysis_json,
+    analysis_markdown,
+    render_analysis,
+    write_analysis,
+)
+
+EVIL = "<script>alert('x')</script>|`A`"
+START = datetime(2025, 3, 3, tzinfo=UTC)
+
+
+def measured(cells: int = 8, days: int = 40, name: str = "cell") -> Measurements:
+    """Return daily measurements in which the first cell fails for five days."""
+    rng = np.random.default_rng(0)
+    success = 99.0 + 0.1 * rng.standard_normal((cells, days))
+    success[0, 20:25] -= 4.0
+    frame = pl.DataFrame(
+        {
+            OBJECT: np.repeat([f"{name}-{i}" for i in range(cells)], days),
+            TIME: [START + timedelta(days=d) for _ in range(cells) for d in range(days)],
+            PERIOD_S: [86400.0] * (cells * days),
+            SUSPECT: [False] * (cells * days),
+            "Success\u00a0(%)": success.ravel(),
+        },
+        schema_overrides={TIME: TIME_TYPE},
+    )
+    column = "Success\u00a0(%)"
+    info = ColumnInfo(column, unit="%", role=Role.RATIO, better="higher")
+    return Measurements(f"{name}s.csv", frame, {column: info}, (), "cell", "", (f"{name}s.csv",))
+
+
+@pytest.fixture(scope="module")
+def analysis() -> Analysis:
+    """Return an analysis with one incident."""
+    return analyse([measured()])
+
+
+class Balanced(HTMLParser):
+    """Checks that tags close in order, and collects links and text."""
+
+    VOID = frozenset({"meta", "input", "br", "hr", "img", "link"})
+
+    def __init__(self) -> None:
+        """Start outside of everything."""
+        super().__init__()
+        self.open: list[str] = []
+        self.scripts = 0
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the tag."""
+        self.scripts += tag == "script"
+        self.loads += [
+            v or "" for k, v in attrs if k in {"src", "href"} and not (v or "").startswith("#")
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close what was opened last."""
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Leave elements that close themselves."""
+
+
+def parsed(page: str) -> Balanced:
+    """Return a page after parsing."""
+    parser = Balanced()
+    parser.feed(page)
+    parser.close()
+    return parser
+
+
+def test_page_says_what_happened_where_and_how_much(analysis: Analysis) -> None:
+    """The summary names the KPI, the cell, the days and the size."""
+    page = render_analysis(analysis)
+    assert "1 incident found: 1 for the worse." in page
+    assert "Success (%) down: cell-0" in page
+    assert "2025-03-23 to 2025-03-27" in page
+    assert "5 days" in page
+    assert re.search(r"−(3\.9\d?|4|4\.0\d)\u00a0pp", page)
+    for heading in ("Summary", "Incidents", "Data quality", "KPIs", "How this was made"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "At most 5% of the series" in page
+    assert "Time zone not stated" in page
+
+
+def test_page_is_whole_and_loads_nothing(analysis: Analysis) -> None:
+    """Balanced tags, no address outside, small."""
+    page = render_analysis(analysis)
+    parser = parsed(page)
+    assert parser.open == []
+    assert parser.loads == []
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert len(page) < 5_000_000
+
+
+def test_hostile_names_are_shown_not_run() -> None:
+    """A cell, a column, a file and a finding full of markup add no tag to any report."""
+    plain = parsed(render_analysis(analyse([measured()])))
+    finding = Finding(
+        Severity.ERROR, "unreadable", EVIL, EVIL, EVIL, file=EVIL, where=EVIL, column=EVIL
+    )
+    bad = measured(name=EVIL)
+    column = next(iter(bad.columns))
+    info = replace(bad.columns[column], name=EVIL, header=EVIL)
+    bad = Measurements(EVIL, bad.frame.rename({column: EVIL}), {EVIL: info}, (), EVIL, "", (EVIL,))
+    evil = analyse([bad], [finding])
+    assert evil.search.incidents
+    page = render_analysis(evil)
+    assert parsed(page).scripts == plain.scripts
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+    assert "<script" not in analysis_markdown(evil)
+    assert json.loads(analysis_json(evil))["findings"][0]["found"] == EVIL
+
+
+def test_json_holds_everything_without_nan(analysis: Analysis) -> None:
+    """Programs get incidents, findings, summaries; NaN is null."""
+    record = json.loads(analysis_json(analysis), parse_constant=pytest.fail)
+    assert record["format"] == "cellhive-analysis-1"
+    (incident,) = record["incidents"]
+    assert incident["objects"] == ["cell-0"]
+    assert incident["members"][0]["size"] == pytest.approx(-4.0, abs=0.15)
+    assert len(record["parts"][0]["kpis"][0]["objects"]) == 8
+    assert record["search"]["series_judged"] == 8
+
+
+def test_markdown_has_one_line_per_incident_and_finding(analysis: Analysis) -> None:
+    """Tables stay tables."""
+    text = analysis_markdown(analysis)
+    assert "| 1 | 2025-03-23 to 2025-03-27 | Success (%) down: cell-0 |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.count("|") - line.count("\\|") in {6, 7} for line in rows)
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.json", "report.md"])
+def test_written_whole_by_the_ending(analysis: Analysis, tmp_path: Path, name: str) -> None:
+    """Nothing but the file is left."""
+    write_analysis(analysis, tmp_path / "out" / name, title="My network")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+    assert "My network" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+
+
+def test_unknown_ending_is_refused(analysis: Analysis, tmp_path: Path) -> None:
+    """One clear message, nothing written."""
+    with pytest.raises(BadInput, match=r"ends in \.html, \.json or \.md"):
+        write_analysis(analysis, tmp_path / "report.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_analysis_is_a_page_too() -> None:
+    """Nothing read, nothing judged, and it says so."""
+    page = render_analysis(analyse([]))
+    assert "Nothing could be read." in page
+    assert "not judged" in page
+    assert parsed(page).open == []
+
+
+def test_thousand_cells_stay_below_five_megabytes() -> None:
+    """The page lists the worst of many, not all."""
+    page = render_analysis(analyse([measured(cells=1000, days=30)]))
+    assert len(page.encode()) < 5_000_000
+    assert "the 40 worst of 1000 objects" in page
+
+
+def test_silence_has_a_plot_and_words() -> None:
+    """A cell without rows while others report."""
+    m = measured()
+    gone = (pl.col(OBJECT) == "cell-3") & pl.col(TIME).dt.ordinal_day().is_between(90, 93)
+    analysis = analyse([Measurements("m", m.frame.filter(~gone), m.columns, (), "", "UTC")])
+    silent = [one for one in analysis.search.incidents if one.lead.kpi == ALL_KPIS]
+    assert [words.headline(one) for one in silent] == ["No data: cell-3"]
+    assert words.change(silent[0].lead) == "silent for 4 periods"
+    assert 'class="incident worse" id="incident-2"' in render_analysis(analysis)
+
+
+def test_sizes_and_times_in_words() -> None:
+    """By hand: 30 of 40 GB is -10 GB (-25 %); a share changes in points."""
+    one = Anomaly("A", "v", "GB", "spike", 0.0, 3600.0, 40.0, 30.0, -9.0, 1e-9, "worse")
+    assert words.change(one) == "−10\u00a0GB (−25\u00a0%)"
+    assert words.from_to(one) == "30\u00a0GB instead of 40\u00a0GB"
+    assert words.change(replace(one, unit="%")) == "−10\u00a0pp"
+    (incident,) = rank([(one,)])
+    assert words.stretch(incident) == "1970-01-01 00:00 to 01:00"
+    assert words.lasting(incident) == "1 h"
+    assert words.stretch(replace(incident, open_end=True)) == "since 1970-01-01 00:00"
+    assert words.headline(incident) == "v down for a moment: A"
