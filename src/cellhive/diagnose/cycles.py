@@ -23,6 +23,10 @@ SMALL_COUNT = 100
 """Typical count below which its Poisson spread matters."""
 WIDE = 3
 """Ratio of the 90 to the 10 % point from which the logarithm is taken."""
+ROWS_TO_POOL = 4
+"""Objects needed before one borrows strength from the others."""
+OWN_SHAPE = 0.25
+"""Weight of a row's own daily shape of the spread beside the panel's."""
 TINY = 1e-6
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
@@ -205,7 +209,13 @@ def _weekly_cycle(values: Floats, start_s: float, step_s: float) -> Floats:
 
 
 def _spread_by_time_of_day(residual: Floats, start_s: float, step_s: float) -> Floats:
-    """Return how the spread of each row varies over the day, around 1, (N, T)."""
+    """Return how the spread of each row varies over the day, around 1, (N, T).
+
+    A shape known from few days is itself noisy, and a spread that is too small at one hour
+    makes false alarms there. The shape is mostly a property of the KPI, so a quarter of
+    it (on the log scale) is the row's own and the rest the panel's median; rows that are
+    alone use half of their own.
+    """
     per_day = round(DAY_S / step_s)
     lead = int((start_s % DAY_S) // step_s)
     folded = np.abs(_fold(residual, lead, per_day))
@@ -216,6 +226,10 @@ def _spread_by_time_of_day(residual: Floats, start_s: float, step_s: float) -> F
     smooth = (sums[:, 2 * reach + 1 :] - sums[:, : -(2 * reach + 1)]) / (2 * reach + 1)
     middle = np.median(smooth, axis=1, keepdims=True)
     shape = np.where(middle > 0, smooth / np.where(middle > 0, middle, 1.0), 1.0)
+    shape = np.log(np.clip(shape, 0.1, 10.0))
+    pooled = np.median(shape, axis=0) if shape.shape[0] >= ROWS_TO_POOL else np.zeros(1)
+    own = OWN_SHAPE if shape.shape[0] >= ROWS_TO_POOL else 2 * OWN_SHAPE
+    shape = np.exp(own * shape + (1 - own) * pooled)
     return _unfold(np.clip(shape, 0.5, 4.0), lead, residual.shape[1])
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.cycles import quantiles
+from cellhive.diagnose.cycles import ROWS_TO_POOL, quantiles
 
 Indices = npt.NDArray[np.int64]
 
@@ -24,8 +24,6 @@ LIMIT = 4.0
 """Spreads that a single value is limited to in windows longer than a spike."""
 SHARE_VALID = 0.6
 """Share of a window that must have values."""
-ROWS_TO_POOL = 4
-"""Objects needed before one borrows strength from the others."""
 VALUES_FOR_TAIL = 100
 """Values a row needs to inform the shape of the panel's tail."""
 MOST_PRIOR = 60.0
