@@ -16,6 +16,7 @@ import numpy as np
 
 from cellhive import __version__
 from cellhive.adapters import cm_xml, plan_csv
+from cellhive.adapters.files import check_output
 from cellhive.adapters.mapping import Mapping, load_mapping, mapping_of, save_mapping
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
@@ -31,11 +32,10 @@ from cellhive.core.types import (
     Outcome,
     Parameters,
     Plan,
-    Verdict,
     to_jsonable,
 )
 from cellhive.flows.analyse import Analysis, analyse
-from cellhive.flows.decide import LoopSettings, Optimizer, Silent
+from cellhive.flows.decide import Approve, LoopSettings, Optimizer, Silent
 from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
@@ -64,6 +64,8 @@ DN_PREFIX = "SubNetwork=CellHive"
 """Distinguished name that exported objects hang under."""
 
 MOST_HOURS = 24 * 14
+MOST_NAMED = 8
+"""Names listed in a message."""
 _PERIOD_S = 900.0
 
 
@@ -114,6 +116,8 @@ class RunOptions:
                 place="--bbox", expected="a site list to cut from", found="no --sites",
                 remedy="give --sites FILE too",
             )  # fmt: skip
+        if self.bbox is not None:
+            BoundingBox.parse(self.bbox)
         return replace(self, hours=hours)
 
     @property
@@ -169,12 +173,30 @@ class Run:
     observers: list[Observer] = field(default_factory=list)
 
 
+PLAN_SUFFIXES = (".xml", ".csv")
+"""Forms of plan files."""
+
+REPORT_SUFFIXES = (".html", ".htm")
+"""Forms of the report of a run."""
+
+ANALYSIS_SUFFIXES = (*REPORT_SUFFIXES, ".md", ".json")
+"""Forms of the report of an analysis."""
+
+MAPPING_SUFFIXES = (".yaml", ".yml")
+"""Forms of column mappings."""
+
+
 def read_plan(path: Path, network: Network) -> Plan:
     """Read a plan from bulk CM XML or CSV, told apart by the file's suffix."""
     if not path.is_file():
         message = f"{path}: expected a plan file, found none there"
         raise NotFound(message)
-    if path.suffix.lower() == ".csv":
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if suffix not in PLAN_SUFFIXES:
+        raise BadInput(
+            place=str(path), expected="a plan file ending in .xml or .csv", found=repr(path.suffix)
+        )
+    if suffix == ".csv":
         return plan_csv.read_plan_csv(path, network)
     return cm_xml.read_plan_xml(path, network)
 
@@ -197,13 +219,17 @@ def cell_indices(network: Network, names: Sequence[str]) -> list[int]:
     for name in names:
         if name not in network.cell_index:
             some = ", ".join(network.cell_ids[:5])
-            message = f"expected a cell of the network ({some}, ...), found {name!r}"
+            message = f"--protect: expected a cell of the network ({some}, ...), found {name!r}"
             raise NotFound(message)
     return [network.cell_index[name] for name in names]
 
 
 def prepare(
-    options: RunOptions, *, sites: RealSites | None = None, plan: Plan | None = None
+    options: RunOptions,
+    *,
+    sites: RealSites | None = None,
+    plan: Plan | None = None,
+    on_build: Callable[[], None] = lambda: None,
 ) -> Run:
     """Build the twin of a run and everything known before it starts.
 
@@ -211,6 +237,7 @@ def prepare(
         options: What to run; checked here.
         sites: Sites to use in place of the scenario's or of a list (for replays).
         plan: A person's plan in place of a file's (for replays).
+        on_build: Is called when all input was found in order, before the slow part.
     """
     options = options.checked()
     scenario = scenario_named(options.scenario)
@@ -220,11 +247,16 @@ def prepare(
         listed = read_sites(options.sites, bbox=bbox)
         sites = RealSites(listed.network, listed.electrical_tilt_deg, listed.tx_power_dbm)
         notes = (*listed.notes, *listed.findings)
+    cells = scenario.network() if sites is None else sites.network
+    protected = cell_indices(cells, options.protected)
+    if options.plan is not None and plan is None:
+        read_plan(options.plan, cells)  # the network has no relations yet, but all cells
+    on_build()
     twin = build_twin(
         scenario, options.seed, sites, observed_s=options.observed_s, period_s=_PERIOD_S
     )
-    if options.protected:
-        twin.protect(cell_indices(twin.network, options.protected))
+    if protected:
+        twin.protect(protected)
     if options.plan is not None and plan is None:
         plan = read_plan(options.plan, twin.network)
     now = dt.datetime.now(dt.UTC)  # noqa: TID251  # the composition root is where clocks begin
@@ -266,7 +298,7 @@ def coverage_maps(twin: Twin, before: Parameters, after: Parameters) -> dict[str
 def execute(
     run: Run,
     *,
-    approve: Callable[[Verdict], bool] | None = None,
+    approve: Approve | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     workers: int = 2,
 ) -> RunRecord:
@@ -315,17 +347,44 @@ def record_folder(run: Run, root: Path) -> RunFolder:
 
 
 def options_of(record: RunRecord) -> RunOptions:
-    """Return the options a recorded run was started with."""
+    """Return the options a recorded run was started with.
+
+    Raises:
+        BadInput: The settings of the record are not those of a run.
+    """
     names = set(RunOptions.__dataclass_fields__)
     values = {name: value for name, value in record.settings.items() if name in names}
-    values["mode"] = Mode(values["mode"])
-    values["protected"] = tuple(values["protected"])
     values["sites"] = values["plan"] = values["bbox"] = None
-    return RunOptions(**values)
+    try:
+        values["mode"] = Mode(values["mode"])
+        values["protected"] = tuple(str(name) for name in values["protected"])
+        return RunOptions(**values).checked()
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            place=f"settings of {record.run_id}", expected="the options of a run",
+            found=f"{type(error).__name__}: {error}", remedy="run it anew",
+        ) from error  # fmt: skip
 
 
-def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord, str | None]:
-    """Run a recorded run again; return the new record and the first difference, or None."""
+@dataclass(frozen=True)
+class Replay:
+    """A recorded run and what running it again gave."""
+
+    old: RunRecord
+    new: RunRecord
+    planned: int
+    """Periods that the recorded run was to have."""
+    difference: str | None
+    """The first difference in words; None where every number is the same."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the record holds the run to its end."""
+        return not self.old.interrupted and len(self.old.frames) == self.planned
+
+
+def replay(path: Path, *, observers: Sequence[Observer] = ()) -> Replay:
+    """Run a recorded run again, as far as its record goes, and compare every number."""
     old = load_run(path)
     options = options_of(old)
     periods = len(old.frames)
@@ -344,16 +403,17 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> tuple[RunRecord
     run.observers.extend(observers)
     approved = {plan.plan_id for plan in old.applied}
     new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
-    # The last period of an interrupted run was observed, but perhaps not acted upon.
+    replayed = Replay(old, new, options.periods, None)
+    # The last period of a run that was cut was observed, but perhaps not acted upon.
     difference = (
-        _first_difference(old.frames, new.frames) if old.interrupted else (compare_runs(old, new))
+        compare_runs(old, new) if replayed.complete else _first_difference(old.frames, new.frames)
     )
     if difference is not None and old.settings.get("sources") != source_digest():
         difference += (
             f"; the run was recorded by other sources ({old.version}, "
             f"{old.settings.get('sources', 'unknown')}) than these ({source_digest()})"
         )
-    return new, difference
+    return replace(replayed, difference=difference)
 
 
 def recorded_sites(record: RunRecord) -> RealSites:
@@ -420,23 +480,30 @@ def plan_of(run_folder: Path, plan_id: str = "") -> Plan:
     record = load_run(run_folder)
     if not plan_id:
         changes = diff(record.network, record.initial, record.final)
+        if not changes:
+            message = (
+                f"{run_folder}: expected a run that changed something, found none of its plans "
+                "in force at its end; name one: --plan ID"
+            )
+            raise NotFound(message)
         return Plan(f"{record.run_id}-all", "operator", 0.0, changes)
     for plan in (*record.applied, *(verdict.plan for verdict in record.verdicts)):
         if plan.plan_id == plan_id:
             return plan
-    known = ", ".join(plan.plan_id for plan in record.applied[:8]) or "none was applied"
-    message = f"{run_folder}: expected a plan of the run ({known}, ...), found {plan_id!r}"
+    proposed = [verdict.plan.plan_id for verdict in record.verdicts]
+    known = ", ".join(proposed[:MOST_NAMED]) or "it has none"
+    more = ", ..." if len(proposed) > MOST_NAMED else ""
+    message = f"{run_folder}: expected a plan of the run ({known}{more}), found {plan_id!r}"
     raise NotFound(message)
 
 
 def write_plan(plan: Plan, run_folder: Path, path: Path) -> None:
     """Write a plan as bulk CM XML or CSV, by the file's suffix."""
+    check_output(path, "plan file", PLAN_SUFFIXES)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".csv":
         plan_csv.write_plan_csv(plan, path)
         return
-    if path.suffix.lower() != ".xml":
-        raise BadInput(place=str(path), expected="a file name ending in .xml or .csv",
-                       found=repr(path.suffix))  # fmt: skip
     record = load_run(run_folder)
     when = dt.datetime.fromisoformat(record.started)
     cm_xml.write_plan_xml(plan, record.network, path, dn_prefix=DN_PREFIX, when=when)

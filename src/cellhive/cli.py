@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
+import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +26,9 @@ from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+PLAIN_WIDTH = 240
+"""Columns of tables where the output is no terminal."""
 
 app = typer.Typer(
     name="cellhive",
@@ -36,6 +48,55 @@ app.add_typer(plan_app, name="plan")
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)
 ]
+
+
+def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Return where to print; lines are not broken where the output is no terminal."""
+    console = Console(stderr=stderr, quiet=quiet)
+    if console.is_terminal:
+        return console
+    width = None if "COLUMNS" in os.environ else PLAIN_WIDTH
+    return Console(stderr=stderr, quiet=quiet, width=width, soft_wrap=True, highlight=False)
+
+
+@dataclass
+class Stop:
+    """Whether somebody wants the run to end: Ctrl-C, or a signal to terminate."""
+
+    console: Console
+    signum: int = 0
+    asking: bool = False
+    """Whether a person is at a prompt, which a signal must end at once."""
+
+    def __call__(self) -> bool:
+        """Return whether to end after the period at hand."""
+        return self.signum != 0
+
+    def take(self, signum: int, _: FrameType | None) -> None:
+        """Take a signal: the first one counts, and what follows it is being done already."""
+        if self.signum:
+            return
+        self.signum = signum
+        if self.asking:
+            raise KeyboardInterrupt
+        # A thread of its own: what the signal interrupts may be in the middle of printing.
+        message = "Stopping after this period; the report follows ..."
+        threading.Thread(target=self.console.print, args=(message,), daemon=True).start()
+
+
+@contextmanager
+def _stoppable(console: Console) -> Iterator[Stop]:
+    """Turn Ctrl-C and SIGTERM into a clean end for as long as this lasts."""
+    stop = Stop(console)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {each: signal.signal(each, stop.take) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def _version(value: bool) -> None:
@@ -109,6 +170,7 @@ def run(  # one parameter per option is how the command line is declared
     against an exact branch without it. Ctrl-C ends cleanly, with a report.
     """
     from cellhive import app as composition  # noqa: PLC0415  # --help must not wait for it
+    from cellhive.adapters.files import check_folder, check_output  # noqa: PLC0415
     from cellhive.reports.live import live_view, summary_table  # noqa: PLC0415
 
     options = composition.RunOptions(
@@ -116,39 +178,59 @@ def run(  # one parameter per option is how the command line is declared
         observed_s=observed, branches=branches, sites=sites, bbox=bbox, plan=plan,
         protected=tuple(protect or ()),
     ).checked()  # fmt: skip
-    messages = Console(stderr=True, quiet=as_json)
-    messages.print(
-        f"Building {options.scenario}, seed {options.seed}; the first run compiles its kernels "
-        "(about 15 s) ..."
+    if report is not None:
+        check_output(report, "--report", composition.REPORT_SUFFIXES)
+    check_folder(runs, "--runs")
+    messages = _console(stderr=True, quiet=as_json)
+    prepared = composition.prepare(
+        options,
+        on_build=lambda: messages.print(
+            f"Building {options.scenario}, seed {options.seed}; the first run compiles its "
+            "kernels (about 15 s) ..."
+        ),
     )
-    prepared = composition.prepare(options)
     folder = composition.record_folder(prepared, runs)
     for note in prepared.notes:
         messages.print(f"[dim]· {escape(note)}[/dim]")
-    with live_view(folder.start.run_id, console=messages, quiet=as_json) as view:
-        prepared.observers.append(view)
-        record = composition.execute(prepared, approve=_ask if mode is Mode.ASSIST else None)
-    paths = composition.finish(prepared, record, report)
+    with _stoppable(messages) as stop:
+        with live_view(folder.start.run_id, console=messages, quiet=as_json) as view:
+            prepared.observers.append(view)
+
+            def approve(verdict: Verdict) -> bool | None:
+                with view.paused():
+                    return _ask(verdict, messages, stop)
+
+            record = composition.execute(
+                prepared, approve=approve if mode is Mode.ASSIST else None, should_stop=stop
+            )
+        paths = composition.finish(prepared, record, report)
     if as_json:
-        print(json.dumps(composition.summary(record, paths), indent=2))
+        print(json.dumps(composition.summary(record, paths), indent=2, allow_nan=False))
     else:
-        Console().print(summary_table(record, paths=paths))
+        _console().print(summary_table(record, paths=paths))
     if record.interrupted:
-        raise typer.Exit(EXIT_INTERRUPTED)
+        raise typer.Exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
 
 
-def _ask(verdict: Verdict) -> bool:
-    """Ask a person about a plan; without a terminal the answer is no."""
-    if not sys.stdin.isatty():
-        return False
-    console = Console(stderr=True)
-    console.print(f"\n[bold]{escape(verdict.plan.plan_id)}[/bold]")
+def _ask(verdict: Verdict, console: Console, stop: Stop) -> bool | None:
+    """Ask a person about a plan; None where nobody is there to answer."""
+    if not (sys.stdin.isatty() and console.is_terminal):
+        return None
+    plan = verdict.plan
+    console.print(f"\n[bold]{escape(plan.plan_id)}[/bold] wants to change:")
     for change in verdict.accepted:
         console.print(
             f"  {escape(change.object_id)} {change.parameter} {change.before:g} -> "
             f"{change.after:g}: {escape(change.reason)}"
         )
-    return typer.confirm("Apply?", default=False, err=True)
+    stop.asking = True
+    try:
+        answer = console.input("Apply? \\[y/N] ")
+    except EOFError:
+        return None
+    finally:
+        stop.asking = False
+    return answer.strip().lower() in {"y", "yes"}
 
 
 @app.command()
@@ -159,13 +241,17 @@ def replay(
     from cellhive import app as composition  # noqa: PLC0415
     from cellhive.reports.live import live_view  # noqa: PLC0415
 
-    messages = Console(stderr=True)
-    with live_view(f"replay of {run_folder.name}", console=messages) as view:
-        record, difference = composition.replay(run_folder, observers=[view])
-    if difference is not None:
-        message = f"the replay differs: {difference}"
+    messages = _console(stderr=True)
+    with live_view(f"replay of {run_folder.resolve().name}", console=messages) as view:
+        replayed = composition.replay(run_folder, observers=[view])
+    if replayed.difference is not None:
+        message = f"the replay differs: {replayed.difference}"
         raise CellHiveError(message)
-    print(f"{len(record.frames)} periods replayed: every number is the same")
+    done = len(replayed.new.frames)
+    told = f"{done} period{'s' * (done != 1)} replayed"
+    if not replayed.complete:
+        told = f"{done} of {replayed.planned} periods replayed, as far as the record goes"
+    print(f"{told}: every number is the same")
 
 
 @app.command()
@@ -173,13 +259,21 @@ def runs(runs: RunsFolder = Path("runs")) -> None:
     """List the runs there are, newest last."""
     from cellhive.adapters.runs import list_runs  # noqa: PLC0415
 
-    table = Table("run", "started", "scenario", "seed", "ended", box=None, pad_edge=False)
-    for listing in list_runs(runs):
+    listings = list_runs(runs)
+    if not listings:
+        print(f"There are no runs in {runs}; start one: cellhive run")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("run", overflow="fold")
+    for name in ("started", "scenario", "seed", "ended"):
+        table.add_column(name, no_wrap=True)
+    for listing in listings:
         table.add_row(
-            str(listing.path), listing.started, listing.scenario, str(listing.seed),
+            escape(str(listing.path)), escape(listing.started[:16].replace("T", " ")),
+            escape(listing.scenario), str(listing.seed),
             "by itself" if listing.finished else "early",
         )  # fmt: skip
-    Console().print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -190,7 +284,7 @@ def scenarios() -> None:
     table = Table("scenario", "hours", "what it is", box=None, pad_edge=False)
     for scenario in SCENARIOS.values():
         table.add_row(scenario.name, f"{scenario.hours:g}", scenario.title)
-    Console().print(table)
+    _console().print(table)
 
 
 @app.command()
@@ -216,7 +310,7 @@ def evaluate(
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
     names = scenario or [name for name in SCENARIOS if name != "hex-urban"]
-    messages = Console(stderr=True)
+    messages = _console(stderr=True)
     results = composition.evaluate_scenarios(
         names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,
         on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
@@ -256,10 +350,14 @@ def analyze(  # one parameter per option
     XLSX, Parquet). A bad file never stops the others.
     """
     from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.reports.analysis import analysis_json, write_analysis  # noqa: PLC0415
     from cellhive.reports.analysis_screen import analysis_screen  # noqa: PLC0415
 
-    messages = Console(stderr=True, quiet=as_json)
+    check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
+    if save_mapping is not None:
+        check_output(save_mapping, "--save-mapping", composition.MAPPING_SUFFIXES)
+    messages = _console(stderr=True, quiet=as_json)
     with messages.status("Reading ...") as status:
         result, analysis = composition.analyse_paths(
             paths, mapping,
@@ -276,7 +374,7 @@ def analyze(  # one parameter per option
         written = {"Report": report}
         if save_mapping is not None:
             written["Mapping"] = save_mapping
-        Console().print(analysis_screen(analysis, failed, written))
+        _console().print(analysis_screen(analysis, failed, written))
 
 
 @plan_app.command("export")
@@ -295,7 +393,10 @@ def plan_export(
     configuration.
     """
     from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.adapters.files import check_output  # noqa: PLC0415
 
+    for path in out:
+        check_output(path, "--out", composition.PLAN_SUFFIXES)
     plan = composition.plan_of(run_folder, plan_id)
     for path in out:
         composition.write_plan(plan, run_folder, path)
@@ -315,22 +416,40 @@ def plan_show(
     table = Table("object", "parameter", "from", "to", "reason", box=None, pad_edge=False)
     for change in plan.changes:
         table.add_row(
-            change.object_id, change.parameter, f"{change.before:g}", f"{change.after:g}",
+            escape(change.object_id), change.parameter, f"{change.before:g}", f"{change.after:g}",
             escape(change.reason),
         )  # fmt: skip
-    Console().print(table)
+    _console().print(table)
 
 
 def main() -> None:
     """Run the command line; errors become one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a poor encoding must not end a run
     try:
-        app()
-    except UsageError as error:
-        print(f"cellhive: {error}", file=sys.stderr)
+        code: Any = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(EXIT_USAGE)
+    except click.ClickException as error:
+        _fail(_usage(error), error.exit_code)
+    except UsageError as error:
+        _fail(str(error), EXIT_USAGE)
     except CellHiveError as error:
-        print(f"cellhive: {error}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-    except KeyboardInterrupt:
-        print("cellhive: interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        _fail(str(error), EXIT_FAILED)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Return what is wrong with a command, and where to look up what is right."""
+    context = getattr(error, "ctx", None)
+    command = "cellhive" if context is None else context.command_path
+    return f"{error.format_message().rstrip('.')}; see {command} --help"
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"cellhive: {message}", file=sys.stderr)
+    sys.exit(code)

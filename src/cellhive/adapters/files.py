@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,54 @@ def read_bounded(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     if not data.strip():
         raise BadInput(place=str(path), expected="a file with content", found="an empty file")
     return data
+
+
+def check_output(path: Path, place: str, suffixes: Sequence[str]) -> None:
+    """Refuse a file that could not be written in the end, before any work is done for it.
+
+    Args:
+        path: The file; folders on the way to it need not exist.
+        place: Option that names it.
+        suffixes: What its name may end in.
+
+    Raises:
+        BadInput: The suffix is another, or nothing can be written there.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise BadInput(
+            place=place, expected=f"a file name ending in {' or '.join(suffixes)}",
+            found=repr(str(path)),
+        )  # fmt: skip
+    if path.is_dir():
+        raise BadInput(
+            place=place, expected="a file", found=f"the folder {path}",
+            remedy="add a file name to it",
+        )  # fmt: skip
+    check_folder(path.absolute().parent, place)
+
+
+def check_folder(path: Path, place: str) -> None:
+    """Refuse a folder in which nothing can be written; it need not exist yet.
+
+    Args:
+        path: The folder.
+        place: Option that names it.
+
+    Raises:
+        BadInput: It, or the nearest of its parents that exists, is no folder or is closed.
+    """
+    whole = path.absolute()
+    nearest = next(each for each in (whole, *whole.parents) if os.path.lexists(each))
+    if not nearest.is_dir():
+        found = f"{nearest}, which is no folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        found = f"{nearest}, which cannot be written"
+    else:
+        return
+    raise BadInput(
+        place=place, expected="a path in a folder that can be written", found=found,
+        remedy="choose another path",
+    )  # fmt: skip
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from cellhive import __version__
+from cellhive.core.errors import BadInput
 
 from .drawing.svg import chart_css
 from .numbers import (
@@ -148,8 +149,22 @@ def safe_svg(svg: str) -> Markup:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees either the old file or all of the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a text file so that a reader sees either the old file or all of the new one.
+
+    Raises:
+        BadInput: It cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text)
+    except OSError as error:
+        raise BadInput(
+            place=str(path), expected="a path that can be written",
+            found=error.strerror or str(error), remedy="free space or choose another path",
+        ) from error  # fmt: skip
+
+
+def _replace(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
