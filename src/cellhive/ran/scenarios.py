@@ -155,10 +155,13 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         Scenario(
             "stadium-surge",
-            "A stadium fills: three times the traffic within 250 m for four hours.",
+            "A stadium fills: three times the traffic within 250 m for four hours, on two "
+            "carriers of which users crowd the lower.",
             ("demand_satisfied_ratio", "ue_throughput_p5_mbps"),
-            lambda: hex_grid(7, 500.0, SiteDesign(carrier_hz=2.1e9)),
-            users_per_cell=14,
+            lambda: hex_grid(
+                7, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.1e9)
+            ),
+            users_per_cell=12,
             hours=8.0,
             start_h=15.0,
             hot_spots=1,
@@ -182,7 +185,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(
             "mis-tilted",
             "One cell in ten points six degrees too far up and disturbs its neighbours.",
-            ("weak_coverage_ratio", "demand_satisfied_ratio", "ue_throughput_p5_mbps"),
+            ("ue_throughput_p5_mbps", "demand_satisfied_ratio", "interference_ratio"),
             _city,
             users_per_cell=14,
             hours=12.0,

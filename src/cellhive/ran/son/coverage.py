@@ -18,15 +18,21 @@ class CoverageSettings:
 
     The form of the rule is the usual baseline for learned tilt control: up where too
     many users have weak coverage, down where there is coverage to spare and too many are
-    interfered with, one degree at a time.
+    interfered with, or where the cell is full, one degree at a time.
     """
 
-    weak_ratio: float = 0.06
+    weak_ratio: float = 0.10
     """Share of a cell's UE time with weak coverage from which its tilt goes up."""
     spare_ratio: float = 0.02
     """The same share, up to which a cell has coverage to spare."""
-    interfered_ratio: float = 0.06
+    interfered_ratio: float = 0.10
     """Share of UE time around a cell with interference from which its tilt goes down."""
+    overload: float = 0.80
+    """PRB utilisation of any cell around from which interference is left to load balancing."""
+    full_ratio: float = 0.9
+    """PRB utilisation from which a cell is full: its tilt goes down, and never up."""
+    lighter_ratio: float = 0.05
+    """How much lighter the cells around must be loaded for a full cell to yield users."""
     step_deg: float = 1.0
     """Step of the tilt [deg]."""
     outlier_deg: float = 3.0
@@ -75,10 +81,11 @@ class Coverage:
     """Coverage and capacity optimisation by tilt, as a coordinate search with a memory.
 
     A tilt that stands out from those around it is moved towards theirs. Otherwise weak
-    coverage asks for less downtilt, and interference for more where there is coverage to
-    spare. Of cells around one another only the one with the worst symptoms is tried; its
-    step is judged by the cost around it (``cost_of``) beside that of all other cells. A
-    step that did harm is taken back, and its direction not tried again for a while.
+    coverage asks for less downtilt; interference asks for more where there is coverage to
+    spare, and so does a load well above that around, which hands border users over. Of
+    cells around one another only the one with the worst symptoms is tried; its step is
+    judged by the cost around it (``cost_of``) beside that of all other cells. A step that
+    did harm is taken back, and its direction not tried again for a while.
     """
 
     settings: CoverageSettings = field(default_factory=CoverageSettings)
@@ -169,7 +176,16 @@ class Coverage:
             )
             step_deg = -np.sign(apart_deg) * min(s.outlier_step_deg, abs(apart_deg))
             return _Symptom(10.0 + abs(apart_deg), float(step_deg), reason)
-        if weak >= s.weak_ratio and weak > own:
+        load = view.latest("prb_utilisation_ratio")
+        full = load[cell] >= s.full_ratio
+        lighter = load[cell] - np.nanmean(load[list(area)])
+        if full and lighter >= s.lighter_ratio and weak < s.weak_ratio:
+            reason = (
+                f"The cell is {load[cell]:.0%} full, {lighter:.0%} more than its area, and "
+                f"{weak:.1%} of its UE time is weakly covered: it can be smaller."
+            )
+            return _Symptom(5.0 + float(load[cell]), s.step_deg, reason)
+        if weak >= s.weak_ratio and weak > own and not full:
             reason = (
                 f"{weak:.1%} of UE time in the cell is weakly covered, {own:.1%} interfered with."
             )
