@@ -120,7 +120,8 @@ def kpis_from_counters(c: dict[str, Floats], observed_s: float) -> dict[str, Flo
         "ue_throughput_p5_mbps": _throughput_percentile(c, 0.05),
         "demand_satisfied_ratio": _ratio(c["DRB.PdcpSduVolumeDL"], c["x.OfferedVolumeDl"]),
         "rrc_setup_success_ratio": _ratio(c["RRC.ConnEstabSucc"], c["RRC.ConnEstabAtt"]),
-        "handover_success_ratio": _ratio(successes, c["MM.HoPrepInterReq"]),
+        # A success counts in the period it ends in, its request in the one it began in.
+        "handover_success_ratio": np.minimum(_ratio(successes, c["MM.HoPrepInterReq"]), 1.0),
         "handover_failure_ratio": _ratio(failures, failures + successes),
         "ping_pong_ratio": _ratio(c["x.HoPingPong"], successes),
         "rlf_per_ue_min": 60.0 * _ratio(c["x.RadioLinkFailure"], c["x.ConnectedTime"]),
@@ -155,12 +156,18 @@ def _throughput_percentile(c: dict[str, Floats], share: float) -> Floats:
 
 
 def pooled_counters(frame: KpiFrame, members: Bools) -> dict[str, Floats]:
-    """Return the counters of a group of cells summed into one object, each of shape ()."""
+    """Return the counters of a group of cells summed into one object, each of shape ().
+
+    A counter that the frame does not have is NaN.
+    """
     names = [q.name for q in COUNTERS if q.unit not in ("%", "kbit/s")]
     names += [*MEASURED_COLUMNS, *HISTOGRAM_COLUMNS]
     column_of = {name: index for index, name in enumerate(frame.columns)}
     pooled = {}
     for name in names:
+        if name not in column_of:
+            pooled[name] = np.asarray(np.nan)
+            continue
         index = column_of[name]
         known = frame.valid[:, index] & members
         pooled[name] = np.asarray(np.sum(frame.values[known, index], dtype=np.float64))
