@@ -13,8 +13,10 @@ from cellhive.ran import counters as n
 HISTOGRAM_COLUMNS = tuple(f"x.UEThpDlDist.Bin{index}" for index in range(n.THROUGHPUT_BINS))
 """Best-effort UE time per throughput bin [s]; kept so that percentiles can be pooled."""
 
-MEASURED_COLUMNS = ("x.MeasuredTime", "x.RsrpSum", "x.SinrSum", "x.WeakTime", "x.InterferedTime",
-                    "x.ConnectedTime", "x.ActiveTime", "x.ElasticTime", "x.ElasticVolume")  # fmt: skip
+MEASURED_COLUMNS = (
+    "x.MeasuredTime", "x.RsrpSum", "x.SinrSum", "x.WeakTime", "x.InterferedTime",
+    "x.ConnectedTime", "x.ActiveTime", "x.ElasticTime", "x.ElasticVolume",
+)  # fmt: skip
 """Sums behind the KPIs that are means over UE time [UE s, and dBm UE s, dB UE s, Mbit]."""
 
 FRAME_COLUMNS = (*CELL_COLUMNS, *MEASURED_COLUMNS, *HISTOGRAM_COLUMNS)
@@ -85,8 +87,8 @@ def build_frame(
     columns["DRB.UEThpDl"] = 1e3 * _ratio(columns["DRB.PdcpSduVolumeDL"], columns["x.ActiveTime"])
     columns.update(kpis_from_counters(columns, observed_s))
     values = np.stack([columns[name] for name in FRAME_COLUMNS], axis=1).astype(np.float32)
-    weighted = relations / 1.0
-    weighted[:, n.RELATION_BORDER] /= max(steps, 1.0)
+    counted = relations.copy()
+    counted[:, n.RELATION_BORDER] /= max(steps, 1.0)
     return KpiFrame(
         time_s=time_s,
         period_s=period_s,
@@ -95,13 +97,15 @@ def build_frame(
         values=values,
         valid=np.isfinite(values),
         relation_columns=RELATION_COLUMNS,
-        relation_values=weighted.astype(np.float32),
+        relation_values=counted.astype(np.float32),
     )
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """Return part / whole, NaN where there is nothing to divide."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    ratio: Floats = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def kpis_from_counters(c: dict[str, Floats], observed_s: float) -> dict[str, Floats]:
