@@ -3,8 +3,9 @@
     python examples/analyse_a_table.py                 make a table with a known fault
     python examples/analyse_a_table.py FILE.csv ...     analyse your own
 
-Without a file the twin makes one, as an operator's tool would export it: three days of a
-city with 21 cells, in which one cell loses 16 dB of power for six hours. The analysis
+Without a file the twin makes one, as an operator's tool would export it: five days of a
+suburb with 21 cells, in which one cell nearly falls silent (30 dB less power) from 17:00
+to 23:00 on the third. The analysis
 is told nothing of that. The same in the shell: ``cellhive analyze FILE.csv``.
 """
 
@@ -23,7 +24,7 @@ from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import Scenario, build_twin
 from cellhive.ran.simulator import Twin
 
-FAULTY, LOST_DB = "S03-2", 16.0
+FAULTY, LOST_DB = "S03-2", 30.0
 SUBURB = Scenario(
     "suburb",
     "Seven sites on an ordinary day",
@@ -61,8 +62,8 @@ def rows(frame: KpiFrame, network: Network) -> pl.DataFrame:
     return pl.DataFrame({**labels, **values}).fill_nan(None)
 
 
-def make_table(path: Path, periods: int = 288, faulty: tuple[int, int] = (160, 184)) -> None:
-    """Write three days of KPIs with a fault from one period to another."""
+def make_table(path: Path, periods: int = 480, faulty: tuple[int, int] = (260, 284)) -> None:
+    """Write five days of KPIs with a fault from one period to another."""
     twin = build_twin(SUBURB, seed=3, observed_s=60.0)
     parts = []
     for period in range(periods):

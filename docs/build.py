@@ -1,0 +1,165 @@
+"""Makes again whatever in README and docs is made by code.
+
+    python docs/build.py            reference pages and blocks: seconds
+    python docs/build.py --all      also the output of real runs, and the pictures: minutes
+
+Pictures are taken of a real report by a headless Chromium; without one they stay as they
+are, and a line says so.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from cellhive.cli import app
+from cellhive.reports.reference import (
+    benchmarks_table,
+    blocks,
+    machines_text,
+    pages,
+    with_blocks,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+RESULTS = ROOT / "benchmarks" / "results"
+RUN_ID = re.compile(r"\d{8}-\d{6}-(?=[a-z-]+-s\d)")
+COLUMNS = "100"
+
+PICTURES = {
+    "summary.png": ("summary", 1100, 1060),
+    "course.png": ("course", 1400, 630),
+    "maps.png": ("maps", 1060, 550),
+}
+"""Pictures of a run's report: section, width and height [px]."""
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def hand_written() -> list[Path]:
+    """Return the pages that people write and that may hold generated blocks."""
+    made = set(pages(command()))
+    found = (path for path in DOCS.rglob("*.md") if path.relative_to(DOCS) not in made)
+    return [ROOT / "README.md", *sorted(found)]
+
+
+def command() -> typer.core.TyperGroup:
+    """Return the command line as a tree."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)  # noqa: S101  # it has commands
+    return group
+
+
+def cheap_blocks() -> dict[str, str]:
+    """Return the blocks that are made from the code and from committed results."""
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*"))]
+    measured = f"{benchmarks_table(results)}\n\n{machines_text(results)}" if results else ""
+    return {**blocks(), "benchmarks": measured or "Nothing measured yet: `make bench`."}
+
+
+def generated() -> dict[Path, str]:
+    """Return every page that can be made in seconds, as it should be, by its path."""
+    made = {DOCS / path: text for path, text in pages(command()).items()}
+    cheap = cheap_blocks()
+    for path in hand_written():
+        made[path] = with_blocks(path.read_text(encoding="utf-8"), cheap)
+    return made
+
+
+def write(made: Mapping[Path, str]) -> None:
+    """Write the pages that have changed."""
+    for path, text in made.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            say(f"wrote {path.relative_to(ROOT)}")
+
+
+def output_of(*arguments: str, cwd: Path) -> str:
+    """Run a command and return what it printed, as a page shows it."""
+    environment = {**os.environ, "COLUMNS": COLUMNS, "NO_COLOR": "1"}
+    done = subprocess.run(  # noqa: S603  # our own commands
+        list(arguments), cwd=cwd, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        message = f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}"
+        raise SystemExit(message)
+    text = RUN_ID.sub("<date>-<time>-", done.stdout.replace(f"{cwd}/", ""))
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def shown(command_line: str, output: str) -> str:
+    """Return a command with its output as a block of a page."""
+    return f"```console\n$ {command_line}\n{output}\n```"
+
+
+def outputs(folder: Path) -> dict[str, str]:
+    """Return the blocks that real runs make, and leave the run folder behind."""
+    cellhive = str(Path(sys.executable).with_name("cellhive"))
+    say("cellhive run (minutes) ...")
+    made = {"run-output": shown("cellhive run", output_of(cellhive, "run", cwd=folder))}
+    made["scenario-output"] = shown("cellhive scenarios", output_of(cellhive, "scenarios",
+                                                                    cwd=folder))  # fmt: skip
+    for name in ("branch_the_twin", "analyse_a_table"):
+        say(f"examples/{name}.py ...")
+        text = output_of(sys.executable, str(ROOT / "examples" / f"{name}.py"), cwd=folder)
+        made[name.replace("_", "-")] = shown(f"python examples/{name}.py", text)
+    return made
+
+
+def take_pictures(report: Path, folder: Path) -> None:
+    """Photograph sections of a report."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
+                                                   "google-chrome"))), None)  # fmt: skip
+    if browser is None:
+        say("no Chromium: the pictures stay as they are")
+        return
+    page = report.read_text(encoding="utf-8").replace("<html ", '<html data-theme="light" ', 1)
+    for name, (section, width, height) in PICTURES.items():
+        alone = f"nav.toc, header, footer, section {{ display: none !important }} " \
+                f"#{section} {{ display: block !important; margin: 0 }} " \
+                f".columns {{ display: block !important; max-width: none }} " \
+                f"body, main {{ margin: 0; padding: 6px; max-width: none }}"  # fmt: skip
+        html = folder / f"{section}.html"
+        html.write_text(page.replace("</head>", f"<style>{alone}</style></head>", 1))
+        picture = folder / name
+        subprocess.run(  # noqa: S603  # a browser on a file of our own
+            [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+             f"--window-size={width},{height}", f"--screenshot={picture}", html.as_uri()],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        shutil.copyfile(picture, DOCS / "pictures" / name)
+        say(f"wrote docs/pictures/{name} ({picture.stat().st_size // 1024} KiB)")
+
+
+def main(arguments: list[str]) -> None:
+    """Make everything, or only what takes seconds."""
+    write(generated())
+    if "--all" not in arguments:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        made = outputs(folder)
+        write({page: with_blocks(page.read_text(encoding="utf-8"), made)
+               for page in hand_written()})  # fmt: skip
+        (DOCS / "pictures").mkdir(exist_ok=True)
+        take_pictures(next(folder.glob("runs/*/report.html")), folder)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
