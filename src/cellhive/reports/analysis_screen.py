@@ -59,9 +59,8 @@ def _columns(analysis: Analysis) -> Table:
     shown = sorted(seen.items(), key=lambda item: (item[1].quantity is None, -item[1].confidence))
     for header, info in shown[:MOST_COLUMNS]:
         meaning = info.quantity or f"itself ({info.role.value}, {info.better or 'no direction'})"
-        table.add_row(
-            escape(words.clean(header)), meaning, info.unit, f"{100 * info.confidence:.0f} %"
-        )
+        sure = f"{100 * info.confidence:.0f} %" if info.quantity else "–"
+        table.add_row(escape(words.clean(header)), meaning, info.unit, sure)
     if len(shown) > MOST_COLUMNS:
         table.add_row(f"… {len(shown) - MOST_COLUMNS} more in the report", "", "", "")
     return table
