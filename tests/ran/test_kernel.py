@@ -13,7 +13,7 @@ import pytest
 
 from cellhive.core.types import Parameters
 from cellhive.ran import counters as n
-from cellhive.ran import kernel
+from cellhive.ran import kernel, plant, sharing
 from cellhive.ran.handover import RULE_36839, RULE_38331, Procedures
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import Scenario, build_world
@@ -130,10 +130,10 @@ def test_filter_and_trigger_agrees_with_the_slow_twin() -> None:
     """Layer-3 filter, measurement noise and A3 timers over 40 steps of random levels."""
     rng = np.random.default_rng(2)
     width, user, serving, seed = 16, 1, 4, 77
-    l3 = np.full((3, width), kernel.OFF_DBM, np.float32)
+    l3 = np.full((3, width), plant.OFF_DBM, np.float32)
     trigger = np.full((3, width), -1, np.float32)
     offset = rng.uniform(-3, 3, (width, width)).astype(np.float32)
-    offset[serving, serving] = kernel.NO_RELATION_DB
+    offset[serving, serving] = plant.NO_RELATION_DB
     level, since = np.full(width, -300.0), np.full(width, -1)
     expirations = 0
     for step in range(40):
@@ -152,7 +152,7 @@ def test_filter_and_trigger_agrees_with_the_slow_twin() -> None:
         assert expired == bool((since >= 3).any())
         expirations += int(expired)
     assert 0 < expirations < 40
-    assert np.all(l3[[0, 2]] == kernel.OFF_DBM), "other users' filters must not move"
+    assert np.all(l3[[0, 2]] == plant.OFF_DBM), "other users' filters must not move"
 
 
 def test_measurement_noise_is_white() -> None:
@@ -183,7 +183,7 @@ def test_sinr_agrees_with_the_slow_twin() -> None:
 
 def test_interference_weights_per_carrier() -> None:
     """A cell disturbs its own carrier by its load, by 5 % at least, and not while asleep."""
-    power = np.array([15, 15, 15, kernel.OFF_DBM, kernel.OFF_DBM], np.float32)
+    power = np.array([15, 15, 15, plant.OFF_DBM, plant.OFF_DBM], np.float32)
     load = np.array([0.5, 0.01, 0.9, 0.7, 0.0], np.float32)
     carrier = np.array([0, 0, 1, 0, -1], np.int32)
     weights = np.full((2, 5), np.nan, np.float32)
@@ -198,10 +198,10 @@ def test_throughput_bins_have_the_edges_of_the_counters() -> None:
     rates = np.concatenate([[0.0, 1e-6, 0.049], np.sqrt(edges[1:-1] * edges[2:]), [101.0, 1e4]])
     for rate in rates:
         expected = int(np.searchsorted(edges, rate, side="right")) - 1
-        assert kernel.throughput_bin(float(rate)) == expected
+        assert sharing.throughput_bin(float(rate)) == expected
     for k in range(1, n.THROUGHPUT_BINS):  # just beside each edge
-        assert kernel.throughput_bin(float(edges[k] * 1.0001)) == k
-        assert kernel.throughput_bin(float(edges[k] * 0.9999)) == k - 1
+        assert sharing.throughput_bin(float(edges[k] * 1.0001)) == k
+        assert sharing.throughput_bin(float(edges[k] * 0.9999)) == k - 1
 
 
 # ------------------------------------------------------------------ the whole step

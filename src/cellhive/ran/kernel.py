@@ -7,17 +7,13 @@ contiguous, so the loop over cells is one pass over a few cache lines and vector
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 
 from cellhive.core.compiled import Scalar, Word, compiled
 from cellhive.core.types import Floats, Floats32, Ints
 from cellhive.ran import counters as n
 from cellhive.ran.handover import (
     LONG_AGO_S,
-    Timers,
     attach,
     command,
     complete,
@@ -28,15 +24,12 @@ from cellhive.ran.handover import (
 )
 from cellhive.ran.link import (
     NOISE_RE_MW,
-    OVERHEAD_RATIO,
-    PRB_HZ,
-    diversity_gain,
     exp2_f32,
-    fair_share,
     log2_f32,
     mw_from_dbm,
-    spectral_efficiency,
 )
+from cellhive.ran.plant import OFF_DBM, ON_DBM, Net, Plant, Site
+from cellhive.ran.sharing import share
 from cellhive.ran.streams import MEASUREMENT, U32, keyed, normal_from_word
 from cellhive.ran.users import (
     BLOCKED,
@@ -44,17 +37,12 @@ from cellhive.ran.users import (
     EXECUTING,
     IDLE,
     LOST,
-    Ground,
     Record,
     advance_session,
     move,
 )
 
 F32 = np.float32
-OFF_DBM = -300.0
-"""Power of a cell that does not transmit [dBm]: far below any noise, yet finite."""
-NO_RELATION_DB = -1000.0
-"""Offset that keeps a cell from ever being a handover target [dB]."""
 
 _NEVER_MEASURED = F32(-250.0)
 _DB_TO_LOG2 = F32(np.log2(10.0) / 10.0)
@@ -63,110 +51,12 @@ _GOLDEN, _X16, _X15, _M1, _M2 = (
     U32(0x9E3779B9), U32(16), U32(15), U32(0x7FEB352D), U32(0x846CA68B),
 )  # fmt: skip
 _NOISE = F32(NOISE_RE_MW)
-_MBIT_PER_PRB = PRB_HZ * (1.0 - OVERHEAD_RATIO) / 1e6
 _PILOT_LOAD = F32(0.05)
 _BORDER_DB = F32(3.0)
 _BORDER_STEPS = 25
 _RETRY_S = 0.2
 _WEAK_DBM = -110.0
-_ON_DBM = F32(-200.0)
 _TIMER_END_S = 1e-4
-_FIRST_EDGE_MBPS = F32(n.THROUGHPUT_EDGES_MBPS[1])
-_BINS_PER_OCTAVE = F32(
-    (n.THROUGHPUT_BINS - 2) / np.log2(n.THROUGHPUT_EDGES_MBPS[-1] / n.THROUGHPUT_EDGES_MBPS[1])
-)
-
-
-class Site(NamedTuple):
-    """What all networks of a batch share: the ground, the cells, the settings."""
-
-    west_m: float
-    """Easting of the centre of pixel (0, 0) [m]."""
-    south_m: float
-    pixel_m: float
-    rows: int
-    columns: int
-    carrier: Ints
-    """Carrier of each cell, (Cp,); -1 for padding."""
-    carriers: int
-    prbs: Floats
-    """Resource blocks of each cell, (Cp,)."""
-    relation: Ints
-    """Index of the relation from source to target or -1, (Cp, Cp)."""
-    ground: Ground
-    traffic: Floats
-    """``users.traffic_values``, (5,)."""
-    timers: Timers
-    diversity_users: float
-    """Most users over which a proportional fair scheduler gains; 1 is round robin."""
-
-
-class Plant(NamedTuple):
-    """The state and the settings of E networks, one array each, leading axis E."""
-
-    seed: npt.NDArray[np.uint32]
-    gain_db: Floats32
-    """Path and antenna gain, (M, P, Cp)."""
-    gain_of: Ints
-    """Which of the M gain maps a network uses, (E,)."""
-    users: npt.NDArray[np.void]
-    """USER records, (E, U)."""
-    l3_dbm: Floats32
-    """Filtered RSRP, (E, U, Cp)."""
-    trigger: Floats32
-    """Steps for which event A3 has been entered, -1 when it has not, (E, U, Cp)."""
-    power_dbm: Floats32
-    """Power per resource element, (E, Cp); OFF_DBM while asleep."""
-    offset_db: Floats32
-    """CIO plus carrier offset of every pair, source to target, (E, Cp, Cp)."""
-    bias_db: Floats32
-    """Cell selection offset, (E, Cp)."""
-    a3_db: Floats32
-    """A3 offset plus hysteresis of the serving cell, (E, Cp)."""
-    trigger_steps: Floats32
-    """Time to trigger in steps, (E, Cp)."""
-    l3_weight: Floats32
-    """Weight of a new sample in the layer-3 filter, (E, Cp)."""
-    closing: Ints
-    """1 while a cell hands its users over before it sleeps, (E, Cp)."""
-    watts: Floats
-    """Idle draw, watts per watt radiated times full power, sleeping draw: (E, Cp, 3)."""
-    activity: Floats
-    """Session rate factor of each group of users, (E, G)."""
-    load: Floats32
-    """PRB utilisation in the last step, (E, Cp)."""
-    sharing: Floats32
-    """Best-effort users sharing a cell in the last step, (E, Cp)."""
-    connected: Floats32
-    """RRC connected users in the last step, (E, Cp)."""
-    cells: Floats
-    """Accumulators of ``counters``, (E, Cp, A)."""
-    relations: Floats
-    """Accumulators of relations, (E, R, B)."""
-
-
-class Net(NamedTuple):
-    """One network of a ``Plant``: the same arrays without the leading axis."""
-
-    seed: Word
-    gain_db: Floats32
-    users: npt.NDArray[np.void]
-    l3_dbm: Floats32
-    trigger: Floats32
-    power_dbm: Floats32
-    offset_db: Floats32
-    bias_db: Floats32
-    a3_db: Floats32
-    trigger_steps: Floats32
-    l3_weight: Floats32
-    closing: Ints
-    watts: Floats
-    activity: Floats
-    load: Floats32
-    sharing: Floats32
-    connected: Floats32
-    cells: Floats
-    relations: Floats
 
 
 @compiled
@@ -311,7 +201,7 @@ def interference_weights(
     """
     for f in range(weights.shape[0]):
         for c in range(weights.shape[1]):
-            on = carrier[c] == f and power_dbm[c] > _ON_DBM
+            on = carrier[c] == f and power_dbm[c] > ON_DBM
             weights[f, c] = max(load[c], _PILOT_LOAD) if on else F32(0.0)
 
 
@@ -336,7 +226,7 @@ def advance(plant: Plant, site: Site, first_step: int, steps: int) -> None:
         for step in range(first_step, first_step + steps):
             interference_weights(net.power_dbm, net.load, site.carrier, weights)
             _advance_users(net, site, step, rsrp_dbm, weights)
-            _share(net, site, order, bounds, scratch)
+            share(net, site, order, bounds, scratch)
 
 
 @compiled
@@ -480,7 +370,7 @@ def _hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
     user.timer_s -= timers.step_s
     if user.timer_s <= _TIMER_END_S:
         admitted = (
-            net.power_dbm[user.target] > _ON_DBM
+            net.power_dbm[user.target] > ON_DBM
             and net.closing[user.target] == 0
             and net.connected[user.target] < timers.max_connected
         )
@@ -519,109 +409,3 @@ def _count_borders(
             which = relation[serving, c]
             if which >= 0:
                 relations[which, n.RELATION_BORDER] += _BORDER_STEPS
-
-
-@compiled
-def _share(net: Net, site: Site, order: Ints, bounds: Ints, scratch: Floats32) -> None:
-    """Divide the resource blocks of every cell among its users and count what they get."""
-    cells, power_dbm, watts, step_s = net.cells, net.power_dbm, net.watts, site.timers.step_s
-    load, connected, sharing, users = net.load, net.connected, net.sharing, net.users
-    carrier, cell_prbs = site.carrier, site.prbs
-    _group_by_cell(users, order, bounds)
-    for c in range(load.size):
-        if carrier[c] < 0:
-            continue
-        members = order[bounds[c] : bounds[c + 1]]
-        awake = power_dbm[c] > _ON_DBM
-        prbs = cell_prbs[c] if awake else 0.0
-        gain = diversity_gain(sharing[c], site.diversity_users)
-        used, elastic = _grant(users, members, prbs, gain, scratch)
-        _count_traffic(users, members, cells, c, step_s)
-        load[c] = used / prbs if awake else 0.0
-        connected[c], sharing[c] = members.size, elastic
-        cells[c, n.STEPS] += 1
-        cells[c, n.PRB_USED] += used
-        cells[c, n.PRB_AVAILABLE] += prbs
-        cells[c, n.CONNECTED_MOST] = max(cells[c, n.CONNECTED_MOST], members.size)
-        drawn = watts[c, 0] + watts[c, 1] * load[c] if awake else watts[c, 2]
-        cells[c, n.ENERGY_J] += drawn * step_s
-
-
-@compiled
-def _group_by_cell(users: npt.NDArray[np.void], order: Ints, bounds: Ints) -> None:
-    """Sort users by serving cell: members of c are order[bounds[c]:bounds[c + 1]]."""
-    bounds[:] = 0
-    for u in range(users.size):
-        if users[u].serving >= 0 and users[u].state != LOST:
-            bounds[users[u].serving + 1] += 1
-    for c in range(bounds.size - 1):
-        bounds[c + 1] += bounds[c]
-    for u in range(users.size):
-        cell = users[u].serving
-        if cell >= 0 and users[u].state != LOST:
-            order[bounds[cell]] = u
-            bounds[cell] += 1
-    for c in range(bounds.size - 1, 0, -1):
-        bounds[c] = bounds[c - 1]
-    bounds[0] = 0
-
-
-@compiled
-def _grant(
-    users: npt.NDArray[np.void], members: Ints, prbs: Scalar, gain: Scalar, scratch: Floats32
-) -> tuple[Scalar, int]:
-    """Serve guaranteed rates first, then best effort in equal shares.
-
-    Writes the rate of every member; returns (PRBs used, best-effort users served).
-    """
-    guaranteed, elastic = 0.0, 0
-    for index in range(members.size):
-        user = users[members[index]]
-        if user.state == EXECUTING:
-            continue
-        sinr = user.sinr if user.gbr == 1 else user.sinr * gain
-        user.need_prb = user.demand_mbps / max(spectral_efficiency(sinr) * _MBIT_PER_PRB, 1e-4)
-        if user.gbr == 1:
-            guaranteed += user.need_prb
-        else:
-            scratch[0, elastic] = user.need_prb
-            elastic += 1
-    granted = min(1.0, prbs / guaranteed) if guaranteed > 0 else 0.0
-    used = guaranteed * granted
-    used += fair_share(scratch[0, :elastic], scratch[1, :elastic], max(prbs - used, 0.0))
-    position = 0
-    for index in range(members.size):
-        user = users[members[index]]
-        if user.state == EXECUTING:
-            continue
-        if user.gbr == 1:
-            user.rate_mbps = user.demand_mbps * granted
-        else:
-            user.rate_mbps = user.demand_mbps * (scratch[1, position] / user.need_prb)
-            position += 1
-    return min(used, prbs), elastic
-
-
-@compiled
-def _count_traffic(
-    users: npt.NDArray[np.void], members: Ints, cells: Floats, c: int, step_s: Scalar
-) -> None:
-    """Count what the members of a cell asked for and got in one step."""
-    for index in range(members.size):
-        user = users[members[index]]
-        cells[c, n.OFFERED_MBIT] += user.demand_mbps * step_s
-        cells[c, n.VOLUME_MBIT] += user.rate_mbps * step_s
-        cells[c, n.ACTIVE] += 1
-        if user.gbr == 0:
-            cells[c, n.ELASTIC] += 1
-            cells[c, n.ELASTIC_MBPS] += user.rate_mbps
-            cells[c, n.THROUGHPUT_FIRST + throughput_bin(user.rate_mbps)] += 1
-
-
-@compiled
-def throughput_bin(rate_mbps: Scalar) -> int:
-    """Return the bin of ``counters.THROUGHPUT_EDGES_MBPS`` a rate [Mbit/s] falls into."""
-    if rate_mbps < _FIRST_EDGE_MBPS:
-        return 0
-    position = log2_f32(F32(rate_mbps) / _FIRST_EDGE_MBPS) * _BINS_PER_OCTAVE
-    return min(1 + int(position), n.THROUGHPUT_BINS - 1)

@@ -18,6 +18,7 @@ from cellhive.ran.energy import WAKE_UP_J, power_coefficients
 from cellhive.ran.handover import Procedures, timers
 from cellhive.ran.kpi import build_frame
 from cellhive.ran.parameters import apply_changes
+from cellhive.ran.plant import NO_RELATION_DB, OFF_DBM, Plant, Site
 from cellhive.ran.propagation import resource_blocks
 from cellhive.ran.radio_map import RadioMap, cell_gain_db, total_gain_db
 from cellhive.ran.users import USER, Ground, Traffic, UserMix, place_users, traffic_values
@@ -52,7 +53,7 @@ def _padded(values: Floats, width: int, fill: float) -> Floats32:
     return result
 
 
-def _site(world: World, width: int) -> kernel.Site:
+def _site(world: World, width: int) -> Site:
     """Return what the kernel needs to know about the place."""
     network, radio_map = world.network, world.radio_map
     carrier = np.full(width, -1, np.int32)
@@ -61,7 +62,7 @@ def _site(world: World, width: int) -> kernel.Site:
     relation[network.relation_source, network.relation_target] = np.arange(network.relations)
     prbs = np.zeros(width)
     prbs[: network.cells] = [resource_blocks(float(hz)) for hz in network.bandwidth_hz]
-    return kernel.Site(
+    return Site(
         west_m=float(radio_map.x0_m),
         south_m=float(radio_map.y0_m),
         pixel_m=float(radio_map.pixel_m),
@@ -108,7 +109,7 @@ class Simulator:
             self._plant.users[e] = users
             self.set_parameters(e, self._parameters[e])
 
-    def _empty_plant(self, gain: Floats32, seeds: Sequence[int], groups: int) -> kernel.Plant:
+    def _empty_plant(self, gain: Floats32, seeds: Sequence[int], groups: int) -> Plant:
         """Return state arrays for E networks with nothing in them."""
         networks, width, users = len(seeds), self._width, self.world.mix.users
         idle, slope, sleeping = power_coefficients(self.world.network)
@@ -119,15 +120,15 @@ class Simulator:
         def zeros(*shape: int) -> Floats32:
             return np.zeros((networks, *shape), np.float32)
 
-        return kernel.Plant(
+        return Plant(
             seed=np.zeros(networks, np.uint32),
             gain_db=gain[None],
             gain_of=np.zeros(networks, np.int32),
             users=np.zeros((networks, users), USER),
-            l3_dbm=np.full((networks, users, width), kernel.OFF_DBM, np.float32),
+            l3_dbm=np.full((networks, users, width), OFF_DBM, np.float32),
             trigger=np.full((networks, users, width), -1, np.float32),
-            power_dbm=np.full((networks, width), kernel.OFF_DBM, np.float32),
-            offset_db=np.full((networks, width, width), kernel.NO_RELATION_DB, np.float32),
+            power_dbm=np.full((networks, width), OFF_DBM, np.float32),
+            offset_db=np.full((networks, width, width), NO_RELATION_DB, np.float32),
             bias_db=zeros(width),
             a3_db=zeros(width),
             trigger_steps=zeros(width),
@@ -148,7 +149,7 @@ class Simulator:
         return len(self._parameters)
 
     @property
-    def plant(self) -> kernel.Plant:
+    def plant(self) -> Plant:
         """The state arrays, for reading."""
         return self._plant
 
@@ -167,12 +168,12 @@ class Simulator:
         self._set_tilt(e, parameters.electrical_tilt_deg)
         subcarriers = 12.0 * self._site.prbs[:cells]
         per_element = parameters.tx_power_dbm - 10 * np.log10(subcarriers)
-        power = np.where(parameters.asleep, kernel.OFF_DBM, per_element)
-        plant.power_dbm[e] = _padded(power, width, kernel.OFF_DBM)
+        power = np.where(parameters.asleep, OFF_DBM, per_element)
+        plant.power_dbm[e] = _padded(power, width, OFF_DBM)
         watts_out = 10 ** (parameters.tx_power_dbm / 10) / 1e3
         slope = power_coefficients(network)[1]
         plant.watts[e, :cells, 1] = slope * watts_out
-        offset = np.full((width, width), kernel.NO_RELATION_DB, np.float32)
+        offset = np.full((width, width), NO_RELATION_DB, np.float32)
         preference = self.world.carrier_offset_db
         source, target = network.relation_source, network.relation_target
         offset[source, target] = parameters.cio_db + preference[target] - preference[source]
