@@ -325,6 +325,19 @@ def test_balancing_gives_back_when_the_load_has_fallen(network: Network) -> None
     assert np.all(bench.parameters.cio_db == 0.0)
 
 
+def test_balancing_the_other_way_takes_back_what_is_held(network: Network) -> None:
+    """When the neighbour fills up instead, its step undoes the first, and both end at zero."""
+    bench = Bench(Mlb(), network)
+    bench.grant(bench.show({"S01-1": FULL}, BORDER))
+    other = {"S01-2->S01-1": {"x.BorderUe": 4.0}}
+    bench.show({"S01-2": FULL}, other)
+    changes = bench.show({"S01-2": FULL}, other)
+    assert steps_of(changes) == {"S01-2->S01-1": 2.0, "S01-1->S01-2": -2.0}
+    bench.grant(changes)
+    assert np.all(bench.parameters.cio_db == 0.0)
+    assert [bench.show() for _ in range(5)] == [()] * 5
+
+
 def test_balancing_forgets_what_was_not_granted(network: Network) -> None:
     """An offset that was refused is not taken back later."""
     bench = Bench(Mlb(), network)
@@ -398,6 +411,16 @@ def test_a_sleeper_is_woken_when_its_stand_in_is_busy(
     assert "S01-1 took over from S01-1b" in change.reason
 
 
+def test_a_cell_that_had_to_be_woken_stays_awake(layers: Network) -> None:
+    """For two hours, however idle it is, so that it does not flap."""
+    bench = Bench(EnergySaving(), layers)
+    bench.show({"S01-1b": IDLE})
+    bench.grant(bench.show({"S01-1b": IDLE}))
+    bench.grant(bench.show({"S01-1": {"prb_utilisation_ratio": 0.75}}))
+    assert not bench.parameters.asleep.any()
+    assert [len(bench.show({"S01-1b": IDLE})) for _ in range(8)] == [0] * 7 + [1]
+
+
 def test_a_cell_whose_sleep_did_harm_stays_awake(layers: Network) -> None:
     """For four hours after the roll-back."""
     bench = Bench(EnergySaving(), layers)
@@ -447,7 +470,7 @@ def with_tilt(bench: Bench, cell: str, tilt_deg: float) -> None:
 def test_weak_coverage_turns_the_antenna_up(
     city: Network, figures: dict[str, float], step: float | None, words: str
 ) -> None:
-    """From 6 % of UE time on, unless interference is the greater evil."""
+    """From 10 % of UE time on, unless interference is the greater evil."""
     changes = Bench(Coverage(), city).show({"S01-1": figures})
     assert steps_of(changes) == ({} if step is None else {"S01-1": step})
     assert all(words in change.reason for change in changes)
@@ -512,6 +535,32 @@ def test_a_rush_hour_is_not_taken_for_harm(city: Network) -> None:
     bench.show(rush)
     assert bench.show(rush) == ()
     assert bench.parameters.electrical_tilt_deg[0] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("figures", "step"),
+    [
+        ({}, 1.0),
+        ({"weak_coverage_ratio": 0.03}, None),
+        ({"weak_coverage_ratio": 0.30}, None),
+    ],
+    ids=["coverage to spare", "none to spare", "weak, but full"],
+)
+def test_a_full_cell_among_lighter_ones_becomes_smaller(
+    city: Network, figures: dict[str, float], step: float | None
+) -> None:
+    """One degree down where there is coverage to spare; it never becomes larger."""
+    changes = Bench(Coverage(), city).show({"S01-1": FULL | figures})
+    assert steps_of(changes) == ({} if step is None else {"S01-1": step})
+
+
+def test_interference_where_cells_are_crowded_is_left_alone(city: Network) -> None:
+    """20 % interference asks for more tilt, but not beside a cell that is 85 % full."""
+    interfered = {cell: {"interference_ratio": 0.2} for cell in city.cell_ids}
+    crowded = {cell: {"prb_utilisation_ratio": 0.85} | figures
+               for cell, figures in interfered.items()}  # fmt: skip
+    assert Bench(Coverage(), city).show(interfered)
+    assert Bench(Coverage(), city).show(crowded) == ()
 
 
 def test_a_tilt_stays_within_reach_of_its_base(city: Network) -> None:

@@ -82,7 +82,8 @@ class Coverage:
 
     A tilt that stands out from those around it is moved towards theirs. Otherwise weak
     coverage asks for less downtilt; interference asks for more where there is coverage to
-    spare, and so does a load well above that around, which hands border users over. Of
+    spare and nothing is crowded, and so does a load above that around the cell, which
+    hands border users over. Of
     cells around one another only the one with the worst symptoms is tried; its step is
     judged by the cost around it (``cost_of``) beside that of all other cells. A step that
     did harm is taken back, and its direction not tried again for a while.
@@ -179,7 +180,7 @@ class Coverage:
         load = view.latest("prb_utilisation_ratio")
         full = load[cell] >= s.full_ratio
         lighter = load[cell] - np.nanmean(load[list(area)])
-        if full and lighter >= s.lighter_ratio and weak < s.weak_ratio:
+        if full and lighter >= s.lighter_ratio and max(weak, around_weak) <= s.spare_ratio:
             reason = (
                 f"The cell is {load[cell]:.0%} full, {lighter:.0%} more than its area, and "
                 f"{weak:.1%} of its UE time is weakly covered: it can be smaller."
@@ -190,7 +191,8 @@ class Coverage:
                 f"{weak:.1%} of UE time in the cell is weakly covered, {own:.1%} interfered with."
             )
             return _Symptom(weak / s.weak_ratio, -s.step_deg, reason)
-        if weak <= s.spare_ratio and interfered >= s.interfered_ratio:
+        crowded = np.nanmax(load[list(area)]) >= s.overload
+        if weak <= s.spare_ratio and interfered >= s.interfered_ratio and not crowded:
             reason = (
                 f"{interfered:.1%} of UE time around the cell is interfered with, and the cell "
                 f"has coverage to spare ({weak:.1%} weak)."

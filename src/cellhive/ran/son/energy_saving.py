@@ -34,6 +34,8 @@ class EnergySavingSettings:
     """Largest difference in azimuth of cells at one site that cover the same ground [deg]."""
     share: float = 0.15
     """Largest share of all cells that is put to sleep in one period."""
+    rest_s: float = 7200.0
+    """How long a cell that had to be woken stays awake [s]."""
     lesson_s: float = 14400.0
     """How long a cell whose sleep was rolled back stays awake [s]."""
 
@@ -55,6 +57,7 @@ class EnergySaving:
     def __post_init__(self) -> None:
         """Start without lessons."""
         self._lessons = Lessons(self.settings.lesson_s, {})
+        self._woken = Lessons(self.settings.rest_s, {})
 
     def learn(self, outcome: Outcome) -> None:
         """Keep a cell awake for a while whose sleep was rolled back."""
@@ -84,7 +87,9 @@ class EnergySaving:
                         f"{names[heir]} took over from {names[cell]} and now is "
                         f"{load[heir]:.0%} full, with {satisfied[heir]:.1%} of demand served."
                     )
-                    changes.append(view.change((names[cell], "asleep", None), 0.0, reason))
+                    change = view.change((names[cell], "asleep", None), 0.0, reason)
+                    self._woken.note(change.reverted(""), view.now_s)
+                    changes.append(change)
                     break
         return changes
 
@@ -108,7 +113,7 @@ class EnergySaving:
             if not all(after[heir] < s.absorb_below for heir in shares):
                 continue
             change = view.change((network.cell_ids[cell], "asleep", None), 1.0, "")
-            if self._lessons.forbid(change, view.now_s):
+            if any(past.forbid(change, view.now_s) for past in (self._lessons, self._woken)):
                 continue
             changes.append(_with_reason(change, view, s, load[cell], after))
             for heir in shares:

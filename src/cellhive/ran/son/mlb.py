@@ -98,15 +98,16 @@ class Mlb:
     def _release(self, view: View, load: Floats) -> list[Change]:
         """Return the steps back of pairs whose full cell has been calm for long enough."""
         s, changes = self.settings, []
-        for cell in {view.ends(pair[0])[0] for pair in self._start_db}:
+        held_db = {pair: float(view.parameters.cio_db[pair[0]]) - start_db
+                   for pair, start_db in self._start_db.items()}  # fmt: skip
+        relieved = {pair: view.ends(pair[0])[held < 0] for pair, held in held_db.items()}
+        for cell in set(relieved.values()):
             calm = load[cell] < s.calm
             self._calm[cell] = self._calm.get(cell, 0) + 1 if calm else 0
-        for pair, start_db in self._start_db.items():
-            source, _ = view.ends(pair[0])
-            if self._calm.get(source, 0) < s.hold_periods or not self._rested(view, pair):
+        for pair, source in relieved.items():
+            if self._calm[source] < s.hold_periods or not self._rested(view, pair):
                 continue
-            held_db = float(view.parameters.cio_db[pair[0]]) - start_db
-            back_db = -float(np.sign(held_db)) * min(s.step_db, abs(held_db))
+            back_db = -float(np.sign(held_db[pair])) * min(s.step_db, abs(held_db[pair]))
             reason = (
                 f"Load of {view.network.cell_ids[source]} is down to {load[source]:.0%} "
                 f"for {self._calm[source]} periods: balancing takes its offset back."
@@ -174,7 +175,8 @@ class Mlb:
     def _shift(self, view: View, pair: Pair, step_db: float, reason: str) -> list[Change]:
         """Return the two changes of a step, and note it."""
         cio_db = view.parameters.cio_db
-        self._start_db.setdefault(pair, float(cio_db[pair[0]]))
+        if pair[::-1] not in self._start_db:  # else the step takes back what the other way holds
+            self._start_db.setdefault(pair, float(cio_db[pair[0]]))
         self._stepped[pair] = self._period, float(cio_db[pair[0]])
         return [
             view.change(
