@@ -169,7 +169,9 @@ class Coverage:
         apart_deg = float(tilt_deg[cell] - usual_deg)
         weak, own = self._shares(view, (cell,))
         around_weak, interfered = self._shares(view, area)
-        if abs(apart_deg) >= s.outlier_deg:
+        # A tilt that was moved away from the others for a reason is not to be moved back.
+        always = abs(view.base.electrical_tilt_deg[cell] - usual_deg) >= s.outlier_deg
+        if always and abs(apart_deg) >= s.outlier_deg:
             reason = (
                 f"Tilt {tilt_deg[cell]:g} deg stands out from {usual_deg:g} deg of the cells "
                 f"around, where {around_weak:.1%} of UE time is weakly covered and "
