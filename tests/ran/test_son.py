@@ -527,6 +527,15 @@ def test_a_step_that_does_harm_is_taken_back_and_not_repeated(city: Network) -> 
     assert steps_of(bench.show(weak)) == {"S01-1": -1.0}  # four hours later
 
 
+def test_a_step_that_cannot_be_judged_stays(city: Network) -> None:
+    """Where nobody is left around the cell there is no harm to be seen, and no warning."""
+    bench = Bench(Coverage(), city)
+    bench.grant(bench.show({"S01-1": {"weak_coverage_ratio": 0.10}}))
+    empty = {cell: {"RRC.ConnMean": 0.0, "x.OfferedVolumeDl": 0.0} for cell in city.cell_ids}
+    assert [bench.show(empty) for _ in range(3)] == [()] * 3
+    assert bench.parameters.electrical_tilt_deg[0] == 5.0
+
+
 def test_a_rush_hour_is_not_taken_for_harm(city: Network) -> None:
     """When unserved demand rises everywhere alike, the step stays."""
     bench = Bench(Coverage(), city)

@@ -83,10 +83,10 @@ class Coverage:
     A tilt that stands out from those around it is moved towards theirs. Otherwise weak
     coverage asks for less downtilt; interference asks for more where there is coverage to
     spare and nothing is crowded, and so does a load above that around the cell, which
-    hands border users over. Of
-    cells around one another only the one with the worst symptoms is tried; its step is
-    judged by the cost around it (``cost_of``) beside that of all other cells. A step that
-    did harm is taken back, and its direction not tried again for a while.
+    hands border users over. Of cells around one another only the one with the worst
+    symptoms is tried; its step is judged by the cost around it (``cost_of``) beside that
+    of all other cells. A step that did harm is taken back, and its direction not tried
+    again for a while.
     """
 
     settings: CoverageSettings = field(default_factory=CoverageSettings)
@@ -136,7 +136,7 @@ class Coverage:
             if len(later) < self.settings.periods:
                 continue
             del self._trials[cell]
-            rise = float(np.nanmean(later) - np.nanmean(trial.costs)) if trial.costs else 0.0
+            rise = _mean(later) - _mean(trial.costs)
             if rise > self.settings.harm:
                 reason = (
                     f"Cost around {name} went up by {rise:.1f} points beyond that elsewhere "
@@ -248,6 +248,12 @@ def around(view: View, most: int) -> list[tuple[int, ...]]:
         closest = sorted(weight, key=lambda other, w=weight: (-w[other], other))  # type: ignore[misc]
         areas.append((cell, *closest[:most]))
     return areas
+
+
+def _mean(costs: tuple[float, ...]) -> float:
+    """Return the mean of the costs that are known, NaN where none is."""
+    known = [cost for cost in costs if np.isfinite(cost)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _times(view: View, cells: tuple[int, ...], period: int) -> Floats:
