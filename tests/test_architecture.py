@@ -24,15 +24,13 @@ EMPTY_NOUN = re.compile(
 )
 
 MOST_LINES = 600
-LONG = {
-    "ran/kernel.py": (640, "one fused step, read from top to bottom beside its slow twin"),
-}
+LONG: dict[str, tuple[int, str]] = {}
 """Modules that may be longer, how long, and why."""
 
 MOST_MODULES = 12
 CROWDED = {
     "adapters": (28, "four families in one folder; to be split into pm, cm, tables and sites"),
-    "ran": (16, "one module per mechanism of the radio network; rules and guard have folders"),
+    "ran": (18, "one module per mechanism of the radio network; rules and guard have folders"),
     "reports": (20, "two reports side by side; analysis_* and run_* are to become folders"),
 }
 """Folders that may hold more modules, how many, and why."""
