@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cellhive.core.types import Parameters
@@ -65,7 +65,7 @@ CASES = st.builds(
         elastic_mbps=st.floats(0.1, 60),
         gbr_mbps=st.floats(0.1, 20),
         gbr_share=st.floats(0, 1),
-        mean_session_s=st.floats(0.1, 10),
+        mean_session_s=st.floats(0.2, 30),
         mean_pause_s=st.floats(0.1, 5),
     ),
     procedures=st.builds(
@@ -76,7 +76,8 @@ CASES = st.builds(
         n310=st.sampled_from([1, 2]),
         n311=st.sampled_from([1, 2]),
         reestablishment_s=st.sampled_from([0.04, 0.4]),
-        max_connected=st.integers(0, 12),
+        max_connected=st.integers(0, 30),
+        minimum_stay_s=st.sampled_from([1.0, 5.0]),
         rule=st.sampled_from([0, 1]),
     ),
     a3_offset_db=st.sampled_from([-3.0, 0.0, 3.0]),
@@ -85,6 +86,13 @@ CASES = st.builds(
     asleep=st.integers(-1, 2),
     all_pairs=st.booleans(),
 )
+
+BUSY = Case(
+    network="one site, two layers", seed=6, traffic=Traffic(mean_session_s=20, mean_pause_s=1),
+    procedures=Procedures(q_out_db=-2, q_in_db=0, t310_s=0.2, minimum_stay_s=5),
+    a3_offset_db=-3.0, time_to_trigger_s=0.0, tx_power_dbm=46.0, asleep=1, all_pairs=True,
+)  # fmt: skip
+"""A case in which every procedure runs, tried whatever else is drawn."""
 
 _WORLDS: dict[tuple[str, bool], tuple[World, Parameters]] = {}
 
@@ -121,11 +129,13 @@ def world_of(case: Case) -> tuple[World, Parameters]:
     return replace(world, traffic=case.traffic, procedures=case.procedures), parameters
 
 
-def run(case: Case, steps: int = 120) -> tuple[Simulator, dict[str, Any]]:
+def run(case: Case, steps: int = 200) -> tuple[Simulator, dict[str, Any]]:
     """Return a network after some seconds, and per-step sums over users and extremes."""
     world, parameters = world_of(case)
     simulator = Simulator(world, [parameters], [case.seed])
     simulator.plant.activity[:] = 2.0
+    for name in ("east_m_s", "north_m_s"):  # four times as fast: more happens
+        simulator.plant.users[name] *= 4
     cells = world.network.cells
     volume, offered = np.zeros(cells), np.zeros(cells)
     for step in range(steps):
@@ -172,6 +182,7 @@ RUNS = settings(
 
 
 @RUNS
+@example(BUSY)
 @given(CASES)
 def test_resources_and_volumes_balance(case: Case) -> None:
     """PRBs, volumes, times and energy of every cell, and every user at every step."""
@@ -219,6 +230,7 @@ PAIRS = (
 
 
 @RUNS
+@example(BUSY)
 @given(CASES)
 def test_procedures_balance(case: Case) -> None:
     """No success or failure without its attempt; relations add up to their source cell."""
@@ -252,6 +264,17 @@ def test_procedures_balance(case: Case) -> None:
         else:
             assert np.all(by_source <= cells[:, cell])
     check_frame(simulator)
+
+
+def test_the_busy_case_is_busy() -> None:
+    """Every procedure runs in it, with every kind of ending."""
+    simulator, _ = run(BUSY)
+    cells = simulator.plant.cells[0]
+    for column in (
+        n.SETUP_SUCCESS, n.PREPARATION_FAILURE, n.EXECUTION_SUCCESS, n.EXECUTION_FAILURE,
+        n.WRONG_CELL, n.PING_PONG, n.RADIO_LINK_FAILURE, n.REESTABLISHMENT, n.INTERFERED,
+    ):  # fmt: skip
+        assert cells[:, column].sum() > 0, column
 
 
 def check_frame(simulator: Simulator) -> None:
