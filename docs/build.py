@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -100,7 +101,12 @@ def output_of(*arguments: str, cwd: Path) -> str:
         message = f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}"
         raise SystemExit(message)
     text = RUN_ID.sub("<date>-<time>-", done.stdout.replace(f"{cwd}/", ""))
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return "\n".join(wrapped(line) for line in text.strip().splitlines())
+
+
+def wrapped(line: str) -> str:
+    """Return a line as a terminal of our width shows it."""
+    return textwrap.fill(line, int(COLUMNS), drop_whitespace=True) if line.strip() else ""
 
 
 def shown(command_line: str, output: str) -> str:

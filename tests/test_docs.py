@@ -86,7 +86,9 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted(generated()), ids=name_of)
 def test_generated_parts_are_current(path: Path) -> None:
     """Whatever is made from the code is as the code would make it now (else: make docs)."""
-    assert path.read_text(encoding="utf-8") == generated()[path]
+    assert path.read_text(encoding="utf-8") == generated()[path], (
+        "out of date: .venv/bin/python docs/build.py"
+    )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
