@@ -14,7 +14,7 @@ from .numbers import format_change, format_interval, format_quantity, label_of
 HARMLESS = {
     OBJECTIVE: 1.0,
     "demand_satisfied_ratio": 0.005,
-    "ue_throughput_p5_mbps": 0.05,
+    "ue_throughput_p5_mbps": 0.1,
     "rlf_per_ue_min": 0.02,
     "handover_failure_ratio": 0.005,
 }
