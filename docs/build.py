@@ -65,20 +65,22 @@ def command() -> typer.core.TyperGroup:
     return group
 
 
-def cheap_blocks() -> dict[str, str]:
-    """Return the blocks that are made from the code and from committed results."""
+def measured_blocks() -> dict[str, str]:
+    """Return the blocks that are made from the results of benchmarks."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*"))]
     measured = f"{benchmarks_table(results)}\n\n{machines_text(results)}" if results else ""
-    return {**blocks(), "benchmarks": measured or "Nothing measured yet: `make bench`."}
+    return {"benchmarks": measured or "Nothing measured yet: `make bench`."}
 
 
 def generated() -> dict[Path, str]:
-    """Return every page that can be made in seconds, as it should be, by its path."""
+    """Return every page that is made from the code, as it should be, by its path."""
     made = {DOCS / path: text for path, text in pages(command()).items()}
-    cheap = cheap_blocks()
-    for path in hand_written():
-        made[path] = with_blocks(path.read_text(encoding="utf-8"), cheap)
-    return made
+    return {**made, **filled(blocks())}
+
+
+def filled(made: Mapping[str, str]) -> dict[Path, str]:
+    """Return the hand-written pages with some of their blocks made anew."""
+    return {path: with_blocks(path.read_text(encoding="utf-8"), made) for path in hand_written()}
 
 
 def write(made: Mapping[Path, str]) -> None:
@@ -156,13 +158,13 @@ def take_pictures(report: Path, folder: Path) -> None:
 def main(arguments: list[str]) -> None:
     """Make everything, or only what takes seconds."""
     write(generated())
+    write(filled(measured_blocks()))
     if "--all" not in arguments:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = outputs(folder)
-        write({page: with_blocks(page.read_text(encoding="utf-8"), made)
-               for page in hand_written()})  # fmt: skip
+        write(filled(made))
         (DOCS / "pictures").mkdir(exist_ok=True)
         take_pictures(next(folder.glob("runs/*/report.html")), folder)
 

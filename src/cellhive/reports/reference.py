@@ -36,6 +36,7 @@ GENERATED = "<!-- Made by `make docs` from the code. Change the code, not this p
 _BLOCK = re.compile(r"<!-- begin ([a-z-]+) -->\n.*?<!-- end \1 -->", re.DOTALL)
 _MARKUP = re.compile(r"\[/?bold\]")
 _MOST_POINTS = 24
+_LARGE = 1000
 _UNITS = {"s": "s", "db": "dB", "dbm": "dBm", "mbps": "Mbit/s"}
 
 
@@ -361,10 +362,15 @@ def _figure(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     spread = f" ± {row['spread']:.2g}" if row.get("spread") else ""
     beside = ""
     if row.get("peer"):
-        beside = f"{row['peer']}: {row['peer_value']:.3g} {row['unit']}"
+        beside = f"{row['peer']}: {_figures(row['peer_value'])} {row['unit']}"
         beside += f" (×{row['ratio']:.2g})" if row.get("ratio") else ""
-    measured = f"{row['value']:.3g}{spread} {row['unit']}"
+    measured = f"{_figures(row['value'])}{spread} {row['unit']}"
     return f"`{name}`", str(row["name"]), measured, str(row.get("goal", "")), beside
+
+
+def _figures(value: float) -> str:
+    """Return a number with three figures, large ones in full."""
+    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
 
 
 def machines_text(results: Sequence[Mapping[str, Any]]) -> str:
