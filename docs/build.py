@@ -121,8 +121,6 @@ def outputs(folder: Path) -> dict[str, str]:
     cellhive = str(Path(sys.executable).with_name("cellhive"))
     say("cellhive run (minutes) ...")
     made = {"run-output": shown("cellhive run", output_of(cellhive, "run", cwd=folder))}
-    made["scenario-output"] = shown("cellhive scenarios", output_of(cellhive, "scenarios",
-                                                                    cwd=folder))  # fmt: skip
     for name in ("branch_the_twin", "analyse_a_table"):
         say(f"examples/{name}.py ...")
         text = output_of(sys.executable, str(ROOT / "examples" / f"{name}.py"), cwd=folder)
