@@ -45,6 +45,8 @@ class CoverageSettings:
     """Neighbours of a cell that count as the cells around it."""
     periods: int = 2
     """Periods before and after a step that are compared."""
+    symptom_periods: int = 4
+    """Periods over which symptoms are averaged; fewer make the rule restless."""
     harm: float = 1.5
     """Rise of the cost around a cell, beyond that elsewhere, at which a step is taken back."""
     cells: int = 8
@@ -205,7 +207,7 @@ class Coverage:
     def _shares(self, view: View, cells: tuple[int, ...]) -> tuple[float, float]:
         """Return the shares of UE time with weak coverage and with interference, lately."""
         sums = np.zeros(3)
-        for back in range(1, min(2 * self.settings.periods, len(view.frames)) + 1):
+        for back in range(1, min(self.settings.symptom_periods, len(view.frames)) + 1):
             sums += _times(view, cells, -back)
         return float(sums[1] / max(sums[0], 1e-9)), float(sums[2] / max(sums[0], 1e-9))
 
