@@ -26,6 +26,7 @@ from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
 from cellhive.core.types import (
+    Change,
     KpiFrame,
     Mode,
     Network,
@@ -48,7 +49,7 @@ from cellhive.flows.trial import (
     truth_of,
 )
 from cellhive.ran.guard import Guard
-from cellhive.ran.parameters import diff
+from cellhive.ran.parameters import diff, value_of
 from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, total_gain_db
 from cellhive.ran.scenarios import RealSites, Scenario, build_twin, scenario_named
 from cellhive.ran.simulator import Twin
@@ -139,13 +140,21 @@ class Operator:
     ) -> list[Plan]:
         """Return the given plan once, then whatever the other proposes."""
         if self._plan is not None:
-            plan, self._plan = replace(self._plan, function="operator", time_s=now_s), None
-            return [plan]
+            plan, self._plan = self._plan, None
+            changes = tuple(_from_present(change, network, parameters) for change in plan.changes)
+            return [replace(plan, function="operator", time_s=now_s, changes=changes)]
         return self._then.propose(network, parameters, frames, now_s)
 
     def learn(self, outcome: Outcome) -> None:
         """Pass outcomes on."""
         self._then.learn(outcome)
+
+
+def _from_present(change: Change, network: Network, parameters: Parameters) -> Change:
+    """Return a change that says what it starts from, where its file did not."""
+    if np.isfinite(change.before):
+        return change
+    return replace(change, before=value_of(parameters, network, change))
 
 
 def optimizer_named(name: str) -> Optimizer:
@@ -486,7 +495,16 @@ def plan_of(run_folder: Path, plan_id: str = "") -> Plan:
                 "in force at its end; name one: --plan ID"
             )
             raise NotFound(message)
-        return Plan(f"{record.run_id}-all", "operator", 0.0, changes)
+        reasons = {
+            (change.object_id, change.parameter): f"{plan.plan_id}: {change.reason}"
+            for plan in record.applied
+            for change in plan.changes
+        }
+        told = tuple(
+            replace(change, reason=reasons.get((change.object_id, change.parameter), ""))
+            for change in changes
+        )
+        return Plan(f"{record.run_id}-all", "operator", 0.0, told)
     for plan in (*record.applied, *(verdict.plan for verdict in record.verdicts)):
         if plan.plan_id == plan_id:
             return plan
