@@ -48,10 +48,15 @@ def compiled(function: Function) -> Function:
 
     ``fastmath`` leaves out what relies on NaN and infinity: kernels say "absent"
     with masks and finite sentinels.
+
+    Everything is inlined. A call that is left is bound by name when machine code is
+    loaded, to the callee's own code or to the copy in its caller, whichever came first;
+    the two round differently, so a run would not repeat the one that compiled it.
     """
     dispatcher = njit(
         cache=True,
         nogil=True,
+        forceinline=True,
         error_model="numpy",
         fastmath={"nsz", "arcp", "contract", "afn", "reassoc"},
     )(function)

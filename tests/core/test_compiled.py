@@ -1,0 +1,36 @@
+"""Kernels give the same numbers in the process that compiles them and in every later one."""
+
+from __future__ import annotations
+
+import re
+
+import numba
+import numpy as np
+
+from cellhive.core.compiled import compiled
+from cellhive.core.types import Floats32
+
+
+@compiled
+def _sum_of_squares(values: Floats32) -> np.float32:
+    total = np.float32(0.0)
+    for value in values:
+        total += value * value
+    return total
+
+
+@compiled
+def _twice(values: Floats32) -> np.float32:
+    return np.float32(_sum_of_squares(values) + _sum_of_squares(values[1:]))
+
+
+def test_no_call_of_another_kernel_is_left() -> None:
+    """A call left in machine code would be bound to whichever copy was loaded first."""
+    # 1 + 4 + 9 and 4 + 9, by hand
+    assert _twice(np.array([1, 2, 3], np.float32)) == 27.0
+    # What comes from the cache has no code to look at, so it is compiled again.
+    fresh = numba.njit(**_twice.targetoptions)(_twice.py_func)
+    fresh(np.ones(3, np.float32))
+    (code,) = fresh.inspect_llvm().values()
+    calls = [line for line in code.splitlines() if re.search(r"\bcall\b", line)]
+    assert [line for line in calls if "_sum_of_squares" in line] == []
