@@ -29,7 +29,7 @@ def test_no_call_of_another_kernel_is_left() -> None:
     # 1 + 4 + 9 and 4 + 9, by hand
     assert _twice(np.array([1, 2, 3], np.float32)) == 27.0
     # What comes from the cache has no code to look at, so it is compiled again.
-    fresh = numba.njit(**_twice.targetoptions)(_twice.py_func)
+    fresh = numba.jit(**_twice.targetoptions)(_twice.py_func)
     fresh(np.ones(3, np.float32))
     (code,) = fresh.inspect_llvm().values()
     calls = [line for line in code.splitlines() if re.search(r"\bcall\b", line)]
