@@ -147,7 +147,10 @@ def run(case: Case, steps: int = 200) -> tuple[Simulator, dict[str, Any]]:
         check_users(users, simulator)
         here = users[(users["serving"] >= 0) & (users["state"] != LOST)]
         volume += np.bincount(here["serving"], here["rate_mbps"], cells) * STEP_S
-        offered += np.bincount(here["serving"], here["demand_mbps"], cells) * STEP_S
+        lost = users["state"] == LOST  # a user without a link goes on asking
+        asked = users[(users["serving"] >= 0) | lost]
+        where = np.where(asked["state"] == LOST, asked["lost_in"], asked["serving"])
+        offered += np.bincount(where, asked["demand_mbps"], cells) * STEP_S
     return simulator, {"volume": volume, "offered": offered, "steps": steps}
 
 

@@ -356,10 +356,10 @@ def test_n310_must_be_in_a_row() -> None:
 
 
 def test_out_of_sync_is_judged_on_an_average_of_200_ms() -> None:
-    """From 10 dB to nothing: 10 x 0.8^k falls below Qout = 0.158 at the 19th step."""
-    _, user = _monitor([10.0] + [-60.0] * 18)
+    """From 30 to -10 dB: -10 + 40 x 0.8^k falls below Qout = -8 dB at the 14th step."""
+    _, user = _monitor([30.0] + [-10.0] * 13)
     assert user["t310_s"] == 0
-    _, user = _monitor([10.0] + [-60.0] * 19)
+    _, user = _monitor([30.0] + [-10.0] * 14)
     assert user["t310_s"] == pytest.approx(1.0)
 
 

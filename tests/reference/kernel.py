@@ -302,7 +302,8 @@ class SlowNetwork:
         used = min(wanted, prbs) + float(granted.sum())
         self.load[c] = used / prbs if prbs else 0.0
         self.connected[c], self.sharing[c] = len(members), len(elastic)
-        self._count_share(c, members, used, prbs)
+        waiting = [u for u in self.users if u.state == handover.LOST and u.lost_in == c]
+        self._count_share(c, members + waiting, used, prbs)
 
     def _count_share(
         self, c: int, members: list[SimpleNamespace], used: float, prbs: float

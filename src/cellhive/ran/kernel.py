@@ -24,8 +24,8 @@ from cellhive.ran.handover import (
 )
 from cellhive.ran.link import (
     NOISE_RE_MW,
+    db_from_ratio,
     exp2_f32,
-    log2_f32,
     mw_from_dbm,
 )
 from cellhive.ran.plant import OFF_DBM, ON_DBM, Net, Plant, Site
@@ -46,7 +46,6 @@ F32 = np.float32
 
 _NEVER_MEASURED = F32(-250.0)
 _DB_TO_LOG2 = F32(np.log2(10.0) / 10.0)
-_LOG2_TO_DB = F32(10.0 / np.log2(10.0))
 _GOLDEN, _X16, _X15, _M1, _M2 = (
     U32(0x9E3779B9), U32(16), U32(15), U32(0x7FEB352D), U32(0x846CA68B),
 )  # fmt: skip
@@ -391,7 +390,7 @@ def _count_radio(cells: Floats, user: Record) -> None:
     serving = user.serving
     cells[serving, n.MEASURED] += 1
     cells[serving, n.RSRP_DBM] += user.rsrp_dbm
-    cells[serving, n.SINR_DB] += _LOG2_TO_DB * log2_f32(max(user.sinr, F32(1e-6)))
+    cells[serving, n.SINR_DB] += db_from_ratio(user.sinr)
     if user.rsrp_dbm < _WEAK_DBM:
         cells[serving, n.WEAK] += 1
     elif user.sinr < 1.0:

@@ -28,6 +28,8 @@ _MANTISSA, _ONE_BITS, _EXPONENT_SHIFT, _BIAS = (
     I32(0x7FFFFF), I32(0x3F800000), I32(23), I32(127),
 )  # fmt: skip
 _DB_TO_LOG2 = F32(np.log2(10.0) / 10.0)
+_LOG2_TO_DB = F32(10.0 / np.log2(10.0))
+_SMALLEST = F32(1e-6)
 
 
 @compiled
@@ -62,6 +64,12 @@ def exp2_f32(x: Scalar) -> Scalar:
 def mw_from_dbm(level_dbm: Scalar) -> Scalar:
     """Return a level [dBm] as power [mW], float32."""
     return exp2_f32(F32(level_dbm) * _DB_TO_LOG2)
+
+
+@compiled
+def db_from_ratio(ratio: Scalar) -> Scalar:
+    """Return a linear ratio in dB, float32; ratios below 1e-6 count as -60 dB."""
+    return _LOG2_TO_DB * log2_f32(max(F32(ratio), _SMALLEST))
 
 
 @compiled

@@ -17,7 +17,7 @@ from cellhive.ran.link import (
     spectral_efficiency,
 )
 from cellhive.ran.plant import ON_DBM, Net, Site
-from cellhive.ran.users import EXECUTING, LOST
+from cellhive.ran.users import EXECUTING, LOST, Record
 
 F32 = np.float32
 _MBIT_PER_PRB = PRB_HZ * (1.0 - OVERHEAD_RATIO) / 1e6
@@ -34,6 +34,9 @@ def share(net: Net, site: Site, order: Ints, bounds: Ints, scratch: Floats32) ->
     load, connected, sharing, users = net.load, net.connected, net.sharing, net.users
     carrier, cell_prbs = site.carrier, site.prbs
     _group_by_cell(users, order, bounds)
+    for u in range(users.size):
+        if users[u].state == LOST:
+            count_traffic(users[u], cells, users[u].lost_in, step_s)
     for c in range(load.size):
         if carrier[c] < 0:
             continue
@@ -42,7 +45,8 @@ def share(net: Net, site: Site, order: Ints, bounds: Ints, scratch: Floats32) ->
         prbs = cell_prbs[c] if awake else 0.0
         gain = diversity_gain(sharing[c], site.diversity_users)
         used, elastic = _grant(users, members, prbs, gain, scratch)
-        _count_traffic(users, members, cells, c, step_s)
+        for index in range(members.size):
+            count_traffic(users[members[index]], cells, c, step_s)
         load[c] = used / prbs if awake else 0.0
         connected[c], sharing[c] = members.size, elastic
         cells[c, n.STEPS] += 1
@@ -109,19 +113,18 @@ def _grant(
 
 
 @compiled
-def _count_traffic(
-    users: npt.NDArray[np.void], members: Ints, cells: Floats, c: int, step_s: Scalar
-) -> None:
-    """Count what the members of a cell asked for and got in one step."""
-    for index in range(members.size):
-        user = users[members[index]]
-        cells[c, n.OFFERED_MBIT] += user.demand_mbps * step_s
-        cells[c, n.VOLUME_MBIT] += user.rate_mbps * step_s
-        cells[c, n.ACTIVE] += 1
-        if user.gbr == 0:
-            cells[c, n.ELASTIC] += 1
-            cells[c, n.ELASTIC_MBPS] += user.rate_mbps
-            cells[c, n.THROUGHPUT_FIRST + throughput_bin(user.rate_mbps)] += 1
+def count_traffic(user: Record, cells: Floats, c: int, step_s: Scalar) -> None:
+    """Count what a user asked for and got in one step, at its cell or the one it lost.
+
+    A user without a link goes on asking: what it misses is demand that was not served.
+    """
+    cells[c, n.OFFERED_MBIT] += user.demand_mbps * step_s
+    cells[c, n.VOLUME_MBIT] += user.rate_mbps * step_s
+    cells[c, n.ACTIVE] += 1
+    if user.gbr == 0:
+        cells[c, n.ELASTIC] += 1
+        cells[c, n.ELASTIC_MBPS] += user.rate_mbps
+        cells[c, n.THROUGHPUT_FIRST + throughput_bin(user.rate_mbps)] += 1
 
 
 @compiled
