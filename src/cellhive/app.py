@@ -55,8 +55,8 @@ from cellhive.ran.scenarios import RealSites, Scenario, build_twin, scenario_nam
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
 from cellhive.reports.results import ScenarioResult
-from cellhive.reports.run import render_run, write_run_report
-from cellhive.reports.summary import compare
+from cellhive.reports.run.report import render_run, write_run_report
+from cellhive.reports.run.summary import compare
 
 OPTIMIZERS = ("none", "rules", *(function.name.lower() for function in Rules().functions))
 """Who may propose: nobody, all rules, or one function alone."""

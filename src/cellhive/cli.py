@@ -171,7 +171,7 @@ def run(  # one parameter per option is how the command line is declared
     """
     from cellhive import app as composition  # noqa: PLC0415  # --help must not wait for it
     from cellhive.adapters.files import check_folder, check_output  # noqa: PLC0415
-    from cellhive.reports.live import live_view, summary_table  # noqa: PLC0415
+    from cellhive.reports.run.live import live_view, summary_table  # noqa: PLC0415
 
     options = composition.RunOptions(
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
@@ -239,7 +239,7 @@ def replay(
 ) -> None:
     """Run a recorded run again and compare every number with the record."""
     from cellhive import app as composition  # noqa: PLC0415
-    from cellhive.reports.live import live_view  # noqa: PLC0415
+    from cellhive.reports.run.live import live_view  # noqa: PLC0415
 
     messages = _console(stderr=True)
     with live_view(f"replay of {run_folder.resolve().name}", console=messages) as view:
@@ -351,8 +351,8 @@ def analyze(  # one parameter per option
     """
     from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output  # noqa: PLC0415
-    from cellhive.reports.analysis import analysis_json, write_analysis  # noqa: PLC0415
-    from cellhive.reports.analysis_screen import analysis_screen  # noqa: PLC0415
+    from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
+    from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
 
     check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
     if save_mapping is not None:

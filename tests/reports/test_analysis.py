@@ -26,11 +26,11 @@ from cellhive.core.measurements import (
 )
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, rank
 from cellhive.flows.analyse import Analysis, analyse
-from cellhive.reports import analysis_words as words
-from cellhive.reports.analysis import (
+from cellhive.reports.analysis.report import (
     analysis_json,
     analysis_markdown,
     render_analysis,
+    words,
     write_analysis,
 )
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from cellhive.core.types import Verdict
 from cellhive.flows.decide import PeriodObserved, PlanApplied, PlanChecked, PlanDecided, PlanHeld
 from cellhive.flows.trial import BaselineObserved, Progress, RunRecord
-from cellhive.reports.live import RunView, draw, live_view, summary_table, trend
+from cellhive.reports.run.live import RunView, draw, live_view, summary_table, trend
 
 
 def events_of(record: RunRecord) -> Iterator[object]:

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from cellhive.flows.trial import RunRecord, Truth
-from cellhive.reports.decisions import change_text, decisions_of, refusals_of, totals_of
-from cellhive.reports.run import render_run, summary_sentences, write_run_report, wrong_decisions
+from cellhive.reports.run.decisions import change_text, decisions_of, refusals_of, totals_of
+from cellhive.reports.run.report import (
+    render_run,
+    summary_sentences,
+    write_run_report,
+    wrong_decisions,
+)
 
 
 class Outline(HTMLParser):

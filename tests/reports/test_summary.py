@@ -11,7 +11,7 @@ from scipy import stats
 
 from cellhive.core.types import KpiFrame
 from cellhive.flows.trial import RunRecord
-from cellhive.reports.summary import (
+from cellhive.reports.run.summary import (
     cell_kpis,
     compare,
     effective_window,

@@ -10,9 +10,19 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from .drawing.scales import Scale, nice_limits, nice_ticks
-from .drawing.svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
-from .numbers import format_number, with_unit
+from cellhive.reports.drawing.scales import Scale, nice_limits, nice_ticks
+from cellhive.reports.drawing.svg import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    Frame,
+    Look,
+    grid,
+    no_data,
+    svg_element,
+)
+from cellhive.reports.numbers import format_number, with_unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,26 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.types import Floats, Ints
-
-from .drawing.scales import Instants, Scale, instant_text, nice_limits, positions, thin
-from .drawing.svg import BOTTOM, LEFT, RIGHT, TOP, Frame, Look, grid, no_data, svg_element
-from .numbers import format_number, with_unit
+from cellhive.reports.drawing.scales import (
+    Instants,
+    Scale,
+    instant_text,
+    nice_limits,
+    positions,
+    thin,
+)
+from cellhive.reports.drawing.svg import (
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    Frame,
+    Look,
+    grid,
+    no_data,
+    svg_element,
+)
+from cellhive.reports.numbers import format_number, with_unit
 
 MAX_HOVER = 400
 """Most places along a chart that answer the pointer."""

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.types import Floats, Floats32, Network
-
-from .drawing.colours import ColourScale
-from .drawing.png import data_uri, palette_png
-from .drawing.scales import nice_step, nice_ticks
-from .numbers import format_number, with_unit
+from cellhive.reports.drawing.colours import ColourScale
+from cellhive.reports.drawing.png import data_uri, palette_png
+from cellhive.reports.drawing.scales import nice_step, nice_ticks
+from cellhive.reports.numbers import format_number, with_unit
 
 MAX_SITE_LABELS = 60
 """Sites beyond which only the pointer tells their names."""

@@ -20,9 +20,8 @@ from markupsafe import Markup
 
 from cellhive import __version__
 from cellhive.core.errors import BadInput
-
-from .drawing.svg import chart_css
-from .numbers import (
+from cellhive.reports.drawing.svg import chart_css
+from cellhive.reports.numbers import (
     direction,
     format_change,
     format_clock,

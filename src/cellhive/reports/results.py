@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from cellhive.flows.evaluate import PairedRow
 from cellhive.flows.watch import OBJECTIVE
 from cellhive.ran.scenarios import Scenario
-
-from .numbers import format_change, format_interval, format_quantity, label_of
+from cellhive.reports.numbers import format_change, format_interval, format_quantity, label_of
 
 HARMLESS = {
     OBJECTIVE: 1.0,

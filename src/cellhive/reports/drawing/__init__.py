@@ -1,6 +1,6 @@
 """What charts and maps are drawn with: scales, colours, pictures and the SVG shell."""
 
-from .colours import ColourScale, change_scale, scale_for
-from .svg import Look, chart_css, standalone_svg
+from cellhive.reports.drawing.colours import ColourScale, change_scale, scale_for
+from cellhive.reports.drawing.svg import Look, chart_css, standalone_svg
 
 __all__ = ["ColourScale", "Look", "change_scale", "chart_css", "scale_for", "standalone_svg"]

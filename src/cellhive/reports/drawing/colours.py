@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.types import Floats
-
-from .scales import nice_limits
+from cellhive.reports.drawing.scales import nice_limits
 
 Bytes = npt.NDArray[np.uint8]
 

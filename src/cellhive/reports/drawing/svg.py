@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
-from .scales import Scale, Tick, calendar_ticks, hour_ticks, nice_ticks
+from cellhive.reports.drawing.scales import Scale, Tick, calendar_ticks, hour_ticks, nice_ticks
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 46, 34
 """Margins around the drawing area [px]."""

@@ -12,8 +12,7 @@ from cellhive.core.measurements import Finding, Severity
 from cellhive.diagnose.cycles import DAY_S
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, Incident
 from cellhive.flows.analyse import Analysis, Part
-
-from .numbers import format_number, format_signed, with_unit
+from cellhive.reports.numbers import format_number, format_signed, with_unit
 
 NAMES_SHOWN = 3
 

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from cellhive.core.types import Change, Effect, Outcome, Plan, Refusal, Verdict
 from cellhive.flows.decide import KEPT, ROLLBACK, ROLLED_BACK
 from cellhive.flows.trial import AREA_OBJECTIVE, RunRecord, Truth, truth_of
-
-from .numbers import format_change, format_number, format_quantity, label_of, quantity_of
-from .summary import OBJECTIVE
+from cellhive.reports.numbers import (
+    format_change,
+    format_number,
+    format_quantity,
+    label_of,
+    quantity_of,
+)
+from cellhive.reports.run.summary import OBJECTIVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,7 @@ from cellhive.flows.decide import (
 )
 from cellhive.flows.trial import BaselineObserved, Progress, RunRecord, Truth, truth_of
 from cellhive.ran.kpi import network_kpis
-
-from .decisions import change_text, decisions_of, totals_of
-from .numbers import (
+from cellhive.reports.numbers import (
     direction,
     format_change,
     format_clock,
@@ -50,8 +48,15 @@ from .numbers import (
     label_of,
     shown_unit,
 )
-from .run import CARDS, compared_kpis, summary_sentences, wrong_decisions, wrong_text
-from .summary import OBJECTIVE, Compared, effective_window, pooled_kpis
+from cellhive.reports.run.decisions import change_text, decisions_of, totals_of
+from cellhive.reports.run.report import (
+    CARDS,
+    compared_kpis,
+    summary_sentences,
+    wrong_decisions,
+    wrong_text,
+)
+from cellhive.reports.run.summary import OBJECTIVE, Compared, effective_window, pooled_kpis
 
 SHOWN = (
     "objective",

@@ -12,11 +12,10 @@ from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.incidents import Incident
 from cellhive.diagnose.summary import Figures, Summary
 from cellhive.flows.analyse import Analysis, Part
-
-from . import analysis_words as words
-from .analysis_figures import spark, typical
-from .numbers import ABSENT, format_number, format_signed, with_unit
-from .page import Cell, Column, Table
+from cellhive.reports.analysis import words
+from cellhive.reports.analysis.figures import spark, typical
+from cellhive.reports.numbers import ABSENT, format_number, format_signed, with_unit
+from cellhive.reports.page import Cell, Column, Table
 
 INCIDENTS_SHOWN = 250
 OBJECTS_SHOWN = 40

@@ -11,11 +11,10 @@ from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel, Usual, remove_cycles
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, Incident
 from cellhive.flows.analyse import Analysis
-
-from .analysis_words import clean
-from .charts import Line, Mark, line_chart, sparkline
-from .drawing.svg import Look
-from .page import safe_svg
+from cellhive.reports.analysis.words import clean
+from cellhive.reports.charts import Line, Mark, line_chart, sparkline
+from cellhive.reports.drawing.svg import Look
+from cellhive.reports.page import safe_svg
 
 CONTEXT = 3.0
 """How much time is shown on each side of an incident, in its own lengths."""

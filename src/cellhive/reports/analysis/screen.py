@@ -13,8 +13,7 @@ from rich.text import Text
 
 from cellhive.core.measurements import ColumnInfo, Severity
 from cellhive.flows.analyse import Analysis
-
-from . import analysis_words as words
+from cellhive.reports.analysis import words
 
 MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS = 12, 6, 8
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}

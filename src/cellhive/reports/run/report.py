@@ -11,11 +11,7 @@ from pathlib import Path
 from cellhive.core.types import KpiFrame, Mode
 from cellhive.flows.decide import KEPT, ROLLBACK, ROLLED_BACK
 from cellhive.flows.trial import RunRecord, Truth
-
-from . import run_figures as figures
-from . import run_tables as tables
-from .decisions import Decision, decisions_of
-from .numbers import (
+from cellhive.reports.numbers import (
     direction,
     format_clock,
     format_duration,
@@ -25,8 +21,18 @@ from .numbers import (
     label_of,
     quantity_of,
 )
-from .page import render, write_atomic
-from .summary import BLOCKS, OBJECTIVE, Compared, Window, compare, effective_window, pooled_kpis
+from cellhive.reports.page import render, write_atomic
+from cellhive.reports.run import figures, tables
+from cellhive.reports.run.decisions import Decision, decisions_of
+from cellhive.reports.run.summary import (
+    BLOCKS,
+    OBJECTIVE,
+    Compared,
+    Window,
+    compare,
+    effective_window,
+    pooled_kpis,
+)
 
 CARDS = (
     "objective",
@@ -185,10 +191,11 @@ def _what_ran(record: RunRecord) -> str:
     span_s = last.time_s + last.period_s - first.time_s
     mode = _MODE_WORDS.get(_mode(record), "")
     sites = len(set(record.network.site_ids))
+    periods = f"{len(record.frames)} period{'s' * (len(record.frames) != 1)}"
     return (
         f"CellHive watched {record.network.cells} cells on {sites} sites for "
         f"{format_duration(span_s)} ({format_clock(first.time_s)} to "
-        f"{format_clock(last.time_s + last.period_s)}, {len(record.frames)} periods) {mode}"
+        f"{format_clock(last.time_s + last.period_s)}, {periods}) {mode}"
     ).strip() + "."
 
 

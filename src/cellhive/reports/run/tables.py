@@ -15,17 +15,7 @@ from cellhive.core.schema import PARAMETERS, Per
 from cellhive.core.types import Floats, Plan
 from cellhive.flows.decide import KEPT, ROLLED_BACK
 from cellhive.flows.trial import RunRecord, Truth
-
-from .decisions import (
-    Decision,
-    change_text,
-    effect_text,
-    measured_texts,
-    refusals_of,
-    totals_of,
-    value_text,
-)
-from .numbers import (
+from cellhive.reports.numbers import (
     ABSENT,
     direction,
     format_change,
@@ -36,8 +26,17 @@ from .numbers import (
     format_signed,
     label_of,
 )
-from .page import Cell, Column, Row, Table
-from .summary import Compared, Window, cell_kpis
+from cellhive.reports.page import Cell, Column, Row, Table
+from cellhive.reports.run.decisions import (
+    Decision,
+    change_text,
+    effect_text,
+    measured_texts,
+    refusals_of,
+    totals_of,
+    value_text,
+)
+from cellhive.reports.run.summary import Compared, Window, cell_kpis
 
 CELL_KPIS = (
     "ue_throughput_mbps",

@@ -12,8 +12,7 @@ from scipy.special import stdtrit
 from cellhive.core.types import Bools, Floats, KpiFrame
 from cellhive.flows.trial import RunRecord
 from cellhive.ran import kpi
-
-from .numbers import direction
+from cellhive.reports.numbers import direction
 
 OBJECTIVE = "objective"
 """Name of the weighted score among KPIs."""

@@ -19,12 +19,10 @@ from cellhive.core.measurements import Severity
 from cellhive.core.types import to_jsonable
 from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis, Part
-
-from . import analysis_tables as tables
-from . import analysis_words as words
-from .analysis_figures import Figures
-from .numbers import format_number
-from .page import Table, render, write_atomic
+from cellhive.reports.analysis import tables, words
+from cellhive.reports.analysis.figures import Figures
+from cellhive.reports.numbers import format_number
+from cellhive.reports.page import Table, render, write_atomic
 
 PLOTS = 15
 """Incidents that are shown with a plot."""

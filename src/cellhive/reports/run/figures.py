@@ -12,16 +12,15 @@ from markupsafe import Markup
 from cellhive.core.types import Change, Floats, Network
 from cellhive.flows.decide import ROLLBACK, ROLLED_BACK
 from cellhive.flows.trial import Raster, RunRecord, Truth
-
-from .bars import Bar, bar_chart
-from .charts import Mark, compare_lines, line_chart
-from .decisions import Decision, change_text
-from .drawing.colours import change_scale, scale_for
-from .drawing.svg import Look
-from .map import Overlay, is_wide, network_map
-from .numbers import label_of, quantity_of, shown_scale, shown_unit
-from .page import safe_svg
-from .summary import OBJECTIVE, Compared, Window, cell_kpis, network_series
+from cellhive.reports.bars import Bar, bar_chart
+from cellhive.reports.charts import Mark, compare_lines, line_chart
+from cellhive.reports.drawing.colours import change_scale, scale_for
+from cellhive.reports.drawing.svg import Look
+from cellhive.reports.map import Overlay, is_wide, network_map
+from cellhive.reports.numbers import label_of, quantity_of, shown_scale, shown_unit
+from cellhive.reports.page import safe_svg
+from cellhive.reports.run.decisions import Decision, change_text
+from cellhive.reports.run.summary import OBJECTIVE, Compared, Window, cell_kpis, network_series
 
 SERIES = (
     "objective",

@@ -1,0 +1,1 @@
+"""How an analysis of measurements is shown."""
