@@ -294,4 +294,6 @@ def _dense_box(lat: Floats, lon: Floats) -> BoundingBox:
     scale = 10.0**digits
     south, west = np.floor(points[inside].min(axis=0) / [1, squeeze] * scale) / scale
     north, east = np.ceil(points[inside].max(axis=0) / [1, squeeze] * scale) / scale
+    # A single mast has no extent of its own.
+    east, north = max(east, west + 1 / scale), max(north, south + 1 / scale)
     return BoundingBox(float(west), float(south), float(east), float(north))
