@@ -86,7 +86,7 @@ def _span(count: int) -> range:
 
 _OURS = """
 from pathlib import Path
-from cellhive.adapters.pm_xml import read_pm_files
+from cellhive.adapters.pm.pm_xml import read_pm_files
 reading = read_pm_files([Path(path)])
 values = sum(m.frame.select(list(m.columns)).count().sum_horizontal()[0]
              for m in reading.measurements)

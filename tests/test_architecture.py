@@ -29,9 +29,7 @@ LONG: dict[str, tuple[int, str]] = {}
 
 MOST_MODULES = 12
 CROWDED = {
-    "adapters": (28, "four families in one folder; to be split into pm, cm, tables and sites"),
     "ran": (18, "one module per mechanism of the radio network; rules and guard have folders"),
-    "reports": (20, "two reports side by side; analysis_* and run_* are to become folders"),
 }
 """Folders that may hold more modules, how many, and why."""
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from cellhive.adapters.bands import BAND_MHZ, EARFCN, frequency_hz
+from cellhive.adapters.sites.bands import BAND_MHZ, EARFCN, frequency_hz
 
 
 @pytest.mark.parametrize(

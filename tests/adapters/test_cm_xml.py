@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from cellhive.adapters.cm_xml import read_plan_xml, write_plan_xml
+from cellhive.adapters.plans.cm_xml import read_plan_xml, write_plan_xml
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.schema import PARAMETERS, Per
 from cellhive.core.types import Change, Effect, Network, Plan

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cellhive.adapters.mapping import (
+from cellhive.adapters.tabular.mapping import (
     SURE,
     ColumnRule,
     Mapping,
@@ -21,7 +21,7 @@ from cellhive.adapters.mapping import (
     save_mapping,
     unit_of,
 )
-from cellhive.adapters.vocabulary import RULES, words_of
+from cellhive.adapters.tabular.vocabulary import RULES, words_of
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import ColumnInfo, Measurements, Role
 from cellhive.core.schema import COUNTERS, KPIS, QUANTITIES

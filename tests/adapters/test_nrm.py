@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cellhive.adapters.nrm import BINDINGS, decode, encode
+from cellhive.adapters.plans.nrm import BINDINGS, decode, encode
 from cellhive.core.errors import BadInput
 from cellhive.core.schema import PARAMETERS, QUANTITIES
 

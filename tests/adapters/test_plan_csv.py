@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellhive.adapters.plan_csv import COLUMNS, read_plan_csv, write_plan_csv
+from cellhive.adapters.plans.plan_csv import COLUMNS, read_plan_csv, write_plan_csv
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Change, Network, Plan
 

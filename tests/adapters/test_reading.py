@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from cellhive.adapters.mapping import ColumnRule, Mapping
 from cellhive.adapters.reading import ReadResult, kind_of, read_paths
+from cellhive.adapters.tabular.mapping import ColumnRule, Mapping
 from cellhive.core.errors import BadInput, NotFound
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

@@ -3,7 +3,7 @@
 import pytest
 
 from cellhive.adapters.files import Table
-from cellhive.adapters.site_fields import find_columns
+from cellhive.adapters.sites.site_fields import find_columns
 
 
 def columns(*header: str) -> dict[str, tuple[str, str]]:

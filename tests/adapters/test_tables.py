@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellhive.adapters.grids import find_header, separator_of
 from cellhive.adapters.inputs import Limits
-from cellhive.adapters.mapping import ColumnRule, Mapping
-from cellhive.adapters.table_numbers import decimal_mark, numbers_of
-from cellhive.adapters.table_objects import find_objects
-from cellhive.adapters.table_times import parse_numbers, parse_texts
-from cellhive.adapters.tables import read_table_file
+from cellhive.adapters.tabular.grids import find_header, separator_of
+from cellhive.adapters.tabular.mapping import ColumnRule, Mapping
+from cellhive.adapters.tabular.table_numbers import decimal_mark, numbers_of
+from cellhive.adapters.tabular.table_objects import find_objects
+from cellhive.adapters.tabular.table_times import parse_numbers, parse_texts
+from cellhive.adapters.tabular.tables import read_table_file
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Measurements, Role
 

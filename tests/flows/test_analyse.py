@@ -140,7 +140,7 @@ def test_real_site_table_shows_the_outage_of_may_2025() -> None:
     path = DATA / "libyana_lte_kpi" / "aggregated_sites_traffic.xlsx"
     if not path.exists():
         pytest.skip("the real table libyana_lte_kpi is not beside the repository")
-    tables = pytest.importorskip("cellhive.adapters.tables")
+    tables = pytest.importorskip("cellhive.adapters.tabular.tables")
     measurements = pytest.importorskip("cellhive.core.measurements")
     read = tables.read_table_file(path, measurements.Findings(), kind="spreadsheet")
     analysis = analyse(read)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.adapters import ves
 from cellhive.adapters.inputs import NotMeasurements, head_of
-from cellhive.adapters.mapping import Mapping, apply_mapping, describe
-from cellhive.adapters.pm_collect import PmCollector
-from cellhive.adapters.pm_xml import parse_pm, unreadable
-from cellhive.adapters.table_times import in_zone
-from cellhive.adapters.tables import measure_grid, read_table_file
+from cellhive.adapters.pm import ves
+from cellhive.adapters.pm.pm_collect import PmCollector
+from cellhive.adapters.pm.pm_xml import parse_pm, unreadable
+from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
+from cellhive.adapters.tabular.table_times import in_zone
+from cellhive.adapters.tabular.tables import measure_grid, read_table_file
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.measurements import (
     OBJECT,

@@ -11,9 +11,9 @@ from array import array
 from math import nan
 from xml.parsers import expat
 
-from cellhive.adapters.pm_3gpp import MISSING_TEXTS, number_of
-from cellhive.adapters.pm_collect import NO_PERIOD, NO_TIME, SCALAR, Batch
-from cellhive.adapters.pm_time import parse_time
+from cellhive.adapters.pm.pm_3gpp import MISSING_TEXTS, number_of
+from cellhive.adapters.pm.pm_collect import NO_PERIOD, NO_TIME, SCALAR, Batch
+from cellhive.adapters.pm.pm_time import parse_time
 from cellhive.core.measurements import Finding, Findings, Severity
 
 _PART = re.compile(r"^(?:NE-)?([A-Za-z][A-Za-z0-9_]*)-(.+)$")

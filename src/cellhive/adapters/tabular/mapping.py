@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from cellhive.adapters.vocabulary import (
+from cellhive.adapters.tabular.vocabulary import (
     ATTRIBUTES,
     COUNTS,
     HIGHER,

@@ -14,7 +14,6 @@ import math
 from pathlib import Path
 from typing import BinaryIO
 
-from cellhive.adapters.cm_xml import check_key
 from cellhive.adapters.files import (
     UNKNOWN,
     Table,
@@ -25,6 +24,7 @@ from cellhive.adapters.files import (
     rearmed,
     write_whole,
 )
+from cellhive.adapters.plans.cm_xml import check_key
 from cellhive.core.errors import BadInput
 from cellhive.core.schema import PARAMETERS, QUANTITIES
 from cellhive.core.types import Change, Network, Plan

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellhive.adapters.bands import frequency_hz
 from cellhive.adapters.files import UNKNOWN, Table, parse_number, parse_table, read_bounded
+from cellhive.adapters.sites.bands import frequency_hz
 from cellhive.core.errors import BadInput
 
 MAX_ROWS = 300_000

@@ -13,25 +13,25 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.adapters import table_times as clock
-from cellhive.adapters.grids import (
+from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements
+from cellhive.adapters.tabular import table_times as clock
+from cellhive.adapters.tabular.grids import (
     Grid,
     clean,
     read_csv_grid,
     read_parquet_grid,
     read_sheet_grids,
 )
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements
-from cellhive.adapters.mapping import Mapping, apply_mapping, describe, plain
-from cellhive.adapters.table_numbers import (
+from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe, plain
+from cellhive.adapters.tabular.table_numbers import (
     Numbers,
     decimal_mark,
     lost_precision,
     numbers_of,
     prepared,
 )
-from cellhive.adapters.table_objects import ObjectColumns, find_objects
-from cellhive.adapters.vocabulary import IDENTITIES, words_of
+from cellhive.adapters.tabular.table_objects import ObjectColumns, find_objects
+from cellhive.adapters.tabular.vocabulary import IDENTITIES, words_of
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import (
     OBJECT,

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from cellhive.adapters.files import disarmed, write_whole
-from cellhive.adapters.site_fields import load_rows
-from cellhive.adapters.site_rows import Rows, one_row_each, read_rows, refuse
-from cellhive.adapters.site_sectors import (
+from cellhive.adapters.sites.site_fields import load_rows
+from cellhive.adapters.sites.site_rows import Rows, one_row_each, read_rows, refuse
+from cellhive.adapters.sites.site_sectors import (
     BoundingBox,
     Sector,
     at_their_nodes,

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from math import isfinite, nan
 from xml.parsers import expat
 
-from cellhive.adapters.pm_collect import NO_PERIOD, NO_TIME, SCALAR, Batch, join_dn
-from cellhive.adapters.pm_time import parse_duration, parse_time
+from cellhive.adapters.pm.pm_collect import NO_PERIOD, NO_TIME, SCALAR, Batch, join_dn
+from cellhive.adapters.pm.pm_time import parse_duration, parse_time
 from cellhive.core.measurements import Finding, Findings, Severity
 
 MISSING_TEXTS = frozenset({"", "nil", "null", "none", "n/a", "na", "nan", "-", "--", "..."})

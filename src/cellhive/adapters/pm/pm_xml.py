@@ -15,10 +15,10 @@ from typing import Protocol
 from xml.parsers import expat
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, Truncated, chunks
-from cellhive.adapters.mapping import describe
-from cellhive.adapters.pm_3gpp import OldReader, ThreeGppReader
-from cellhive.adapters.pm_collect import Batch, PmCollector
-from cellhive.adapters.pm_omes import OmesReader
+from cellhive.adapters.pm.pm_3gpp import OldReader, ThreeGppReader
+from cellhive.adapters.pm.pm_collect import Batch, PmCollector
+from cellhive.adapters.pm.pm_omes import OmesReader
+from cellhive.adapters.tabular.mapping import describe
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Measurements, Severity
 

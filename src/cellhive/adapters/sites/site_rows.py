@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cellhive.adapters.files import Table, rearmed
-from cellhive.adapters.site_fields import (
+from cellhive.adapters.sites.site_fields import (
     Column,
     find_columns,
     read_environment,

@@ -23,7 +23,7 @@ from typing import BinaryIO
 from lxml import etree
 
 from cellhive.adapters.files import check_text, parse_number, read_bounded, write_whole
-from cellhive.adapters.nrm import ASLEEP_WORDS, BINDINGS, decode, encode
+from cellhive.adapters.plans.nrm import ASLEEP_WORDS, BINDINGS, decode, encode
 from cellhive.core.errors import BadInput
 from cellhive.core.schema import QUANTITIES, Per
 from cellhive.core.types import Change, Effect, Network, Plan

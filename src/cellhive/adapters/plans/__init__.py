@@ -1,0 +1,1 @@
+"""Plans as files: 3GPP bulk configuration XML and CSV."""

@@ -1,0 +1,1 @@
+"""Measurement files: 3GPP XML, Nokia OMeS, VES JSON."""

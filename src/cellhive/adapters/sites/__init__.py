@@ -1,0 +1,1 @@
+"""Site lists: from rows with positions to a network."""

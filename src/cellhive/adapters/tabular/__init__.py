@@ -1,0 +1,1 @@
+"""Tables of KPIs: text, spreadsheets, Parquet, and what their columns mean."""
