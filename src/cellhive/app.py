@@ -17,7 +17,7 @@ import numpy as np
 from cellhive import __version__
 from cellhive.adapters.files import check_output
 from cellhive.adapters.plans import cm_xml, plan_csv
-from cellhive.adapters.reading import ReadResult, read_paths
+from cellhive.adapters.reading import ReadResult, read_paths, refuse_unknown
 from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
@@ -541,6 +541,7 @@ def analyse_paths(
     """
     rules = None if mapping is None else load_mapping(mapping)
     result = read_paths(paths, rules, on_progress)
+    refuse_unknown(result.measurements)
     return result, analyse(result.measurements, result.findings)
 
 

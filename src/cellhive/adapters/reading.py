@@ -30,6 +30,7 @@ from cellhive.core.measurements import (
 Progress = Callable[[int, int, Path], None]
 """Is told how many files of how many are done, and the last one."""
 
+_MOST_NAMED = 8
 _HTML = re.compile(rb"\s*(<!doctype html|<html|<table|<head|<meta)", re.IGNORECASE)
 _IGNORED_SUFFIXES = {
     ".md", ".rst", ".py", ".yaml", ".yml", ".xsd", ".xsl", ".pdf", ".png", ".jpg", ".html", ".svg",
@@ -297,3 +298,24 @@ def _joined(members: list[Measurements], findings: Findings) -> list[Measurement
 
 def _one(measured: Measurements, name: str) -> set[str]:
     return {measured.columns[name].share}
+
+
+def refuse_unknown(measurements: Sequence[Measurements]) -> None:
+    """Refuse tables of which neither a time nor any column is known: any result would be a guess.
+
+    Raises:
+        BadInput: All of them are such.
+    """
+    if any(
+        measured.frame[TIME].count() or any(info.quantity for info in measured.columns.values())
+        for measured in measurements
+    ):
+        return
+    headers = [info.header or name for one in measurements for name, info in one.columns.items()]
+    more = ", ..." if len(headers) > _MOST_NAMED else ""
+    raise BadInput(
+        place=", ".join(one.name for one in measurements[:_MOST_NAMED]),
+        expected="a column of times, or columns whose meaning is known",
+        found=", ".join(headers[:_MOST_NAMED]) + more,
+        remedy="say in a YAML file what they mean: --mapping FILE",
+    )
