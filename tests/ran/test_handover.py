@@ -356,10 +356,10 @@ def test_n310_must_be_in_a_row() -> None:
 
 
 def test_out_of_sync_is_judged_on_an_average_of_200_ms() -> None:
-    """From 30 to -10 dB: -10 + 40 x 0.8^k falls below Qout = -8 dB at the 14th step."""
-    _, user = _monitor([30.0] + [-10.0] * 13)
+    """From 0 dB to nothing: k of 5 samples of 1 leave the mean below Qout = 0.158 at k = 0."""
+    _, user = _monitor([0.0] * 5 + [-60.0] * 4)
     assert user["t310_s"] == 0
-    _, user = _monitor([30.0] + [-10.0] * 14)
+    _, user = _monitor([0.0] * 5 + [-60.0] * 5)
     assert user["t310_s"] == pytest.approx(1.0)
 
 

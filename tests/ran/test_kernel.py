@@ -254,7 +254,7 @@ def compared(request: pytest.FixtureRequest) -> dict[str, Any]:
     simulator.plant.users["east_m_s"] *= 2.5  # so that everybody meets a border soon
     simulator.plant.users["north_m_s"] *= 2.5
     simulator.plant.activity[0] = activity
-    return {"layers": layers, **_compare(simulator, parameters, activity, steps=300)}
+    return {"layers": layers, **_compare(simulator, parameters, activity, steps=600)}
 
 
 def _compare(
@@ -288,10 +288,11 @@ def _compare(
 
 FIELD_TOLERANCE = {
     "x_m": 2e-3, "y_m": 2e-3, "leg_left_m": 2e-3, "timer_s": 1e-5, "session_left_s": 1e-4,
-    "rsrp_dbm": 2e-4, "sinr_out_db": 2e-3, "sinr_in_db": 2e-3, "stay_s": 1e-4, "since_ho_s": 1e-4,
+    "rsrp_dbm": 2e-4, "stay_s": 1e-4, "since_ho_s": 1e-4,
 }  # fmt: skip
-SINR_FIELDS = ("sinr",)
+SINR_FIELDS = ("sinr", "sinr_out", "sinr_in", "past_1", "past_2", "past_3", "past_4")
 SHARE_FIELDS = ("rate_mbps", "need_prb")
+MOST_PRBS = 106
 
 
 def _differences(step: int, slow: Any, simulator: Simulator, undecided: set[int]) -> list[str]:
@@ -306,6 +307,9 @@ def _differences(step: int, slow: Any, simulator: Simulator, undecided: set[int]
             if name in SHARE_FIELDS and undecided:
                 continue
             allowed = FIELD_TOLERANCE.get(name, 1e-6) + _relative(name, user) * abs(expected)
+            if name == "rate_mbps" and user.need_prb > 0:
+                # Best effort gets what guaranteed rates leave: little is the difference of much.
+                allowed += 5e-5 * MOST_PRBS * user.demand_mbps / user.need_prb
             if abs(ours - expected) > allowed:
                 found.append(f"step {step} user {u} {name}: {ours} for {expected}")
     return found if undecided else found + _count_differences(step, slow, simulator)
@@ -350,12 +354,12 @@ def _count_differences(step: int, slow: Any, simulator: Simulator) -> list[str]:
     return [
         f"step {step} {what}: {ours} for {expected}"
         for what, ours, expected, relative in rows
-        if abs(ours - expected) > 1e-4 + relative * abs(expected)
+        if abs(ours - expected) > (1e-3 if "rate" in what else 1e-4) + relative * abs(expected)
     ]
 
 
 def test_whole_steps_agree_with_the_slow_twin(compared: dict[str, Any]) -> None:
-    """Users, loads and every counter after each of 300 steps, except where rounding decides."""
+    """Users, loads and every counter after each of 600 steps, except where rounding decides."""
     assert compared["problems"] == []
     assert compared["skipped"] < 0.05
 

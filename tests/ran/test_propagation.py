@@ -125,12 +125,12 @@ def test_los_probability_agrees_with_the_reference(environment: Environment) -> 
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_soft_los_is_half_at_the_border_and_steeper_at_higher_frequency() -> None:
-    """§7.6.3.3: 1/2 + atan(sqrt(20/λ)·(F+G))/π; at 3 GHz λ = 0.1 m and sqrt(200) = 14.142."""
-    assert soft_los(0.0, 3e9) == 0.5
-    assert soft_los(0.1, 3e9) == pytest.approx(0.5 + math.atan(1.4142136) / math.pi, abs=1e-7)
-    assert soft_los(-0.1, 3e9) == pytest.approx(1 - soft_los(0.1, 3e9))
-    assert soft_los(0.1, 28e9) > soft_los(0.1, 3e9)
+def test_soft_los_is_half_at_the_border_and_gone_three_widths_from_it() -> None:
+    """The state is the normal distribution function of the margin over its width, 0.35."""
+    assert soft_los(0.0) == 0.5
+    assert soft_los(0.35) == pytest.approx(0.8413447, abs=1e-6)
+    assert soft_los(-0.35) == pytest.approx(1 - soft_los(0.35))
+    assert soft_los(-1.05) == pytest.approx(0.0013499, abs=1e-6)
 
 
 def test_share_of_pixels_in_sight_is_the_probability() -> None:

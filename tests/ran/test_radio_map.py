@@ -103,8 +103,12 @@ def test_path_gain_agrees_with_the_reference(
     shape = (made.rows, made.columns)
     fields = np.stack(
         [
-            draw_field(field_filter(shape, 40.0, distance_m), shape, stream).reshape(-1)
-            for distance_m in (row.los_state_m, row.decorrelation_los_m, row.decorrelation_nlos_m)
+            draw_field(field_filter(shape, 40.0, distance_m, smooth=smooth), shape, stream).ravel()
+            for distance_m, smooth in (
+                (row.los_state_m, True),
+                (row.decorrelation_los_m, False),
+                (row.decorrelation_nlos_m, False),
+            )
         ]
     ).astype(np.float64)
     expected = reference.path_gain_db(

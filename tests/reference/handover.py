@@ -7,7 +7,6 @@ Written from TS 38.331 §5.3.10 and §5.5.4.4, TR 36.839 §5.2, TS 38.300 §15.5
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +14,6 @@ from typing import Any
 IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED = range(6)
 LONG_AGO_S = 1e9
 RATIO = 1e-4
-DECIBELS = 1e-3
-
-
-def decibels(ratio: float) -> float:
-    """Return a ratio in dB; what is below a millionth counts as one."""
-    return 10 * math.log10(max(ratio, 1e-6))
 
 
 class Mobility:
@@ -30,6 +23,7 @@ class Mobility:
         """Take the settings and start counting from nothing."""
         self.settings, self.step_s = procedures, step_s
         self.q_out = 10 ** (procedures.q_out_db / 10)
+        self.q_in = 10 ** (procedures.q_in_db / 10)
         self.cell: Counter[tuple[int, str]] = Counter()
         self.relation: Counter[tuple[tuple[int, int], str]] = Counter()
 
@@ -37,22 +31,24 @@ class Mobility:
         """Serve the user here; radio link monitoring starts afresh."""
         user.serving, user.state, user.target = cell, CONNECTED, -1
         user.sinr = sinr
-        user.sinr_out_db = user.sinr_in_db = decibels(sinr)
+        user.sinr_out = user.sinr_in = sinr
+        user.past_1 = user.past_2 = user.past_3 = user.past_4 = sinr
         user.out_s = user.in_s = user.t310_s = 0.0
 
     def link_failed(self, user: SimpleNamespace, sinr: float, ties: Any) -> bool:
-        """Advance radio link monitoring: averages over 200 and 100 ms, N310, T310, N311."""
-        user.sinr_out_db += (decibels(sinr) - user.sinr_out_db) * min(1, self.step_s / 0.2)
-        user.sinr_in_db += (decibels(sinr) - user.sinr_in_db) * min(1, self.step_s / 0.1)
+        """Advance radio link monitoring: means over 200 and 100 ms, N310, T310, N311."""
+        window = [sinr, user.past_1, user.past_2, user.past_3, user.past_4]
+        user.sinr_out, user.sinr_in = sum(window) / 5, sum(window[:2]) / 2
+        user.past_1, user.past_2, user.past_3, user.past_4 = window[:4]
         if user.t310_s > 0:
-            back = ties.above(user.sinr_in_db, self.settings.q_in_db, DECIBELS)
+            back = ties.above(user.sinr_in, self.q_in, RATIO * self.q_in)
             user.in_s = user.in_s + self.step_s if back else 0.0
             if user.in_s > (self.settings.n311 - 1) * 0.1 + self.step_s / 100:
                 user.t310_s = user.out_s = user.in_s = 0.0
                 return False
             user.t310_s -= self.step_s
             return bool(user.t310_s < self.step_s / 100)
-        bad = ties.above(self.settings.q_out_db, user.sinr_out_db, DECIBELS)
+        bad = ties.above(self.q_out, user.sinr_out, RATIO * self.q_out)
         user.out_s = user.out_s + self.step_s if bad else 0.0
         if user.out_s > (self.settings.n310 - 1) * 0.2 + self.step_s / 100:
             user.t310_s, user.in_s = self.settings.t310_s, 0.0

@@ -74,11 +74,11 @@ def los_probability(environment: str, d2d: Floats, h_ut: float) -> Floats:
     return np.where(d2d <= 18, 1.0, beyond)
 
 
-def soft_los(environment: str, d2d: Floats, field: Floats, f_hz: float) -> Floats:
-    """Return the soft line-of-sight state, §7.6.3.3, for users at 1.5 m."""
+def soft_los(environment: str, d2d: Floats, field: Floats) -> Floats:
+    """Return the soft line-of-sight state, after §7.6.3.3, for users at 1.5 m."""
     chance = np.clip(los_probability(environment, d2d, 1.5), 1e-6, 1 - 1e-6)
     f = np.vectorize(NormalDist().inv_cdf)(chance)
-    return np.asarray(0.5 + np.arctan(np.sqrt(20 / (C / f_hz)) * (f + field)) / np.pi)
+    return np.vectorize(NormalDist(sigma=0.35).cdf)(f + field)
 
 
 def path_gain_db(
@@ -92,7 +92,7 @@ def path_gain_db(
     turn = 2 * np.pi * h_bs * 1.5 * f_hz / C
     los = los - np.where((environment != "RMa") | (d2d <= turn), near, far) * fields[1]
     nlos = nlos - blocked * fields[2]
-    share = soft_los(environment, d2d, fields[0], f_hz)
+    share = soft_los(environment, d2d, fields[0])
     return -(share * los + (1 - share) * nlos)
 
 

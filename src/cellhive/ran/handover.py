@@ -13,7 +13,6 @@ from typing import NamedTuple
 from cellhive.core.compiled import compiled
 from cellhive.core.types import Floats, Ints
 from cellhive.ran import counters as n
-from cellhive.ran.link import db_from_ratio
 from cellhive.ran.users import CONNECTED, EXECUTING, LOST, PREPARING, Record
 
 RULE_36839, RULE_38331 = 0, 1
@@ -50,15 +49,16 @@ class Procedures:
     """RRC connected users a cell admits."""
     measurement_error_db: float = 1.22
     """Sigma of an L1 measurement averaged over 200 ms [dB], TR 36.777."""
-    rule: int = RULE_36839
+    rule: int = RULE_38331
+    """When a handover fails: 0 after TR 36.839 (a command sent while T310 runs is lost), 1
+    after TS 38.331 (it arrives where the SINR reaches Qout)."""
 
 
 class Timers(NamedTuple):
-    """``Procedures`` as the plain numbers kernels take; ``q_out`` is linear."""
+    """``Procedures`` as the plain numbers kernels take; ratios are linear."""
 
     q_out: float
-    q_out_db: float
-    q_in_db: float
+    q_in: float
     t310_s: float
     n310: float
     n311: float
@@ -82,8 +82,7 @@ def timers(procedures: Procedures, step_s: float) -> Timers:
     """
     return Timers(
         q_out=10 ** (procedures.q_out_db / 10),
-        q_out_db=procedures.q_out_db,
-        q_in_db=procedures.q_in_db,
+        q_in=10 ** (procedures.q_in_db / 10),
         t310_s=procedures.t310_s,
         n310=float(procedures.n310),
         n311=float(procedures.n311),
@@ -104,8 +103,8 @@ def timers(procedures: Procedures, step_s: float) -> Timers:
 def attach(user: Record, cell: int, sinr: float) -> None:
     """Make a cell the serving one, with the radio link monitor started afresh."""
     user.serving, user.state, user.target = cell, CONNECTED, -1
-    user.sinr = sinr
-    user.sinr_out_db = user.sinr_in_db = db_from_ratio(sinr)
+    user.sinr = user.sinr_out = user.sinr_in = sinr
+    user.past_1 = user.past_2 = user.past_3 = user.past_4 = sinr
     user.out_s = user.in_s = user.t310_s = 0.0
 
 
@@ -113,22 +112,23 @@ def attach(user: Record, cell: int, sinr: float) -> None:
 def link_failed(user: Record, sinr: float, timers: Timers) -> bool:
     """Advance the radio link monitor by one step; return True when T310 expires.
 
-    Out-of-sync and in-sync are judged on first-order averages of the SINR in dB over 200
-    and 100 ms (TS 38.133 §8.1: evaluation periods). In dB, because an average of linear
-    SINR would remember a good link for seconds after it broke. N310 and N311 consecutive
-    indications are taken as that many windows in a row. TS 38.331 §5.3.10.
+    Out-of-sync and in-sync are judged on the mean SINR of sliding windows of 200 and 100 ms
+    (TR 36.839 §5.2): the last five and the last two samples of 40 ms. N310 and N311
+    consecutive indications are taken as that many windows in a row. TS 38.331 §5.3.10.
     """
-    step_s, sinr_db = timers.step_s, db_from_ratio(sinr)
-    user.sinr_out_db += (sinr_db - user.sinr_out_db) * min(1.0, step_s / _OUT_WINDOW_S)
-    user.sinr_in_db += (sinr_db - user.sinr_in_db) * min(1.0, step_s / _IN_WINDOW_S)
+    step_s = timers.step_s
+    older = user.past_1 + user.past_2 + user.past_3 + user.past_4
+    user.sinr_out, user.sinr_in = (sinr + older) / 5.0, (sinr + user.past_1) / 2.0
+    user.past_4, user.past_3, user.past_2 = user.past_3, user.past_2, user.past_1
+    user.past_1 = sinr
     if user.t310_s > 0:
-        user.in_s = user.in_s + step_s if user.sinr_in_db > timers.q_in_db else 0.0
+        user.in_s = user.in_s + step_s if user.sinr_in > timers.q_in else 0.0
         if user.in_s > (timers.n311 - 1) * _IN_WINDOW_S + _ROUNDING_S:
             user.t310_s = user.out_s = user.in_s = 0.0
             return False
         user.t310_s -= step_s
         return bool(user.t310_s <= _ROUNDING_S)
-    user.out_s = user.out_s + step_s if user.sinr_out_db < timers.q_out_db else 0.0
+    user.out_s = user.out_s + step_s if user.sinr_out < timers.q_out else 0.0
     if user.out_s > (timers.n310 - 1) * _OUT_WINDOW_S + _ROUNDING_S:
         user.t310_s, user.in_s = timers.t310_s, 0.0
         return bool(timers.t310_s <= 0.0)  # T310 of 0 ms is allowed and fails at once

@@ -142,7 +142,7 @@ def build_radio_map(
 ) -> RadioMap:
     """Return the path gain of every cell over a grid, for users at street level.
 
-    Line of sight is soft (§7.6.3.3): the state between 0 and 1 weighs path loss and
+    Line of sight is soft (after §7.6.3.3): the state between 0 and 1 weighs path loss and
     shadowing with and without line of sight, in dB (the clause weighs amplitudes). Pixels
     wider than a quarter of the decorrelation distance smooth the shadowing in between.
 
@@ -251,7 +251,9 @@ class _Scene(NamedTuple):
 def _scene(environment: int, grid: Grid, masts: list[tuple[str, _Mast]]) -> _Scene:
     shape, shadowing = (grid.rows, grid.columns), SHADOWING[Environment(environment)]
     filters = (
-        field_filter(shape, grid.pixel_m, shadowing.los_state_m),
+        # Streets and corners make line of sight come in whole patches: a rough field would
+        # let it flicker within metres.
+        field_filter(shape, grid.pixel_m, shadowing.los_state_m, smooth=True),
         field_filter(shape, grid.pixel_m, shadowing.decorrelation_los_m),
         field_filter(shape, grid.pixel_m, shadowing.decorrelation_nlos_m),
     )
@@ -287,7 +289,7 @@ def _fill_path(
             whole = int(ground)
             part = ground - whole
             margin = quantile[whole] * (1.0 - part) + quantile[whole + 1] * part
-            los = soft_los(margin + fields[0, row, column], mast.carrier_hz)
+            los = soft_los(margin + fields[0, row, column])
             clear, blocked = path_loss_db(
                 mast.environment, ground, mast.height_m, USER_HEIGHT_M, mast.carrier_hz
             )

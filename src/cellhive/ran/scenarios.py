@@ -104,9 +104,9 @@ class Scenario:
     hot_spot_radius_m: float = 100.0
     event: Event | None = None
     tilt_deg: float = 11.0
-    a3_offset_db: float = 2.0
+    a3_offset_db: float = 1.0
     hysteresis_db: float = 1.0
-    time_to_trigger_s: float = 0.16
+    time_to_trigger_s: float = 0.08
     mistilted_share: float = 0.0
     """Share of cells whose tilt is wrong."""
     mistilt_deg: float = -6.0
@@ -124,7 +124,7 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         Scenario(
             "hex-urban",
-            "A city of 57 cells over a day: hot spots, two layers of faults, a quiet night.",
+            "A city of 57 cells over a day: hot spots, some wrong tilts, a quiet night.",
             ("demand_satisfied_ratio", "ue_throughput_p5_mbps", "rlf_per_ue_min"),
             _city,
             users_per_cell=14,
@@ -141,7 +141,7 @@ SCENARIOS: dict[str, Scenario] = {
             lambda: highway(
                 10, 1000.0, SiteDesign(carrier_hz=2.1e9, height_m=35.0, environment="RMa")
             ),
-            users_per_cell=14,
+            users_per_cell=9,
             mix=UserMix(
                 users=0, indoor_share=0.0, pedestrian_share=0.0, street_share=0.05,
                 highway_share=0.95,

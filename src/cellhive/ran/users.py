@@ -43,7 +43,8 @@ USER = np.dtype(
         ("sessions", "i4"), ("wait", "f4"), ("session_left_s", "f4"),
         ("gbr", "i4"), ("demand_mbps", "f4"),
         ("state", "i4"), ("serving", "i4"), ("target", "i4"), ("timer_s", "f4"),
-        ("sinr_out_db", "f4"), ("sinr_in_db", "f4"),   # averages for out-of-sync and in-sync
+        ("sinr_out", "f4"), ("sinr_in", "f4"),   # means over the windows of link monitoring
+        ("past_1", "f4"), ("past_2", "f4"), ("past_3", "f4"), ("past_4", "f4"),  # earlier SINR
         ("out_s", "f4"), ("in_s", "f4"), ("t310_s", "f4"),
         ("ho_source", "i4"), ("ho_target", "i4"), ("since_ho_s", "f4"),
         ("stay_from", "i4"), ("stay_s", "f4"),
