@@ -33,7 +33,6 @@ from cellhive.core.types import (
     Outcome,
     Parameters,
     Plan,
-    to_jsonable,
 )
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.decide import Approve, LoopSettings, Optimizer, Silent
@@ -46,7 +45,6 @@ from cellhive.flows.trial import (
     RunStart,
     TrialSettings,
     run_trial,
-    truth_of,
 )
 from cellhive.ran.guard import Guard
 from cellhive.ran.parameters import diff, value_of
@@ -56,7 +54,6 @@ from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
 from cellhive.reports.results import ScenarioResult
 from cellhive.reports.run.report import render_run, write_run_report
-from cellhive.reports.run.summary import compare
 
 OPTIMIZERS = ("none", "rules", *(function.name.lower() for function in Rules().functions))
 """Who may propose: nobody, all rules, or one function alone."""
@@ -452,36 +449,6 @@ def finish(run: Run, record: RunRecord, report: Path | None) -> dict[str, Path]:
         write_run_report(record, report)
         paths["Report"] = report
     return paths
-
-
-def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
-    """Return what a run brought as plain JSON values."""
-    compared = compare(record.frames, record.baseline) if record.baseline else {}
-    return {
-        "run_id": record.run_id,
-        "version": record.version,
-        "scenario": record.scenario,
-        "seed": record.seed,
-        "settings": record.settings,
-        "periods": len(record.frames),
-        "interrupted": record.interrupted,
-        "kpis": to_jsonable(compared),
-        "decisions": [
-            {
-                "plan_id": outcome.plan.plan_id,
-                "function": outcome.plan.function,
-                "time_s": outcome.plan.time_s,
-                "changes": to_jsonable(outcome.plan.changes),
-                "verdict": outcome.verdict,
-                "reason": outcome.reason,
-                "true_effect": to_jsonable(outcome.true_effect),
-                "truth": str(truth_of(outcome)),
-            }
-            for outcome in record.outcomes
-        ],
-        "notes": list(record.notes),
-        "paths": {name: str(path) for name, path in paths.items()},
-    }
 
 
 def plan_of(run_folder: Path, plan_id: str = "") -> Plan:

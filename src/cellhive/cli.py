@@ -171,6 +171,7 @@ def run(  # one parameter per option is how the command line is declared
     """
     from cellhive import app as composition  # noqa: PLC0415  # --help must not wait for it
     from cellhive.adapters.files import check_folder, check_output  # noqa: PLC0415
+    from cellhive.reports.run.as_json import summary  # noqa: PLC0415
     from cellhive.reports.run.live import live_view, summary_table  # noqa: PLC0415
 
     options = composition.RunOptions(
@@ -205,7 +206,7 @@ def run(  # one parameter per option is how the command line is declared
             )
         paths = composition.finish(prepared, record, report)
     if as_json:
-        print(json.dumps(composition.summary(record, paths), indent=2, allow_nan=False))
+        print(json.dumps(summary(record, paths), indent=2, allow_nan=False))
     else:
         _console().print(summary_table(record, paths=paths))
     if record.interrupted:
@@ -367,14 +368,18 @@ def analyze(  # one parameter per option
         write_analysis(analysis, report, title=title)
     if save_mapping is not None:
         composition.save_guesses(result, save_mapping)
-    failed = {one.path: one.note for one in result.files if one.status == "failed"}
+    unread = {
+        one.path: one.note
+        for one in result.files
+        if one.status == "failed" or (one.status == "ignored" and one.kind != "other")
+    }
     if as_json:
         print(analysis_json(analysis, title=title))
     else:
         written = {"Report": report}
         if save_mapping is not None:
             written["Mapping"] = save_mapping
-        _console().print(analysis_screen(analysis, failed, written))
+        _console().print(analysis_screen(analysis, unread, written))
 
 
 @plan_app.command("export")
@@ -428,7 +433,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a poor encoding must not end a run
     try:
-        code: Any = app(standalone_mode=False)
+        code: Any = app(prog_name="cellhive", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(EXIT_USAGE)

@@ -15,22 +15,25 @@ from cellhive.core.measurements import ColumnInfo, Severity
 from cellhive.flows.analyse import Analysis
 from cellhive.reports.analysis import words
 
-MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS = 12, 6, 8
+MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS, MOST_UNREAD = 12, 6, 8, 12
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
 def analysis_screen(
-    analysis: Analysis, failed: Mapping[Path, str], paths: Mapping[str, Path]
+    analysis: Analysis, unread: Mapping[Path, str], paths: Mapping[str, Path]
 ) -> RenderableType:
     """Return the summary of an analysis.
 
     Args:
         analysis: The analysis.
-        failed: Files that could not be read, and why.
+        unread: Files of which nothing was read, and why.
         paths: Where its files are, by what they are: "Report".
     """
     parts: list[RenderableType] = [Text(words.part_line(part)) for part in analysis.parts]
-    parts += [Text(f"✘ {path}: {reason}", style="red") for path, reason in failed.items()]
+    shown = list(unread.items())[:MOST_UNREAD]
+    parts += [Text(f"✘ {path}: {reason}", style="red") for path, reason in shown]
+    if len(unread) > MOST_UNREAD:
+        parts.append(Text(f"✘ … and {len(unread) - MOST_UNREAD} more files", style="red"))
     parts += [Text(), _columns(analysis), Text()]
     parts += [Text(sentence) for sentence in words.health(analysis)]
     incidents = analysis.search.incidents

@@ -1,0 +1,55 @@
+"""The command line as a person uses it, called in this process."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest import mock
+
+import pytest
+
+with warnings.catch_warnings():
+    # Typer imports names that Click deprecates; neither is ours.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from cellhive import cli
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def cellhive() -> Command:
+    """Return what runs a command without a terminal: ``cellhive("run", "--seed", 3)``."""
+
+    def call(*arguments: object) -> Ended:
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        plain = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR")}
+        argv = ["cellhive", *(str(argument) for argument in arguments)]
+        with (
+            mock.patch.object(sys, "argv", argv),
+            mock.patch.object(sys, "stdin", io.StringIO()),
+            mock.patch.dict(os.environ, plain, clear=True),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    return call
