@@ -1,10 +1,9 @@
-"""The command line: what people type, and what they are told when it cannot be."""
+"""The commands, and what becomes of their errors."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import sys
 import threading
@@ -22,13 +21,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
+from cellhive.cli.output import console
 from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
-PLAIN_WIDTH = 240
-"""Columns of tables where the output is no terminal."""
 
 app = typer.Typer(
     name="cellhive",
@@ -48,15 +45,6 @@ app.add_typer(plan_app, name="plan")
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)
 ]
-
-
-def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Return where to print; lines are not broken where the output is no terminal."""
-    console = Console(stderr=stderr, quiet=quiet)
-    if console.is_terminal:
-        return console
-    width = None if "COLUMNS" in os.environ else PLAIN_WIDTH
-    return Console(stderr=stderr, quiet=quiet, width=width, soft_wrap=True, highlight=False)
 
 
 @dataclass
@@ -182,7 +170,7 @@ def run(  # one parameter per option is how the command line is declared
     if report is not None:
         check_output(report, "--report", composition.REPORT_SUFFIXES)
     check_folder(runs, "--runs")
-    messages = _console(stderr=True, quiet=as_json)
+    messages = console(stderr=True, quiet=as_json)
     prepared = composition.prepare(
         options,
         on_build=lambda: messages.print(
@@ -208,7 +196,7 @@ def run(  # one parameter per option is how the command line is declared
     if as_json:
         print(json.dumps(summary(record, paths), indent=2, allow_nan=False))
     else:
-        _console().print(summary_table(record, paths=paths))
+        console().print(summary_table(record, paths=paths))
     if record.interrupted:
         raise typer.Exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
 
@@ -242,7 +230,7 @@ def replay(
     from cellhive import app as composition  # noqa: PLC0415
     from cellhive.reports.run.live import live_view  # noqa: PLC0415
 
-    messages = _console(stderr=True)
+    messages = console(stderr=True)
     with live_view(f"replay of {run_folder.resolve().name}", console=messages) as view:
         replayed = composition.replay(run_folder, observers=[view])
     if replayed.difference is not None:
@@ -274,7 +262,7 @@ def runs(runs: RunsFolder = Path("runs")) -> None:
             escape(listing.scenario), str(listing.seed),
             "by itself" if listing.finished else "early",
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -285,7 +273,7 @@ def scenarios() -> None:
     table = Table("scenario", "hours", "what it is", box=None, pad_edge=False)
     for scenario in SCENARIOS.values():
         table.add_row(scenario.name, f"{scenario.hours:g}", scenario.title)
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -311,7 +299,7 @@ def evaluate(
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
     names = scenario or [name for name in SCENARIOS if name != "hex-urban"]
-    messages = _console(stderr=True)
+    messages = console(stderr=True)
     results = composition.evaluate_scenarios(
         names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,
         on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
@@ -358,7 +346,7 @@ def analyze(  # one parameter per option
     check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
     if save_mapping is not None:
         check_output(save_mapping, "--save-mapping", composition.MAPPING_SUFFIXES)
-    messages = _console(stderr=True, quiet=as_json)
+    messages = console(stderr=True, quiet=as_json)
     with messages.status("Reading ...") as status:
         result, analysis = composition.analyse_paths(
             paths, mapping,
@@ -379,7 +367,7 @@ def analyze(  # one parameter per option
         written = {"Report": report}
         if save_mapping is not None:
             written["Mapping"] = save_mapping
-        _console().print(analysis_screen(analysis, unread, written))
+        console().print(analysis_screen(analysis, unread, written))
 
 
 @plan_app.command("export")
@@ -424,7 +412,7 @@ def plan_show(
             escape(change.object_id), change.parameter, f"{change.before:g}", f"{change.after:g}",
             escape(change.reason),
         )  # fmt: skip
-    _console().print(table)
+    console().print(table)
 
 
 def main() -> None:
