@@ -18,6 +18,7 @@ from cellhive.ran.scenarios import Scenario, build_world
 from cellhive.ran.simulator import STEP_S, Simulator, World
 from cellhive.ran.users import (
     BLOCKED,
+    COMMANDED,
     CONNECTED,
     EXECUTING,
     IDLE,
@@ -158,12 +159,20 @@ def check_users(users: Any, simulator: Simulator) -> None:
     """Assert that every user is in exactly one state, with what belongs to it."""
     plant, cells = simulator.plant, simulator.world.network.cells
     state, active = users["state"], users["session_left_s"] > 0
-    assert set(np.unique(state)) <= {IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED}
+    assert set(np.unique(state)) <= {
+        IDLE,
+        CONNECTED,
+        PREPARING,
+        EXECUTING,
+        LOST,
+        BLOCKED,
+        COMMANDED,
+    }
     np.testing.assert_array_equal(active, state != IDLE)
-    served = np.isin(state, (CONNECTED, PREPARING, EXECUTING))
+    served = np.isin(state, (CONNECTED, PREPARING, COMMANDED, EXECUTING))
     np.testing.assert_array_equal(users["serving"] >= 0, served | (state == LOST))
     assert np.all(users["serving"] < cells)
-    moving = np.isin(state, (PREPARING, EXECUTING))
+    moving = np.isin(state, (PREPARING, COMMANDED, EXECUTING))
     assert np.all(users["target"][moving] >= 0)
     assert np.all(users["target"][moving] != users["serving"][moving])
     assert np.all(users["rate_mbps"][~served | (state == EXECUTING)] == 0)

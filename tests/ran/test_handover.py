@@ -19,6 +19,7 @@ from cellhive.ran.handover import (
 from cellhive.ran.simulator import STEP_S
 from cellhive.ran.users import (
     BLOCKED,
+    COMMANDED,
     CONNECTED,
     EXECUTING,
     HIGHWAY,
@@ -275,7 +276,7 @@ def test_command_is_lost_while_t310_runs_by_36839(stage: Any) -> None:
     assert scene.users["state"][0] == LOST
     assert scene.count(n.RADIO_LINK_FAILURE, A) == 1
     assert scene.count(n.PREPARATION_SUCCESS, A) == 1
-    assert scene.count(n.EXECUTION_REQUEST) == 0
+    assert scene.count(n.EXECUTION_REQUEST) == 1  # sent, though in vain: TS 28.552 §5.1.1.6.1.7
 
 
 def test_command_is_heard_while_t310_runs_by_38331(stage: Any) -> None:
@@ -287,13 +288,26 @@ def test_command_is_heard_while_t310_runs_by_38331(stage: Any) -> None:
     assert scene.count(n.EXECUTION_REQUEST, A) == 1
 
 
-def test_command_is_lost_below_q_out_by_38331(stage: Any) -> None:
-    """The user stays, with T310 running, and is asked again."""
+def test_command_is_sent_again_below_q_out_by_38331(stage: Any) -> None:
+    """Acknowledged mode repeats the one command until the SINR reaches Qout; T310 runs on."""
     scene = _with_t310_running(stage, RULE_38331)
-    scene.simulator.advance(2)
-    assert scene.users["state"][0] == CONNECTED
+    scene.simulator.advance(10)
+    assert scene.users["state"][0] == COMMANDED
     assert scene.users["t310_s"][0] > 0
-    assert scene.count(n.EXECUTION_REQUEST) == scene.count(n.RADIO_LINK_FAILURE) == 0
+    assert scene.count(n.PREPARATION_REQUEST) == scene.count(n.EXECUTION_REQUEST) == 1
+    scene.levels(-100.0, -83.0)
+    scene.simulator.advance(1)
+    assert scene.users["state"][0] == EXECUTING
+    assert scene.count(n.PREPARATION_SUCCESS) == scene.count(n.EXECUTION_REQUEST) == 1
+    assert scene.count(n.RADIO_LINK_FAILURE) == 0
+
+
+def test_link_can_fail_before_the_command_is_heard(stage: Any) -> None:
+    """T310 ends while the command is repeated: a failure in the source, not in the target."""
+    scene = _with_t310_running(stage, RULE_38331)
+    scene.steps_until(lambda: scene.users["state"][0] == LOST)
+    assert scene.count(n.RADIO_LINK_FAILURE, A) == 1
+    assert scene.count(n.EXECUTION_FAILURE) == scene.count(n.EXECUTION_SUCCESS) == 0
 
 
 # ------------------------------------------------------------------ radio link monitoring

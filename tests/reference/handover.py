@@ -11,7 +11,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED = range(6)
+IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED, COMMANDED = range(7)
 LONG_AGO_S = 1e9
 RATIO = 1e-4
 
@@ -76,13 +76,17 @@ class Mobility:
             user.state, user.target = CONNECTED, -1
             return
         self.cell[user.serving, "preparation success"] += 1
+        self.cell[user.serving, "execution"] += 1
         if self.settings.rule == 0 and user.t310_s > 0:  # TR 36.839: T310 is running
             self.lose(user, in_handover=False)
             return
+        user.state = COMMANDED
+        self.hear(user, sinr, ties)
+
+    def hear(self, user: SimpleNamespace, sinr: float, ties: Any) -> None:
+        """Start the execution, unless the command is not heard under TS 38.331."""
         if self.settings.rule == 1 and ties.above(self.q_out, sinr, RATIO * self.q_out):
-            user.state, user.target = CONNECTED, -1  # TS 38.331: not heard, not lost yet
             return
-        self.cell[user.serving, "execution"] += 1
         user.state = EXECUTING
         user.timer_s += self.settings.execution_s
 

@@ -218,6 +218,8 @@ class SlowNetwork:
             user.timer_s -= self.step_s
             if user.timer_s < self.step_s / 100:
                 self.mobility.command(user, user.sinr, admitted=self._admits(user), ties=ties)
+        elif user.state == handover.COMMANDED:
+            self.mobility.hear(user, user.sinr, ties)
         else:
             self._decide(u, user, expired)
 

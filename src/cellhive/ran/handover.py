@@ -13,7 +13,7 @@ from typing import NamedTuple
 from cellhive.core.compiled import compiled
 from cellhive.core.types import Floats, Ints
 from cellhive.ran import counters as n
-from cellhive.ran.users import CONNECTED, EXECUTING, LOST, PREPARING, Record
+from cellhive.ran.users import COMMANDED, CONNECTED, EXECUTING, LOST, PREPARING, Record
 
 RULE_36839, RULE_38331 = 0, 1
 """When a handover command is lost: TR 36.839 (T310 is running) or TS 38.331 (SINR is
@@ -165,16 +165,24 @@ def command(user: Record, sinr: float, admitted: bool, cells: Floats, timers: Ti
         user.state, user.target = CONNECTED, -1
         return
     cells[serving, n.PREPARATION_SUCCESS] += 1
-    if timers.rule == RULE_36839:
-        if user.t310_s > 0:
-            lose(user, cells, _RADIO_LINK_FAILURE, timers)
-            return
-    elif sinr < timers.q_out:
-        user.state, user.target = CONNECTED, -1
-        return
     cells[serving, n.EXECUTION_REQUEST] += 1
-    user.state = EXECUTING
-    user.timer_s += timers.execution_s
+    if timers.rule == RULE_36839 and user.t310_s > 0:
+        lose(user, cells, _RADIO_LINK_FAILURE, timers)
+        return
+    user.state = COMMANDED
+    hear(user, sinr, timers)
+
+
+@compiled
+def hear(user: Record, sinr: float, timers: Timers) -> None:
+    """Let the user hear the handover command, or leave it to be sent again at the next step.
+
+    The command travels in acknowledged mode (TS 38.322): the source repeats it for as long
+    as the radio link has not failed. It arrives where the SINR reaches Qout.
+    """
+    if timers.rule == RULE_36839 or sinr >= timers.q_out:
+        user.state = EXECUTING
+        user.timer_s += timers.execution_s
 
 
 @compiled

@@ -17,6 +17,7 @@ from cellhive.ran.handover import (
     attach,
     command,
     complete,
+    hear,
     link_failed,
     lose,
     prepare,
@@ -33,6 +34,7 @@ from cellhive.ran.sharing import share
 from cellhive.ran.streams import MEASUREMENT, U32, keyed, normal_from_word
 from cellhive.ran.users import (
     BLOCKED,
+    COMMANDED,
     CONNECTED,
     EXECUTING,
     IDLE,
@@ -365,6 +367,9 @@ def _hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
             )
         if target >= 0:
             prepare(user, target, net.cells, net.relations, site.relation, timers)
+        return
+    if user.state == COMMANDED:
+        hear(user, user.sinr, timers)
         return
     user.timer_s -= timers.step_s
     if user.timer_s <= _TIMER_END_S:

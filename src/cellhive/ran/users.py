@@ -29,8 +29,9 @@ from cellhive.ran.streams import (
 INDOOR, PEDESTRIAN, STREET, HIGHWAY = 0, 1, 2, 3
 """Kinds of user, in the order of ``UserMix``."""
 
-IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED = 0, 1, 2, 3, 4, 5
-"""Radio states of a user; BLOCKED is a session whose connection could not be set up."""
+IDLE, CONNECTED, PREPARING, EXECUTING, LOST, BLOCKED, COMMANDED = 0, 1, 2, 3, 4, 5, 6
+"""Radio states of a user; BLOCKED is a session whose connection could not be set up, COMMANDED
+one whose handover is prepared, but who has not heard the command yet."""
 
 USER = np.dtype(
     [
