@@ -42,5 +42,8 @@ bench: $(VENV)/.test ## one benchmark: make bench NAME=pm_xml
 docs: $(VENV)/.run ## generate the reference, the examples' output and the pictures again
 	@$(BIN)/python docs/build.py --all
 
+results: $(VENV)/.run ## docs/results.md again: the rules on every scenario, over seeds
+	@$(BIN)/cellhive evaluate --out docs/results.md
+
 clean: ## remove the environment and caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
