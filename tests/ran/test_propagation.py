@@ -45,11 +45,15 @@ _SPEC.loader.exec_module(reference)
 #     = 87.07005 + 1.37940 - 0.70094 + 1.07598 = 88.82449; LOS + 40 log10(1000.561/769.690)
 #   NLOS 161.04 - 9.237313 + 5.242275 - 24.29449·1.544068 + 38.633389·0.000243558
 #     - 3.098039 - (3.2·1.246129² - 4.97)
+# InH 6 GHz, 20 m, 3 m over 1.5 m: d3D = sqrt(400 + 2.25) = 20.05617, log10 1.302248,
+#   log10 6 = 0.778151
+#   LOS 32.4 + 22.52889 + 15.56303; NLOS 17.3 + 49.87609 + 19.37597
 HAND = [
     (Environment.UMa, 100.0, 25.0, 3.5e9, 83.1381, 103.0375),
     (Environment.UMa, 1000.0, 25.0, 3.5e9, 109.4119, 141.6660),
     (Environment.UMi, 50.0, 10.0, 28e9, 97.1515, 113.4165),
     (Environment.RMa, 1000.0, 35.0, 0.7e9, 93.3816, 116.4449),
+    (Environment.InH, 20.0, 3.0, 6e9, 70.4919, 86.5521),
 ]
 
 
@@ -71,7 +75,7 @@ def test_path_loss_at_points_worked_by_hand(
 @pytest.mark.parametrize("carrier_hz", [0.7e9, 2.1e9, 3.5e9, 28e9])
 def test_path_loss_agrees_with_the_reference(environment: Environment, carrier_hz: float) -> None:
     """Compiled scalars and the NumPy twin agree from under the mast to the far field."""
-    height_m = {"UMa": 25.0, "UMi": 10.0, "RMa": 35.0}[environment.name]
+    height_m = {"UMa": 25.0, "UMi": 10.0, "RMa": 35.0, "InH": 3.0}[environment.name]
     ground_m = np.geomspace(1.0, 5000.0, 200)
     for user_m in (1.5, 4.5):
         found = [path_loss_db(environment, d, height_m, user_m, carrier_hz) for d in ground_m]
@@ -93,6 +97,12 @@ def test_losses_below_ten_metres_are_those_at_ten_metres() -> None:
     assert path_loss_db(0, 0.0, 25.0, 1.5, 2e9) == path_loss_db(0, 10.0, 25.0, 1.5, 2e9)
 
 
+def test_losses_indoors_begin_one_metre_from_the_antenna() -> None:
+    """The table of the office holds from 1 m: there 32.4 dB with sight, at 1 GHz."""
+    found = path_loss_db(Environment.InH, 0.0, 1.5, 1.5, 1e9)
+    assert found == path_loss_db(Environment.InH, 1.0, 1.5, 1.5, 1e9) == (32.4, 32.4)
+
+
 @pytest.mark.parametrize(
     ("environment", "ground_m", "user_m", "expected"),
     [
@@ -106,6 +116,10 @@ def test_losses_below_ten_metres_are_those_at_ten_metres() -> None:
         (Environment.UMi, 100.0, 1.5, 0.230985),
         (Environment.RMa, 10.0, 1.5, 1.0),
         (Environment.RMa, 1010.0, 1.5, math.exp(-1.0)),
+        (Environment.InH, 5.0, 1.0, 1.0),
+        # exp(-44/70.8), and 0.54 exp(-51/211.7)
+        (Environment.InH, 49.0, 1.0, 0.537155),
+        (Environment.InH, 100.0, 1.0, 0.424394),
     ],
 )
 def test_los_probability_at_points_worked_by_hand(
@@ -217,5 +231,5 @@ def test_unknown_bandwidths_are_refused(bandwidth_hz: float) -> None:
 def test_unknown_scenarios_are_refused() -> None:
     """The message names the scenarios there are."""
     assert environment_code("UMi") is Environment.UMi
-    with pytest.raises(BadInput, match="UMa, UMi, RMa, found 'urban'"):
+    with pytest.raises(BadInput, match="UMa, UMi, RMa, InH, found 'urban'"):
         environment_code("urban")

@@ -19,6 +19,11 @@ def path_loss_db(
     environment: str, d2d: Floats, h_bs: float, h_ut: float, f_hz: float
 ) -> tuple[Floats, Floats]:
     """Return LOS and NLOS path loss [dB], table 7.4.1-1, with h_E = 1 m."""
+    if environment == "InH":
+        d3d = np.maximum(np.sqrt(np.asarray(d2d) ** 2 + (h_bs - h_ut) ** 2), 1.0)
+        los = 32.4 + 17.3 * np.log10(d3d) + 20 * np.log10(f_hz / 1e9)
+        nlos = 38.3 * np.log10(d3d) + 17.3 + 24.9 * np.log10(f_hz / 1e9)
+        return los, np.maximum(los, nlos)
     d2d = np.maximum(np.asarray(d2d, dtype=np.float64), 10.0)
     d3d = np.sqrt(d2d**2 + (h_bs - h_ut) ** 2)
     f = f_hz / 1e9
@@ -63,6 +68,9 @@ def path_loss_db(
 def los_probability(environment: str, d2d: Floats, h_ut: float) -> Floats:
     """Return the probability of line of sight, table 7.4.2-1."""
     d2d = np.maximum(np.asarray(d2d, dtype=np.float64), 1e-9)
+    if environment == "InH":
+        near, far = np.exp(-(d2d - 5) / 70.8), 0.54 * np.exp(-(d2d - 49) / 211.7)
+        return np.where(d2d <= 5, 1.0, np.where(d2d <= 49, near, far))
     if environment == "RMa":
         return np.where(d2d <= 10, 1.0, np.exp(-(d2d - 10) / 1000))
     if environment == "UMi":
@@ -86,7 +94,8 @@ def path_gain_db(
 ) -> Floats:
     """Return path gain with shadowing [dB]; fields are LOS state, LOS and NLOS shadowing."""
     d2d = np.hypot(*offsets)
-    sigma = {"UMa": (4.0, 4.0, 6.0), "UMi": (4.0, 4.0, 7.82), "RMa": (4.0, 6.0, 8.0)}
+    sigma = {"UMa": (4.0, 4.0, 6.0), "UMi": (4.0, 4.0, 7.82), "RMa": (4.0, 6.0, 8.0),
+             "InH": (3.0, 3.0, 8.03)}  # fmt: skip
     near, far, blocked = sigma[environment]
     los, nlos = path_loss_db(environment, d2d, h_bs, 1.5, f_hz)
     turn = 2 * np.pi * h_bs * 1.5 * f_hz / C

@@ -35,7 +35,7 @@ class SiteDesign:
     height_m: float = 25.0
     """Antenna height above ground [m]."""
     environment: str = "UMa"
-    """TR 38.901 scenario: "UMa", "UMi" or "RMa"."""
+    """TR 38.901 scenario: "UMa", "UMi", "RMa" or "InH"."""
     mechanical_tilt_deg: float = 0.0
     """Mechanical downtilt of every antenna [deg]."""
     capacity_carrier_hz: float | None = None

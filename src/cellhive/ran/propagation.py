@@ -1,8 +1,8 @@
 """Path loss, line of sight, shadowing and penetration of TR 38.901, between antennas.
 
-The scalar functions read like the rows of tables 7.4.1-1 and 7.4.2-1. Distances on the
-ground below 10 m count as 10 m, where the tables begin; beyond their far end (5 km, RMa
-10 km line of sight) the last slope is continued.
+The scalar functions read like the rows of tables 7.4.1-1 and 7.4.2-1. Distances below
+where the tables begin (10 m on the ground, indoors 1 m between the antennas) count as that;
+beyond their far end (5 km, RMa 10 km line of sight, indoors 150 m) the last slope is continued.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ SPEED_OF_LIGHT_M_S = 3.0e8
 """As the tables use it, TR 38.901 table 7.4.1-1, note 1."""
 USER_HEIGHT_M = 1.5
 """Height of a UE at street level [m]."""
-MIN_DISTANCE_M = 10.0
-"""Shortest ground distance the tables hold for [m]."""
+MIN_DISTANCE_M, MIN_INDOOR_M = 10.0, 1.0
+"""Shortest ground distance the tables hold for, and between antennas indoors [m]."""
 _ENVIRONMENT_HEIGHT_M = 1.0
 _TALL_USER_M = 13.0
 _STREET_WIDTH_M, _BUILDING_HEIGHT_M = 20.0, 5.0
 _URBAN_CERTAIN_M, _RURAL_CERTAIN_M = 18.0, 10.0
+_OFFICE_CERTAIN_M, _OFFICE_FAR_M = 5.0, 49.0
 
 
 class Environment(IntEnum):
@@ -38,6 +39,8 @@ class Environment(IntEnum):
     """Urban micro, street canyon."""
     RMa = 2
     """Rural macro."""
+    InH = 3
+    """Indoor office, open."""
 
 
 class Shadowing(NamedTuple):
@@ -58,6 +61,7 @@ SHADOWING = {
     Environment.UMa: Shadowing(4.0, 4.0, 6.0, 37.0, 50.0, 50.0),
     Environment.UMi: Shadowing(4.0, 4.0, 7.82, 10.0, 13.0, 50.0),
     Environment.RMa: Shadowing(4.0, 6.0, 8.0, 37.0, 120.0, 60.0),
+    Environment.InH: Shadowing(3.0, 3.0, 8.03, 10.0, 6.0, 10.0),
 }
 """TR 38.901 tables 7.4.1-1 and 7.5-6."""
 
@@ -65,6 +69,8 @@ CAR_LOSS_DB, CAR_LOSS_SIGMA_DB = 9.0, 5.0
 """Penetration into a car, TR 38.901 §7.4.3.2."""
 LOW_LOSS_SIGMA_DB, HIGH_LOSS_SIGMA_DB = 4.4, 6.5
 """Spread of the penetration into buildings, TR 38.901 table 7.4.3-2."""
+ENTRY_SHADOWING_DB = 7.0
+"""Shadow fading of users in buildings of UMa and UMi [dB], TR 38.901 table 7.5-6."""
 
 RESOURCE_BLOCKS = {
     5: 25, 10: 52, 15: 79, 20: 106, 25: 133, 30: 160, 35: 188, 40: 216, 45: 242, 50: 270,
@@ -181,6 +187,20 @@ def rural_nlos_db(distance_m: Scalar, height_m: Scalar, user_height_m: Scalar) -
 
 
 @compiled
+def indoor_loss_db(distance_m: Scalar, carrier_hz: Scalar) -> tuple[Scalar, Scalar]:
+    """Return the path loss of InH with and without line of sight [dB].
+
+    Args:
+        distance_m: Distance between the antennas [m].
+        carrier_hz: Centre frequency [Hz].
+    """
+    distance = math.log10(max(distance_m, MIN_INDOOR_M))
+    frequency = math.log10(carrier_hz / 1e9)
+    los = 32.4 + 17.3 * distance + 20.0 * frequency
+    return los, max(los, 17.3 + 38.3 * distance + 24.9 * frequency)
+
+
+@compiled
 def path_loss_db(
     environment: Scalar,
     ground_m: Scalar,
@@ -197,8 +217,10 @@ def path_loss_db(
         user_height_m: Height of the user [m].
         carrier_hz: Centre frequency [Hz], 0.5 to 100 GHz.
     """
-    ground = max(ground_m, MIN_DISTANCE_M)
     drop = height_m - user_height_m
+    if environment == Environment.InH:
+        return indoor_loss_db(math.hypot(ground_m, drop), carrier_hz)
+    ground = max(ground_m, MIN_DISTANCE_M)
     distance = math.hypot(ground, drop)
     turn = breakpoint_m(environment, height_m, user_height_m, carrier_hz)
     frequency = math.log10(carrier_hz / 1e9)
@@ -223,14 +245,24 @@ def path_loss_db(
 
 
 @compiled
+def office_los_probability(ground_m: Scalar) -> Scalar:
+    """Return the probability of line of sight in an open office, table 7.4.2-1."""
+    if ground_m <= _OFFICE_FAR_M:
+        return math.exp(-max(ground_m - _OFFICE_CERTAIN_M, 0.0) / 70.8)
+    return 0.54 * math.exp(-(ground_m - _OFFICE_FAR_M) / 211.7)
+
+
+@compiled
 def los_probability(environment: Scalar, ground_m: Scalar, user_height_m: Scalar) -> Scalar:
-    """Return the probability of line of sight outdoors, table 7.4.2-1.
+    """Return the probability of line of sight, table 7.4.2-1.
 
     Args:
         environment: Code of the scenario.
-        ground_m: Outdoor distance on the ground [m].
+        ground_m: Distance on the ground [m]; of users in buildings the part outdoors.
         user_height_m: Height of the user [m]; matters above 13 m, UMa only.
     """
+    if environment == Environment.InH:
+        return office_los_probability(ground_m)
     if environment == Environment.RMa:
         return math.exp(-max(ground_m - _RURAL_CERTAIN_M, 0.0) / 1000.0)
     macro = environment == Environment.UMa
