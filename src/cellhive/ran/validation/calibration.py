@@ -26,7 +26,7 @@ from cellhive.ran.propagation import (
     los_probability,
     path_loss_db,
 )
-from cellhive.ran.validation.companies import COMPANIES, PERCENT, Spread
+from cellhive.ran.validation.companies import PERCENT, Spread
 from cellhive.ran.validation.setups import SetUp, Users, bearings_deg, drop_users, ways_m
 
 QUANTITIES = {
@@ -37,7 +37,7 @@ QUANTITIES = {
 """What is compared, and its name: "geometry" with and without noise is SINR and SIR."""
 TOLERANCE_DB = 0.5
 """How far beyond the companies' extremes a percentile may lie."""
-FEWEST_USERS, MOST_USERS = 100, 1_000_000
+FEWEST_USERS, MOST_USERS, MOST_SEED = 100, 1_000_000, 2**32 - 1
 _BLOCK = 5000
 
 
@@ -130,8 +130,10 @@ def calibrate(
         raise BadInput(
             place="users", expected=f"{FEWEST_USERS:,} to {MOST_USERS:,}", found=f"{users:,}"
         )
-    if seed < 0:
-        raise BadInput(place="seed", expected="0 or more", found=str(seed))
+    if not 0 <= seed <= MOST_SEED:
+        raise BadInput(
+            place="seed", expected=f"a whole number from 0 to {MOST_SEED}", found=str(seed)
+        )
     rng = np.random.default_rng([int(setup.environment), seed])
     parts: list[tuple[Floats, ...]] = []
     for done in range(0, users, _BLOCK):
@@ -162,7 +164,7 @@ def at_strongest(setup: SetUp, gain_db: Floats) -> tuple[Floats, Floats, Floats]
 
 
 def coupling_gain_db(setup: SetUp, users: Users, rng: np.random.Generator) -> Floats:
-    """Return the coupling gain of each user to each cell [dB], (U, 3 S), sectors of a site together.
+    """Return the coupling gain of each user to each cell [dB], (U, 3 S), site after site.
 
     Args:
         setup: The set-up.

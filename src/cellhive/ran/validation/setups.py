@@ -29,6 +29,8 @@ FLOOR_M, FEWEST_FLOORS, MOST_FLOORS = 3.0, 4, 8
 """Height of a floor [m] and floors of a building, table 7.2-1 and note 1 (TR 36.873)."""
 DEEPEST_M = 25.0
 """Longest way inside a building, §7.4.3.1 [m]."""
+HIGH_LOSS_SHARE = 0.5
+"""Share of buildings with coated glass, table 7.8-1."""
 _HEX_SITES = 19
 _WRAPS = ((0, 0), (5, -2), (2, 3), (-3, 5), (-5, 2), (-2, -3), (3, -5))
 """Where the cluster of 19 sites repeats, in steps along two axes 60° apart."""
@@ -160,8 +162,8 @@ def _in_hexagon(setup: SetUp, count: int, rng: np.random.Generator) -> Floats:
 
 
 def _entry_db(setup: SetUp, inside_m: Floats, rng: np.random.Generator) -> Floats:
-    """Return what walls and rooms cost, half of the buildings with coated glass, §7.4.3.1."""
-    high = rng.random(inside_m.size) < 0.5
+    """Return what walls and the way inside cost in buildings of both kinds [dB], §7.4.3.1."""
+    high = rng.random(inside_m.size) < HIGH_LOSS_SHARE
     mean = [
         building_entry_loss_db(setup.carrier_hz, depth, high_loss=coated)
         for depth, coated in zip(inside_m.tolist(), high.tolist(), strict=True)
