@@ -22,6 +22,7 @@ from rich.table import Table
 
 from cellhive import __version__
 from cellhive.cli.output import console
+from cellhive.cli.twin import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
 
@@ -41,6 +42,7 @@ plan_app = typer.Typer(
     help="Take plans out of runs as files, and look at plan files.", no_args_is_help=True
 )
 app.add_typer(plan_app, name="plan")
+app.add_typer(twin_app, name="twin")
 
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)

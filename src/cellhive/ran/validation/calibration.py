@@ -116,7 +116,10 @@ class Check(NamedTuple):
 
 
 def calibrate(
-    setup: SetUp, users: int, seed: int, on_progress: Callable[[int], None] = lambda _: None
+    setup: SetUp,
+    users: int,
+    seed: int,
+    on_progress: Callable[[SetUp, int], None] = lambda setup, done: None,
 ) -> Calibration:
     """Return what users of a set-up receive at their strongest cell.
 
@@ -124,7 +127,7 @@ def calibrate(
         setup: The set-up.
         users: How many users to drop.
         seed: Draws their places, their buildings and their links.
-        on_progress: Told how many users are done.
+        on_progress: Told of the set-up and how many of its users are done.
     """
     if not FEWEST_USERS <= users <= MOST_USERS:
         raise BadInput(
@@ -140,7 +143,7 @@ def calibrate(
         count = min(_BLOCK, users - done)
         gain = coupling_gain_db(setup, drop_users(setup, count, rng), rng)
         parts.append(at_strongest(setup, gain))
-        on_progress(done + count)
+        on_progress(setup, done + count)
     joined = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
     return Calibration(setup, seed, dict(zip(QUANTITIES, joined, strict=True)))
 

@@ -6,11 +6,13 @@ What table 7.8-1 leaves to tables 7.2-1 and 7.2-2 (heights, rooms) is taken from
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from cellhive.core.errors import NotFound
 from cellhive.core.types import Bools, Floats
 from cellhive.ran.layout import SECTOR_AZIMUTHS_DEG, SiteDesign, hex_grid
 from cellhive.ran.propagation import (
@@ -77,6 +79,15 @@ SETUPS = {
     ),
 }
 """The set-ups by scenario."""
+
+
+def setups_named(names: Sequence[str]) -> list[SetUp]:
+    """Return the set-ups of scenarios, each once; all of them where none is named."""
+    for name in names:
+        if name not in SETUPS:
+            message = f"--scenario: expected one of {', '.join(SETUPS)}, found {name!r}"
+            raise NotFound(message)
+    return [setup for name, setup in SETUPS.items() if not names or name in names]
 
 
 class Users(NamedTuple):

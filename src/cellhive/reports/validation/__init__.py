@@ -1,0 +1,1 @@
+"""The report of a calibration: distributions beside the companies' range, and every check."""
