@@ -125,7 +125,19 @@ def outputs(folder: Path) -> dict[str, str]:
         say(f"examples/{name}.py ...")
         text = output_of(sys.executable, str(ROOT / "examples" / f"{name}.py"), cwd=folder)
         made[name.replace("_", "-")] = shown(f"python examples/{name}.py", text)
-    return made
+    return {**made, **calibrated(folder)}
+
+
+def calibrated(folder: Path) -> dict[str, str]:
+    """Return the block that the calibration makes, and draw its picture."""
+    cellhive = str(Path(sys.executable).with_name("cellhive"))
+    say("cellhive twin validate ...")
+    picture = folder / "calibration.svg"
+    text = output_of(cellhive, "twin", "validate", "--picture", str(picture), cwd=folder)
+    (DOCS / "pictures").mkdir(exist_ok=True)
+    shutil.copyfile(picture, DOCS / "pictures" / picture.name)
+    lines = text.removesuffix(picture.name).rstrip()
+    return {"calibration-output": shown("cellhive twin validate", lines)}
 
 
 def take_pictures(report: Path, folder: Path) -> None:

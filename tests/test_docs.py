@@ -37,7 +37,9 @@ from cellhive.reports.reference import (
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-MEASURED = {"run-output", "branch-the-twin", "analyse-a-table", "benchmarks"}
+MEASURED = {
+    "run-output", "branch-the-twin", "analyse-a-table", "benchmarks", "calibration-output",
+}  # fmt: skip
 """Blocks that ``make docs`` makes from real runs: other machines have other figures."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -30,6 +30,7 @@ from cellhive.ran.parameters import DEFAULTS
 from cellhive.ran.scenarios import SCENARIOS
 from cellhive.ran.son import CoverageSettings, EnergySavingSettings, MlbSettings, MroSettings
 from cellhive.ran.users import Traffic, UserMix
+from cellhive.reports.validation.words import ASSUMPTIONS
 
 GENERATED = "<!-- Made by `make docs` from the code. Change the code, not this page. -->"
 
@@ -256,6 +257,7 @@ def blocks() -> dict[str, str]:
         "traffic": settings_table(Traffic),
         "users": settings_table(UserMix),
         "scenarios": scenarios_table(),
+        "calibration-assumptions": "\n".join(f"- {each}" for each in ASSUMPTIONS),
     }
 
 
