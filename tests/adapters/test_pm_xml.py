@@ -368,6 +368,33 @@ def test_wrong_encoding_is_read_and_told(tmp_path: Path, written: Callable[..., 
     assert [finding.code for finding in reading.findings] == ["wrong-encoding"]
 
 
+@pytest.mark.parametrize(
+    ("declared", "written_in", "told"),
+    [
+        ("GB2312", "gb18030", []),
+        ("GBK", "gb18030", []),
+        ("Big5", "big5", []),
+        ("UTF-16", "utf-8", ["wrong-encoding"]),  # as some .NET programs write it
+        ("klingon", "utf-8", ["wrong-encoding"]),
+        ("rot13", "utf-8", ["wrong-encoding"]),
+        ("klingon", "latin-1", ["wrong-encoding"]),
+    ],
+)
+def test_every_declared_encoding_is_read(
+    declared: str, written_in: str, told: list[str], tmp_path: Path, written: Callable[..., Path]
+) -> None:
+    """Encodings that the parser does not know, or that are not the file's, cost nothing."""
+    name = "G\u00f6teborg" if written_in == "latin-1" else "\u5317\u4eac"
+    text = written(value(1, "1", "2")).read_text(encoding="utf-8")
+    text = text.replace('encoding="UTF-8"', f'encoding="{declared}"')
+    path = tmp_path / "coded.xml"
+    path.write_bytes(text.replace("ManagedElement=A", f"ManagedElement={name}").encode(written_in))
+    reading = read_pm_file(path)
+    assert f"ManagedElement={name}" in reading.measurements[0].frame["object"][0]
+    assert column(reading.measurements[0], "b") == {"NRCellDU=1": 2.0}
+    assert [finding.code for finding in reading.findings] == told
+
+
 def test_utf16_is_read(tmp_path: Path, written: Callable[..., Path]) -> None:
     """The byte order mark tells."""
     text = written(value(1, "1", "2")).read_text(encoding="utf-8")

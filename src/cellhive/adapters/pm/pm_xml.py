@@ -7,6 +7,7 @@ refuses entity declarations, and keeps what was complete before a cut.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,21 @@ class Reading:
     findings: tuple[Finding, ...]
 
 
+_MULTIBYTE = {
+    "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "big5": "big5hkscs",
+    "big5hkscs": "big5hkscs", "shift_jis": "cp932", "cp932": "cp932", "euc_jp": "euc_jp",
+    "euc_kr": "cp949", "cp949": "cp949",
+}  # fmt: skip
+"""Encodings that the parser cannot read itself, and the widest relative of each."""
+
+
 class _Recode(Exception):
-    """The bytes are not in the encoding they claim; start again as Latin-1."""
+    """The bytes are not in the encoding they claim, or the parser does not know it."""
+
+    def __init__(self, encoding: str, declared: str) -> None:
+        """Ask to start again with an encoding in place of the declared one."""
+        super().__init__(encoding)
+        self.encoding, self.declared = encoding, declared
 
 
 class _Driver:
@@ -66,7 +80,12 @@ class _Driver:
 
     def __init__(self, path: Path, findings: Findings, encoding: str | None) -> None:
         self.batch = Batch(str(path))
-        self.parser = expat.ParserCreate(encoding)
+        known = encoding in {None, "utf-8", "iso-8859-1"}
+        self._decoder = (
+            None if known else codecs.getincrementaldecoder(encoding or "")(errors="replace")
+        )
+        self.parser = expat.ParserCreate(encoding if known else "utf-8")
+        self.parser.XmlDeclHandler = self._declaration
         self.parser.buffer_text = True
         self.parser.buffer_size = 1 << 20
         self.parser.StartElementHandler = self._root
@@ -75,6 +94,7 @@ class _Driver:
         self._path = path
         self._findings = findings
         self._encoding = encoding
+        self._declared = ""
         self._reader: XmlReader | None = None
         self._fed = 0
         self._window = b""
@@ -100,9 +120,16 @@ class _Driver:
             self._cut(f"{error}", "a complete packed file")
 
     def _feed(self, data: bytes) -> None:
+        if self._decoder is not None:
+            data = self._decoder.decode(data).encode()
         self._window = (self._window[-16:] if self._window else b"") + data
         self._fed += len(data)
-        self.parser.Parse(data, False)
+        try:
+            self.parser.Parse(data, False)
+        except (LookupError, ValueError) as error:
+            if self._reader is not None:
+                raise
+            raise self._recode() from error  # the parser cannot read the declared encoding
         if self._fed - max(self.parser.CurrentByteIndex, 0) > LONGEST_TOKEN_BYTES:
             raise BadInput(
                 place=self._place(),
@@ -129,6 +156,17 @@ class _Driver:
         )
         # Keep the line numbers of messages right.
         return data[found.end() :].replace(b"?>", b"?>" + b"\n" * found.group().count(b"\n"), 1)
+
+    def _declaration(self, _: str, encoding: str | None, __: int) -> None:
+        self._declared = encoding or ""
+
+    def _recode(self) -> _Recode:
+        """Return the request to start again with what the declared encoding stands for."""
+        try:
+            name = codecs.lookup(self._declared).name
+        except LookupError:
+            name = ""
+        return _Recode(_MULTIBYTE.get(name, "utf-8"), self._declared)
 
     def _root(self, tag: str, attributes: dict[str, str]) -> None:
         name = tag.rpartition(":")[2]
@@ -159,10 +197,15 @@ class _Driver:
     def _broken(self, error: expat.ExpatError) -> None:
         index = self.parser.ErrorByteIndex - (self._fed - len(self._window))
         codes = expat.errors.codes
-        unknown = error.code == codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING]
+        misnamed = error.code in {
+            codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING],
+            codes[expat.errors.XML_ERROR_INCORRECT_ENCODING],
+        }
         odd_byte = not self._window[max(index, 0) : index + 4].isascii()
-        if self._encoding is None and (unknown or odd_byte):
-            raise _Recode from error
+        if self._encoding is None and misnamed:
+            raise self._recode() from error
+        if self._encoding in {None, "utf-8"} and odd_byte:
+            raise _Recode("iso-8859-1", self._declared) from error
         what = expat.errors.messages[error.code]
         at_end = error.code in {
             codes[expat.errors.XML_ERROR_NO_ELEMENTS],
@@ -215,22 +258,14 @@ def parse_pm(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) ->
     """
     found = Findings()
     driver = _Driver(path, found, None)
-    try:
-        driver.read(limits)
-    except _Recode:
-        found = Findings()
-        driver = _Driver(path, found, "iso-8859-1")
-        found.add(
-            Finding(
-                Severity.WARNING,
-                "wrong-encoding",
-                expected="text in the encoding that the file declares (UTF-8 if none)",
-                found="bytes that are not",
-                action="read as Latin-1; letters outside ASCII may be wrong, numbers are not",
-                file=str(path),
-            )
-        )
-        driver.read(limits)
+    while True:
+        try:
+            driver.read(limits)
+            break
+        except _Recode as again:
+            found = Findings()
+            driver = _Driver(path, found, again.encoding)
+            _note_encoding(path, again, found)
     findings.extend(found.as_tuple())
     if driver.batch.rows == 0:
         findings.add(
@@ -244,6 +279,24 @@ def parse_pm(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) ->
             )
         )
     return driver.batch
+
+
+def _note_encoding(path: Path, again: _Recode, findings: Findings) -> None:
+    if again.encoding in _MULTIBYTE.values():
+        return  # it is what the file declares
+    latin = again.encoding == "iso-8859-1"
+    declared = again.declared or "UTF-8, as none is declared"
+    findings.add(
+        Finding(
+            Severity.WARNING,
+            "wrong-encoding",
+            expected=f"text in the encoding that the file declares ({declared})",
+            found="bytes that are not" if latin else "another, or one that nobody knows",
+            action=f"read as {'Latin-1' if latin else 'UTF-8'}; letters outside ASCII may be "
+            "wrong, numbers are not",
+            file=str(path),
+        )
+    )
 
 
 def read_pm_file(path: Path) -> Reading:
