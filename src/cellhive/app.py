@@ -17,11 +17,12 @@ import numpy as np
 from cellhive import __version__
 from cellhive.adapters.files import check_output
 from cellhive.adapters.plans import cm_xml, plan_csv
-from cellhive.adapters.reading import ReadResult, read_paths, refuse_unknown
+from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
+from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer

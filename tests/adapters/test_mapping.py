@@ -204,8 +204,16 @@ def test_an_empty_mapping_is_one(tmp_path: Path) -> None:
         ("columns: [a]", "found a list"),
         ("columns: {a: {as: prb_utilization_ratio}}", "did you mean prb_utilisation_ratio"),
         ("columns: {a: {unti: '%'}}", "did you mean 'unit'"),
-        ("columns: {a: {scale: wide}}", "expected a number, found 'wide'"),
-        ("columns: {a: {scale: true}}", "expected a number, found True"),
+        ("columns: {a: {scale: wide}}", "expected a number other than 0, found 'wide'"),
+        ("columns: {a: {scale: true}}", "expected a number other than 0, found True"),
+        ("columns: {a: {scale: 0}}", "expected a number other than 0, found 0"),
+        ("columns: {a: {scale: .nan}}", "expected a number other than 0, found nan"),
+        ("columns: {a: {scale: -.inf}}", "expected a number other than 0, found -inf"),
+        ("columns: {a: {as: [PEE.Energy]}}", "found ['PEE.Energy']"),
+        ("columns: {a: {better: [lower]}}", "expected higher or lower, found ['lower']"),
+        ("columns: {a: {role: {gauge: 1}}}", "found {'gauge': 1}"),
+        ("columns:\n  a: {unit: s}\n  b: {}\n  a: {unit: h}\n", "'a' for the second time"),
+        ("a: " + "[" * 5000, "expected a YAML file"),
         ("columns: {a: {better: more}}", "expected higher or lower"),
         ("columns: {a: {role: king}}", "found 'king'"),
         ("columns: {a: {ignore: 1}}", "expected true or false"),
@@ -230,5 +238,12 @@ def test_a_missing_mapping_is_explained(tmp_path: Path) -> None:
     """Not a traceback."""
     with pytest.raises(BadInput, match="expected a YAML file"):
         load_mapping(tmp_path / "none.yaml")
+    (tmp_path / "no").touch()
     with pytest.raises(BadInput, match="can be written"):
         save_mapping(Mapping(), tmp_path / "no" / "map.yaml")
+
+
+def test_a_mapping_goes_into_a_new_folder(tmp_path: Path) -> None:
+    """As a report does; it must not fail after the report was written."""
+    save_mapping(Mapping(time=("Day",)), tmp_path / "new" / "deep" / "map.yaml")
+    assert load_mapping(tmp_path / "new" / "deep" / "map.yaml").time == ("Day",)

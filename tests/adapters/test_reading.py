@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from cellhive.adapters.reading import ReadResult, kind_of, read_paths
 from cellhive.adapters.tabular.mapping import ColumnRule, Mapping
+from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.measurements import ColumnInfo, Measurements
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CSV = "Time,Cell,Drops\n2024-03-0{day},A,{drops}\n"
@@ -224,6 +229,7 @@ def test_events_that_lack_a_part(tmp_path: Path, part: str) -> None:
         ('{"a": {"b": 1}}', "other JSON"),
         ('{"event": {"common', "expected JSON"),
         ('{"a": ' + "[" * 100000, "expected JSON"),
+        ('[{"cell": "A", "drops": ' + "9" * 5000 + "}]", "expected JSON"),
     ],
 )
 def test_json_without_measurements(tmp_path: Path, text: str, message: str) -> None:
@@ -241,6 +247,134 @@ def test_records_are_a_table(tmp_path: Path) -> None:
     (measured,) = read_paths([path]).measurements
     assert measured.frame["drops"].to_list() == [3.0, None]
     assert measured.objects == ["A", "B"]
+
+
+# -- one bad file
+
+
+def test_one_bad_file_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    """File, place, expected, found and what to do, as one message."""
+    path = tmp_path / "a.xml"
+    path.write_text(XML.format(zone="Z").partition("<measTypes>")[0])
+    with pytest.raises(BadInput) as caught:
+        read_paths([path])
+    assert str(caught.value) == (
+        f"{path}, line 1: expected the rest of the XML, found the end of the file, before any "
+        "complete measurement; fetch the file again"
+    )
+    (tmp_path / "b.xml").write_text(XML.format(zone="Z"))
+    outcome = read_paths([tmp_path]).files[0]
+    assert outcome.note.startswith("line 1: expected the rest of the XML, found the end")
+
+
+def test_a_file_without_values_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    """Not as something unknown: it is a measurement file, but an empty one."""
+    path = tmp_path / "a.xml"
+    path.write_text("<measCollecFile><measData/></measCollecFile>")
+    with pytest.raises(BadInput, match=r"a\.xml: expected at least one measured value, found none"):
+        read_paths([path])
+
+
+def test_a_damaged_packed_file_is_not_called_empty(tmp_path: Path) -> None:
+    """It has content, only nobody can unpack it."""
+    path = tmp_path / "a.xml.gz"
+    path.write_bytes(b"\x1f\x8b\x08\x00" + bytes(range(200)))
+    with pytest.raises(BadInput, match="expected a file that can be unpacked"):
+        read_paths([path])
+
+
+def test_a_defect_of_a_reader_costs_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other files are read; the message asks for a report of the defect."""
+    (tmp_path / "a.csv").write_text(CSV.format(day=1, drops=2))
+    (tmp_path / "b.xml").write_text(XML.format(zone="Z"))
+
+    def fall_over(*_: object) -> None:
+        message = "list index\nout of range"
+        raise IndexError(message)
+
+    monkeypatch.setattr("cellhive.adapters.reading.parse_pm", fall_over)
+    result = read_paths([tmp_path])
+    assert by_name(result) == {"a.csv": "read", "b.xml": "failed"}
+    assert "found IndexError: list index out of range" in result.files[1].note
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """It would have to be read twice, and reading may never end."""
+    os.mkfifo(tmp_path / "pipe.xml")
+    with pytest.raises(BadInput, match="expected a file or a folder, found a pipe"):
+        read_paths([tmp_path / "pipe.xml"])
+
+
+def test_a_closed_folder_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is inside is not left out without a word. (Root may read all, so it is played.)"""
+    (tmp_path / "a.csv").write_text(CSV.format(day=1, drops=2))
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", guarded)
+    result = read_paths([tmp_path])
+    assert by_name(result) == {"closed": "failed", "a.csv": "read"}
+    assert "unreadable-file" in {finding.code for finding in result.findings}
+    with pytest.raises(BadInput, match="found Permission denied"):
+        read_paths([tmp_path / "closed"])
+
+
+def test_a_path_nobody_may_look_at_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a message, not a traceback."""
+
+    def closed(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    with pytest.raises(BadInput, match="expected a file or folder that can be read"):
+        read_paths([tmp_path / "a.csv"])
+
+
+# -- what a person says
+
+
+def test_a_rule_that_fits_no_column_is_told(tmp_path: Path) -> None:
+    """A typing error in a mapping must not be taken for consent to the guesses."""
+    path = tmp_path / "a.csv"
+    path.write_text(CSV.format(day=1, drops=2))
+    said = Mapping(columns={"Drops": ColumnRule(better="lower"), "Dropz": ColumnRule(unit="s")})
+    result = read_paths([path], said)
+    (finding,) = [one for one in result.findings if one.code == "mapping-unused"]
+    assert (finding.column, finding.action) == ("Dropz", "not used; did you mean 'Drops'?")
+    with pytest.raises(BadInput, match="found 'Dropz', which none of them has; did you mean"):
+        read_paths([path], Mapping(columns={"Dropz": ColumnRule(unit="s")}))
+    with pytest.raises(BadInput, match="the headings are Drops"):
+        read_paths([path], Mapping(columns={"Verkehr": ColumnRule(unit="s")}))
+
+
+def test_rules_for_columns_without_a_number_are_no_errors(tmp_path: Path) -> None:
+    """One mapping serves many exports, of which some leave a column empty or ask to ignore it."""
+    path = tmp_path / "a.csv"
+    path.write_text("Time,Cell,Drops,RSSI\n2024-03-01,A,1,\n2024-03-02,A,2,\n")
+    rule = ColumnRule(better="lower")
+    said = {"RSSI": rule, "cell": rule, "Drops": rule, "Other": ColumnRule(ignore=True)}
+    result = read_paths([path], Mapping(columns=said))
+    assert [one.code for one in result.findings if one.code == "mapping-unused"] == []
+
+
+def test_events_without_a_time_are_not_refused() -> None:
+    """Their format says what they are; only tables of which nothing is known are refused."""
+    frame = pl.DataFrame({"object": ["A"], "time": [None], "period_s": [900.0], "a": [1.0]})
+    typed = frame.with_columns(pl.col("time").cast(pl.Datetime("us", "UTC")))
+    known = Measurements("PM", typed, {"a": ColumnInfo("a")}, sources=("e.json",))
+    refuse_unknown([known])
+    unknown = replace(known, frame=typed.with_columns(pl.lit(None, pl.Float64).alias("period_s")))
+    with pytest.raises(BadInput, match=r"e\.json: expected a column of times, .* found a;"):
+        refuse_unknown([unknown])
 
 
 # -- real folders

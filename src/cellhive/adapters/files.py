@@ -84,12 +84,12 @@ def check_output(path: Path, place: str, suffixes: Sequence[str]) -> None:
             place=place, expected=f"a file name ending in {' or '.join(suffixes)}",
             found=repr(str(path)),
         )  # fmt: skip
+    check_folder(path.absolute().parent, place)  # first, as nothing is known in a closed one
     if path.is_dir():
         raise BadInput(
             place=place, expected="a file", found=f"the folder {path}",
             remedy="add a file name to it",
         )  # fmt: skip
-    check_folder(path.absolute().parent, place)
 
 
 def check_folder(path: Path, place: str) -> None:

@@ -143,13 +143,21 @@ def whole(path: Path, limits: Limits = DEFAULT_LIMITS) -> bytes:
 
 
 def head_of(path: Path, size: int = 4096) -> bytes:
-    """Return the first bytes of the unpacked content; fewer where the file is cut."""
+    """Return the first bytes of the unpacked content; fewer where the file is cut.
+
+    Raises:
+        BadInput: It cannot be read, or nothing of it can be unpacked.
+    """
     data = b""
     try:
         for part in chunks(path):
             data += part
             if len(data) >= size:
                 break
-    except Truncated:
-        pass
+    except Truncated as error:
+        if not data:
+            raise BadInput(
+                place=str(path), expected="a file that can be unpacked", found=str(error),
+                remedy="fetch it again",
+            ) from error  # fmt: skip
     return data[:size]

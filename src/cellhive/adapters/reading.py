@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from cellhive.adapters.pm import ves
 from cellhive.adapters.pm.pm_collect import PmCollector
 from cellhive.adapters.pm.pm_xml import parse_pm, unreadable
 from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
+from cellhive.adapters.tabular.meaning import check_rules
 from cellhive.adapters.tabular.table_times import in_zone
 from cellhive.adapters.tabular.tables import measure_grid, read_table_file
 from cellhive.core.errors import BadInput, NotFound
@@ -30,7 +33,6 @@ from cellhive.core.measurements import (
 Progress = Callable[[int, int, Path], None]
 """Is told how many files of how many are done, and the last one."""
 
-_MOST_NAMED = 8
 _HTML = re.compile(rb"\s*(<!doctype html|<html|<table|<head|<meta)", re.IGNORECASE)
 _IGNORED_SUFFIXES = {
     ".md", ".rst", ".py", ".yaml", ".yml", ".xsd", ".xsl", ".pdf", ".png", ".jpg", ".html", ".svg",
@@ -75,24 +77,27 @@ def read_paths(
 
     Raises:
         NotFound: A path does not exist.
-        BadInput: Nothing in any of them can be read.
+        BadInput: Nothing in any of them can be read, or no rule of the mapping fits.
     """
-    files = _expand(paths)
+    reader = _Reader(mapping or Mapping())
+    outcomes: list[FileOutcome] = []
+    files = _expand(paths, lambda error: outcomes.append(reader.closed(error)))
     if not files:
+        closed = "; ".join(f"{outcome.path}: {outcome.note}" for outcome in outcomes)
         raise BadInput(
             place=", ".join(map(str, paths)),
             expected="measurement files (3GPP XML, CSV, XLSX, Parquet, VES JSON)",
-            found="empty folders" if paths else "no paths",
+            found=closed or ("empty folders" if paths else "no paths"),
             remedy="name a file, or a folder that holds some",
         )
-    reader = _Reader(mapping or Mapping())
-    outcomes: list[FileOutcome] = []
     for index, (path, named) in enumerate(files):
         outcomes.append(reader.read(path, named=named))
         if on_progress is not None:
             on_progress(index + 1, len(files), path)
     measurements = reader.measurements()
     if not measurements:
+        if len(outcomes) == 1 and reader.errors:
+            raise reader.errors[0]
         reasons = "; ".join(f"{o.path.name}: {o.note}" for o in outcomes[:5] if o.note)
         raise BadInput(
             place=", ".join(map(str, paths)),
@@ -100,24 +105,45 @@ def read_paths(
             found=f"{len(files)} without any ({reasons})",
             remedy="see the how-to on inputs for the formats that are read",
         )
+    check_rules(reader.mapping, measurements, reader.findings)
     return ReadResult(measurements, reader.findings.as_tuple(), tuple(outcomes))
 
 
-def _expand(paths: Sequence[Path]) -> list[tuple[Path, bool]]:
+def _expand(paths: Sequence[Path], on_closed: Callable[[OSError], None]) -> list[tuple[Path, bool]]:
     """Return each file once, and whether it was named itself."""
     files: dict[Path, bool] = {}
     for path in paths:
-        if not path.exists():
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError) as error:
             message = f"expected a file or folder at {path}, found none; check the path"
-            raise NotFound(message)
-        if path.is_dir():
-            for found in sorted(path.rglob("*")):
-                parts = found.relative_to(path).parts
-                if found.is_file() and not any(part.startswith((".", "~$")) for part in parts):
-                    files.setdefault(found, False)
-        else:
+            raise NotFound(message) from error
+        except OSError as error:
+            raise BadInput(
+                place=str(path), expected="a file or folder that can be read",
+                found=error.strerror or str(error), remedy="check who may read it",
+            ) from error  # fmt: skip
+        if stat.S_ISDIR(mode):
+            for found in sorted(_inside(path, on_closed)):
+                files.setdefault(found, False)
+        elif stat.S_ISREG(mode):
             files[path] = True
+        else:
+            raise BadInput(
+                place=str(path), expected="a file or a folder", found="a pipe or a device",
+                remedy="write its content to a file first",
+            )  # fmt: skip
     return list(files.items())
+
+
+def _inside(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the files in a folder and below that are not hidden."""
+    for name, folders, files in os.walk(folder, onerror=on_closed):
+        folders[:] = [each for each in folders if not each.startswith((".", "~$"))]
+        for each in files:
+            found = Path(name, each)
+            if not each.startswith((".", "~$")) and found.is_file():
+                yield found
 
 
 def kind_of(path: Path) -> str:
@@ -159,33 +185,55 @@ class _Reader:
 
     def __init__(self, mapping: Mapping) -> None:
         self.findings = Findings()
-        self._mapping = mapping
+        self.errors: list[BadInput] = []
+        """Why files were not read, in their order."""
+        self.mapping = mapping
         self._collector = PmCollector(describe, self.findings)
         self._tables: list[Measurements] = []
 
     def read(self, path: Path, *, named: bool) -> FileOutcome:
         """Read one file; what goes wrong becomes a finding."""
-        kind, found = "unknown", Findings()
         if not named and path.suffix.lower() in _IGNORED_SUFFIXES:
             return self._ignored(path, "other", "not a format of measurements")
+        kind, rows, found = "unknown", 0, Findings()
+        error: BadInput | None = None
         try:
             kind = kind_of(path)
             rows = self._read_kind(path, kind, found)
-        except NotMeasurements as error:
-            if named:
-                return self._failed(path, kind, error)
-            return self._ignored(path, kind, f"expected {error.expected}, found {error.found}")
-        except BadInput as error:
-            self.findings.extend(found.as_tuple())
-            return self._failed(path, kind, error)
+        except NotMeasurements as refusal:
+            if not named:
+                return self._ignored(path, kind, _note(path, refusal))
+            found, error = Findings(), refusal
+        except BadInput as refusal:
+            error = refusal
+        except Exception as defect:  # must not cost the other files
+            error = _defect(path, defect)
         self.findings.extend(found.as_tuple())
-        note = "" if rows else "no measured values"
-        return FileOutcome(path, kind, "read" if rows else "ignored", rows, note)
+        if error is not None:
+            return self._failed(path, kind, error)
+        if rows:
+            return FileOutcome(path, kind, "read", rows)
+        self.errors.append(
+            BadInput(
+                place=str(path), expected="at least one measured value", found="none",
+                remedy="check whether the source measured anything",
+            )
+        )  # fmt: skip
+        return self._ignored(path, kind, "no measured values")
+
+    def closed(self, error: OSError) -> FileOutcome:
+        """Say that a folder cannot be looked into."""
+        path = Path(str(error.filename))
+        words = BadInput(
+            place=str(path), expected="a folder that can be read",
+            found=error.strerror or str(error), remedy="check who may read it",
+        )  # fmt: skip
+        return self._failed(path, "folder", words)
 
     def measurements(self) -> tuple[Measurements, ...]:
         """Return everything read, merged."""
-        zone = self._mapping.time_zone
-        events = [apply_mapping(m, self._mapping) for m in self._collector.tables()]
+        zone = self.mapping.time_zone
+        events = [apply_mapping(m, self.mapping) for m in self._collector.tables()]
         if zone:
             events = [_zoned(m, zone, self.findings) for m in events]
         return (*events, *_merged(self._tables, self.findings))
@@ -199,7 +247,7 @@ class _Reader:
             case "json":
                 return self._read_json(path, findings)
             case "text" | "spreadsheet" | "parquet":
-                tables = read_table_file(path, findings, kind=kind, mapping=self._mapping)
+                tables = read_table_file(path, findings, kind=kind, mapping=self.mapping)
                 self._tables += tables
                 return sum(table.frame.height for table in tables)
             case "html":
@@ -225,17 +273,33 @@ class _Reader:
             batch = ves.read_events(path, events, findings)
             self._collector.add(batch)
             return batch.rows
-        table = measure_grid(ves.records_grid(path, values), self._mapping, findings)
+        table = measure_grid(ves.records_grid(path, values), self.mapping, findings)
         self._tables.append(table)
         return table.frame.height
 
     def _failed(self, path: Path, kind: str, error: BadInput) -> FileOutcome:
+        self.errors.append(error)
         self.findings.add(unreadable(path, error))
-        note = f"expected {error.expected}, found {error.found}"
-        return FileOutcome(path, kind, "failed", note=note)
+        return FileOutcome(path, kind, "failed", note=_note(path, error))
 
     def _ignored(self, path: Path, kind: str, note: str) -> FileOutcome:
         return FileOutcome(path, kind, "ignored", note=note)
+
+
+def _note(path: Path, error: BadInput) -> str:
+    """Return what is wrong with a file, for a line that begins with the file."""
+    where = error.place.removeprefix(str(path)).lstrip(", ")
+    return f"{where}{': ' if where else ''}expected {error.expected}, found {error.found}"
+
+
+def _defect(path: Path, error: Exception) -> BadInput:
+    """Return the error of a file that a reader fell over."""
+    return BadInput(
+        place=str(path),
+        expected="a file that the reader copes with",
+        found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+        remedy="this is a defect of the reader; report it with the file",
+    )
 
 
 def _zoned(measured: Measurements, zone: str, findings: Findings) -> Measurements:
@@ -298,24 +362,3 @@ def _joined(members: list[Measurements], findings: Findings) -> list[Measurement
 
 def _one(measured: Measurements, name: str) -> set[str]:
     return {measured.columns[name].share}
-
-
-def refuse_unknown(measurements: Sequence[Measurements]) -> None:
-    """Refuse tables of which neither a time nor any column is known: any result would be a guess.
-
-    Raises:
-        BadInput: All of them are such.
-    """
-    if any(
-        measured.frame[TIME].count() or any(info.quantity for info in measured.columns.values())
-        for measured in measurements
-    ):
-        return
-    headers = [info.header or name for one in measurements for name, info in one.columns.items()]
-    more = ", ..." if len(headers) > _MOST_NAMED else ""
-    raise BadInput(
-        place=", ".join(one.name for one in measurements[:_MOST_NAMED]),
-        expected="a column of times, or columns whose meaning is known",
-        found=", ".join(headers[:_MOST_NAMED]) + more,
-        remedy="say in a YAML file what they mean: --mapping FILE",
-    )

@@ -58,6 +58,7 @@ class Reading:
     findings: tuple[Finding, ...]
 
 
+_LATIN = "iso-8859-1"
 _MULTIBYTE = {
     "gb2312": "gb18030", "gbk": "gb18030", "gb18030": "gb18030", "big5": "big5hkscs",
     "big5hkscs": "big5hkscs", "shift_jis": "cp932", "cp932": "cp932", "euc_jp": "euc_jp",
@@ -80,7 +81,7 @@ class _Driver:
 
     def __init__(self, path: Path, findings: Findings, encoding: str | None) -> None:
         self.batch = Batch(str(path))
-        known = encoding in {None, "utf-8", "iso-8859-1"}
+        known = encoding in {None, "utf-8", _LATIN}
         self._decoder = (
             None if known else codecs.getincrementaldecoder(encoding or "")(errors="replace")
         )
@@ -205,7 +206,7 @@ class _Driver:
         if self._encoding is None and misnamed:
             raise self._recode() from error
         if self._encoding in {None, "utf-8"} and odd_byte:
-            raise _Recode("iso-8859-1", self._declared) from error
+            raise _Recode(_LATIN, self._declared) from error
         what = expat.errors.messages[error.code]
         at_end = error.code in {
             codes[expat.errors.XML_ERROR_NO_ELEMENTS],
@@ -284,7 +285,7 @@ def parse_pm(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) ->
 def _note_encoding(path: Path, again: _Recode, findings: Findings) -> None:
     if again.encoding in _MULTIBYTE.values():
         return  # it is what the file declares
-    latin = again.encoding == "iso-8859-1"
+    latin = again.encoding == _LATIN
     declared = again.declared or "UTF-8, as none is declared"
     findings.add(
         Finding(

@@ -34,11 +34,11 @@ def load_json(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -
     text = decode(whole(path, limits), str(path), findings)
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         lines = [line for line in text.splitlines() if line.strip()]
         try:
             return [json.loads(line) for line in lines]
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
             raise BadInput(
                 place=f"{path}, {place}".rstrip(", "),

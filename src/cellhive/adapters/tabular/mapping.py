@@ -7,8 +7,9 @@ or a level and whether more of it is better. A mapping file overrides every gues
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import os
+import math
 import re
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from cellhive.adapters.files import write_whole
 from cellhive.adapters.tabular.vocabulary import (
     ATTRIBUTES,
     COUNTS,
@@ -227,6 +229,22 @@ def _overridden(info: ColumnInfo, rule: ColumnRule) -> ColumnInfo:
     )
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """The safe loader of YAML, but a key that is there twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in seen:
+                message = f"the key {key.value!r} for the second time"
+                raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
+            if name is not None:
+                seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 _TOP_KEYS = {"columns", "time", "object", "time_zone", "time_format"}
 _COLUMN_KEYS = {"as", "unit", "scale", "better", "role", "ignore"}
 
@@ -238,8 +256,8 @@ def load_mapping(path: Path) -> Mapping:
         BadInput: The file is missing, is not YAML, or says something that cannot be.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 (is safe)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         found = " ".join(str(error).split())
         raise BadInput(
             place=str(path), expected="a YAML file in UTF-8", found=found, remedy="see the how-to"
@@ -278,20 +296,23 @@ def _column_rule(raw: Any, place: str) -> ColumnRule:
         raw = {"as": raw}
     _check_keys(raw, _COLUMN_KEYS, place)
     quantity = raw.get("as")
-    if quantity is not None and quantity not in QUANTITIES:
+    if quantity is not None and (not isinstance(quantity, str) or quantity not in QUANTITIES):
         near = difflib.get_close_matches(str(quantity), QUANTITIES, n=3, cutoff=0.4)
         remedy = f"did you mean {' or '.join(near)}?" if near else "leave 'as' out to keep the name"
         raise BadInput(
             place=place, expected="the name of a known KPI", found=f"{quantity!r}", remedy=remedy
         )
     scale = raw.get("scale")
-    if scale is not None and (isinstance(scale, bool) or not isinstance(scale, int | float)):
-        raise BadInput(place=f"{place}, scale", expected="a number", found=f"{scale!r}")
+    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if scale is not None and not (number and 0 < abs(scale) < math.inf):
+        raise BadInput(
+            place=f"{place}, scale", expected="a number other than 0", found=f"{scale!r}"
+        )
     better = raw.get("better")
-    if better not in {None, "", "higher", "lower"}:
+    if better not in (None, "", "higher", "lower"):
         raise BadInput(place=f"{place}, better", expected="higher or lower", found=f"{better!r}")
     role = raw.get("role")
-    if role is not None and role not in set(Role):
+    if role is not None and role not in list(Role):
         raise BadInput(place=f"{place}, role", expected=" or ".join(Role), found=f"{role!r}")
     ignore = raw.get("ignore", False)
     if not isinstance(ignore, bool):
@@ -363,15 +384,9 @@ def save_mapping(mapping: Mapping, path: Path) -> None:
             content[key] = getattr(mapping, key)
     content["columns"] = {name: _plain_rule(rule) for name, rule in mapping.columns.items()}
     text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)  # noqa: PTH105 (Path.replace does the same)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise BadInput(
-            place=str(path), expected="a file that can be written", found=str(error.strerror)
-        ) from error
+    with contextlib.suppress(OSError):  # writing says what is wrong with the folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
 
 
 def _plain_rule(rule: ColumnRule) -> AnyMapping[str, Any]:
