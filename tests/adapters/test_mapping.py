@@ -71,6 +71,8 @@ def test_vendor_names_are_recognised(header: str, quantity: str) -> None:
         "PS Traffic Volume(GB)",  # both directions
         "Cell Throughput UL (Mbps)",
         "Data Integrity",
+        "SNR / max",  # the registry has means
+        "RSRP min (dBm)",
         "longitude",
         "eNodeB ID",
         "RSRP2",  # of a neighbour

@@ -368,6 +368,24 @@ def test_wrong_encoding_is_read_and_told(tmp_path: Path, written: Callable[..., 
     assert [finding.code for finding in reading.findings] == ["wrong-encoding"]
 
 
+def test_a_suspect_group_does_not_cost_the_other_counters(written: Callable[..., Path]) -> None:
+    """The mark belongs to one measValue (TS 32.435 §4.1), not to all counters of the object."""
+    period = '<granPeriod duration="PT900S" endTime="2024-03-01T12:15:00+01:00"/>'
+    second = f'</measInfo><measInfo measInfoId="H">{period}<measType p="1">c</measType>'
+    path = written(value(1, "1", "2") + second + value(1, "3", suspect="true"))
+    reading = read_pm_file(path)
+    (row,) = reading.measurements[0].frame.select("suspect", "a", "b", "c").rows()
+    assert row == (False, 1.0, 2.0, None)
+    (finding,) = reading.findings
+    assert (finding.code, finding.column, finding.count) == ("suspect-values", "c", 1)
+
+
+def test_a_row_that_is_suspect_as_a_whole_keeps_its_values(written: Callable[..., Path]) -> None:
+    """What to do about it is not for the reader to decide."""
+    frame = read_pm_file(written(value(1, "1", "2", suspect="true"))).measurements[0].frame
+    assert frame.select("suspect", "a", "b").rows() == [(True, 1.0, 2.0)]
+
+
 @pytest.mark.parametrize(
     ("declared", "written_in", "told"),
     [

@@ -231,6 +231,14 @@ def test_zones_are_applied_and_their_gaps_told(read: Read) -> None:
     assert measured.time_zone == "Europe/Paris"
 
 
+def test_times_in_several_notations_are_told(read: Read) -> None:
+    """The message shows the column and one time of each notation, not "no column of times"."""
+    _, found = read("time,cell,drops\n2024-03-01T00:00:00+01:00,A,1\n2024-03-01T02:00:00,A,2\n")
+    assert found["no-time"].column == "time"
+    assert found["no-time"].found == "'2024-03-01T00:00:00+01:00' and '2024-03-01T02:00:00'"
+    assert "time_format" in found["no-time"].action
+
+
 def test_a_time_that_cannot_be_read_is_null(read: Read) -> None:
     """The row stays, without a time, and it is said."""
     rows = "".join(f"2024-03-01 {h:02d}:00,A1,{h}\n" for h in range(2, 24))
@@ -265,6 +273,32 @@ def test_a_table_without_a_name_is_one_object(read: Read) -> None:
     assert measured.objects == ["kpis"]
     assert {"no-object", "period-inferred"} <= set(findings)
     assert values(measured, "period_s") == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("coarse", ["", "Region"])
+def test_names_under_unknown_headings_tell_rows_apart(read: Read, coarse: str) -> None:
+    """Three cells must not become one object whose rows contradict each other."""
+    region = {1: "Nord", 2: "Nord", 3: "Sud"} if coarse else {1: "7", 2: "7", 3: "7"}
+    rows = [
+        f"2024-03-0{day};{region[cell]};Zelle {cell};Text {cell % 2};{day}{cell}"
+        for day in (1, 2, 3)
+        for cell in (1, 2, 3)
+    ]
+    text = f"Datum;{coarse or 'Nr'};Bereich;Anmerkung;Drops\n" + "\n".join(rows)
+    measured, found = read(text)
+    prefix = {cell: f"{name}/" if coarse else "" for cell, name in region.items()}
+    assert measured.objects == [f"{prefix[cell]}Zelle {cell}" for cell in (1, 2, 3)]
+    assert values(measured, "Drops") == [11, 21, 31, 12, 22, 32, 13, 23, 33]
+    assert found["object-guessed"].column == "Bereich"
+    assert "rows-not-unique" not in found
+
+
+def test_rows_that_nothing_tells_apart_are_not_named_by_chance(read: Read) -> None:
+    """A column that is different in every row is a remark, not a name."""
+    rows = [f"2024-03-0{1 + i % 2};remark {i};{i}" for i in range(6)]
+    measured, found = read("Datum;Notiz;Drops\n" + "\n".join(rows))
+    assert measured.objects == ["kpis"]
+    assert "rows-not-unique" in found
 
 
 def test_the_best_heading_names_the_object() -> None:
@@ -344,6 +378,22 @@ def test_lines_of_a_wrong_length(read: Read) -> None:
     assert findings["long-line"].where == "line 3"
     assert findings["short-line"].where == "line 4"
     assert findings["file-cut"].severity == "error"
+
+
+def test_a_quote_that_never_closes_swallows_nothing(read: Read) -> None:
+    """The line with the stray quote and all lines after it are still there, and it is told."""
+    rows = [f"2024-03-{day:02d},{chr(34) if day == 2 else ''}A,{day}" for day in range(1, 10)]
+    measured, found = read("Time,Cell,Drops\n" + "\n".join(rows) + "\n")
+    assert values(measured, "Drops") == [float(day) for day in range(1, 10)]
+    assert measured.objects == ["A"]
+    assert (found["unpaired-quote"].where, found["unpaired-quote"].count) == ("line 3", 1)
+
+
+def test_quotes_inside_a_cell_are_no_mistake(read: Read) -> None:
+    """19" racks are common."""
+    measured, found = read('Time,Cell,Drops\n2024-03-01,19" rack,1\n2024-03-02,19" rack,2\n')
+    assert measured.objects == ['19" rack']
+    assert "unpaired-quote" not in found
 
 
 def test_quotes_and_breaks_in_cells(read: Read) -> None:

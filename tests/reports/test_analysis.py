@@ -195,6 +195,19 @@ def test_thousand_cells_stay_below_five_megabytes() -> None:
     assert "the 40 worst of 1000 objects" in page
 
 
+def test_inputs_read_in_part_are_not_called_unread() -> None:
+    """A file that was cut gave the rows before the cut."""
+    findings = [
+        Finding(Severity.ERROR, code, "a", "b", "c", file=file)
+        for code, file in (
+            ("unreadable-file", "x.xml"), ("file-cut", "y.xml"), ("count-mismatch", "y.xml"),
+        )
+    ]  # fmt: skip
+    lines = words.health(analyse([], findings))
+    assert "1 input could not be read." in lines
+    assert "1 input could be read only in part." in lines
+
+
 def test_silence_has_a_plot_and_words() -> None:
     """A cell without rows while others report."""
     m = measured()

@@ -446,5 +446,5 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"cellhive: {message}", file=sys.stderr)
+    print(f"cellhive: {' '.join(message.split())}", file=sys.stderr)  # on one line, for scripts
     sys.exit(code)

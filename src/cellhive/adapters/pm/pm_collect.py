@@ -208,18 +208,21 @@ class _Table:
             [np.frombuffer(block.times, np.int64) for _, block, _ in chosen]
             + [np.array([text[3] for text in texts], np.int64)],
         )
-        suspect = np.zeros(index.shape[1], np.bool_)
+        suspect, trusted = np.zeros((2, index.shape[1]), np.bool_)
         pieces: list[_Piece] = []
         start = 0
         for batch, block, objects in chosen:
             rows = inverse[start : start + objects.size]
             start += objects.size
-            np.logical_or.at(suspect, rows, np.frombuffer(block.suspects, np.int8) != 0)
+            marked = np.frombuffer(block.suspects, np.int8) != 0
+            suspect[rows[marked]] = True
+            trusted[rows[~marked]] = True
             values = np.frombuffer(block.values) if block.values else np.zeros(0)
             matrix = values.reshape(objects.size, block.width)
             distinct = np.unique(rows).size == rows.size
             pieces.append(_Piece(block, matrix, rows, batch.file, distinct))
-        frame = self._key_columns(index, suspect)
+        self._drop_suspect(pieces, suspect & trusted, index)
+        frame = self._key_columns(index, suspect & ~trusted)
         labels = self._label_columns(texts, inverse[start:], index.shape[1])
         numbers, infos = self._number_columns(pieces, index)
         used = {piece.file: None for piece in pieces}
@@ -233,6 +236,34 @@ class _Table:
             time_zone=next(iter(zones)) if len(zones) == 1 else "mixed" if zones else "",
             sources=tuple(used),
         )
+
+    def _drop_suspect(
+        self, pieces: list[_Piece], mixed: npt.NDArray[np.bool_], index: npt.NDArray[np.int64]
+    ) -> None:
+        """Empty the suspect groups of counters of rows in which others are not suspect.
+
+        The mark belongs to one measValue (TS 32.435 §4.1), a row of the table joins several.
+        """
+        for piece in pieces:
+            marked = np.frombuffer(piece.block.suspects, np.int8) != 0
+            at = marked & mixed[piece.rows]
+            if not at.any():
+                continue
+            piece.matrix = np.where(at[:, None], np.nan, piece.matrix)
+            group = piece.block.layout[0]
+            self._findings.add(
+                Finding(
+                    Severity.WARNING,
+                    "suspect-values",
+                    expected="values that the source stands by",
+                    found=f"counters of the group {group!r} marked as suspect",
+                    action="left empty; the other counters of the object are kept",
+                    file=piece.file,
+                    column=piece.block.layout[1][0] if piece.block.layout[1] else "",
+                    object=str(self._names[index[0][piece.rows[int(at.argmax())]]]),
+                    count=int(at.sum()),
+                )
+            )
 
     def _title(self) -> str:
         period = f"{self._period_s:g} s" if self._period_s else "period unknown"

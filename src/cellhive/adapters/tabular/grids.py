@@ -144,6 +144,7 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
         )
     csv.field_size_limit(1 << 20)
     separator = separator_of(text)
+    text = _with_paired_quotes(text, separator, str(path), findings)
     try:
         head = list(_limited(csv.reader(io.StringIO(text), delimiter=separator), _HEAD_ROWS))
         header_at, header_rows = find_header(head)
@@ -171,6 +172,29 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
     grid = Grid(str(path), "", headers, frame, header_at + header_rows + 1)
     _note_titles(grid, header_at, header_rows, findings)
     return _without_noise(grid, findings)
+
+
+def _with_paired_quotes(text: str, separator: str, file: str, findings: Findings) -> str:
+    """Return text without quotes that open and never close: each would swallow all after it."""
+    if text.count('"') % 2 == 0:
+        return text
+    opening = re.compile(rf'(?:^|{re.escape(separator)}) *"')
+    lines = text.split("\n")
+    for index, line in enumerate(lines):
+        if line.count('"') % 2 and opening.search(line):
+            lines[index] = line.replace('"', "")
+            findings.add(
+                Finding(
+                    Severity.WARNING,
+                    "unpaired-quote",
+                    expected="quotes in pairs",
+                    found=repr(line[:60]),
+                    action="read without the quotes of this line",
+                    file=file,
+                    where=f"line {index + 1}",
+                )
+            )
+    return "\n".join(lines)
 
 
 def _limited(reader: Any, count: int) -> list[list[str]]:

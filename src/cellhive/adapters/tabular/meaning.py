@@ -43,9 +43,10 @@ def check_rules(mapping: Mapping, measurements: Sequence[Measurements], findings
         remedy = f"did you mean {headings[near[0]]!r}?" if near else "see the headings found"
         if len(unknown) == len(rules):
             listed = ", ".join(list(headings.values())[:_MOST_NAMED])
+            listed += ", ..." if len(headings) > _MOST_NAMED else ""
             raise BadInput(
                 place=f"{mapping.path or 'mapping'}, columns", expected=expected, found=found,
-                remedy=remedy if near else f"the headings are {listed}, ...",
+                remedy=remedy if near else f"the headings are {listed}",
             )  # fmt: skip
         findings.add(
             Finding(

@@ -34,6 +34,9 @@ _SCORES: tuple[tuple[int, str, re.Pattern[str]], ...] = tuple(
 _SOURCE = re.compile(r"\b(source|serving|from|src|own)\b", re.IGNORECASE)
 _TARGET = re.compile(r"\b(target|neighbou?r|to|dst|dest|destination|adjacent)\b", re.IGNORECASE)
 _CELLISH = re.compile(r"cell|cgi|\bci\b|node|enb|gnb|site|id|name", re.IGNORECASE)
+_WORD = r"\p{L}"
+_MOSTLY = 0.8
+"""Share of values with a letter from which a column holds words."""
 _ENOUGH = 0.01
 _NAMES_ALONE = 45
 """Score from which a column is a name even if it has only one value."""
@@ -52,6 +55,8 @@ class ObjectColumns:
     """Whether the columns are the source and the target of a relation."""
     unique: bool = True
     """Whether object and time tell the rows apart."""
+    guessed: bool = False
+    """Whether the last column was chosen by its values, as no heading says that it is one."""
 
 
 def spaced(header: str) -> str:
@@ -93,6 +98,11 @@ def find_objects(
         ),
         reverse=True,
     )  # fmt: skip
+    if not ranked or ranked[0][0] < _NAMES_ALONE:  # no cell and no site: perhaps in other words
+        coarse = [] if not ranked else [-ranked[0][1]]
+        by_values = _by_values(coarse, columns, times)
+        if by_values is not None:
+            return by_values
     if not ranked:
         return ObjectColumns((), "", unique=_repeats([], times) <= _ENOUGH)
     chosen = [-ranked[0][1]]
@@ -114,6 +124,27 @@ def find_objects(
         chosen = [best[2], *chosen] if coarser else [*chosen, best[2]]
         repeats = best[0]
     return ObjectColumns(tuple(chosen), ranked[0][2], unique=repeats <= _ENOUGH)
+
+
+def _by_values(
+    coarse: Sequence[int], columns: Sequence[pl.Series], times: pl.Series | None
+) -> ObjectColumns | None:
+    """Return the first column of words that tells the rows of one time apart, if they need it.
+
+    Headings come in any language; that a cell has one row per time holds in all of them.
+    """
+    if times is None or _repeats([columns[index] for index in coarse], times) <= _ENOUGH:
+        return None
+    for index, column in enumerate(columns):
+        if (
+            index not in coarse
+            and 1 < column.n_unique() < column.len()
+            and column.null_count() < _ENOUGH * column.len()
+            and int(column.str.contains(_WORD).sum()) > _MOSTLY * column.len()
+            and _repeats([columns[i] for i in coarse] + [column], times) <= _ENOUGH
+        ):
+            return ObjectColumns((*coarse, index), "", guessed=True)
+    return None
 
 
 def _site_of(ranked: Sequence[tuple[int, int, str]], columns: Sequence[pl.Series]) -> int | None:

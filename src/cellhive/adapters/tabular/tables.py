@@ -51,6 +51,8 @@ _NUMERIC_SHARE = 0.8
 """Share of the values of a column that must be numbers for it to be one of numbers."""
 _WHOLE_PERCENT = 1.5
 """A share above this can only be per cent."""
+_AS_FOUND = " (as found)"
+"""Added to a heading that would be taken for one of our key columns."""
 
 
 @dataclass
@@ -78,10 +80,14 @@ class _Table:
                 action=str(words["action"]),
                 file=self.grid.file,
                 where=", ".join(where),
-                column=self.names[column] if column >= 0 else "",
+                column=self.shown(column) if column >= 0 else "",
                 count=int(str(words.get("count", 1))),
             )
         )
+
+    def shown(self, index: int) -> str:
+        """Return the heading of a column as a person finds it in the file."""
+        return self.names[index].removesuffix(_AS_FOUND)
 
     def text(self, index: int) -> pl.Series:
         """Return a column as text, null where there is nothing."""
@@ -100,7 +106,7 @@ class _Table:
             place=f"{self.mapping.path or 'mapping'}, {header!r}",
             expected="a heading of the table",
             found=f"none called so in {self.grid.place}",
-            remedy=f"the headings are: {', '.join(self.names[:40])}",
+            remedy=f"the headings are: {', '.join(map(self.shown, range(len(self.names[:40]))))}",
         )
 
 
@@ -123,7 +129,7 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
         raise NotMeasurements(
             place=grid.place,
             expected="at least one column of measured numbers",
-            found=f"the columns {', '.join(table.names[:12])}",
+            found=f"the columns {', '.join(map(table.shown, range(len(table.names[:12]))))}",
             remedy="check that this is a table of measurements, not of sites or settings",
         )
     height = grid.frame.height
@@ -153,7 +159,7 @@ def _open_table(grid: Grid, mapping: Mapping, findings: Findings) -> _Table:
     for index, header in enumerate(grid.headers):
         name = clean(header) or f"column {index + 1}"
         if name in {OBJECT, TIME, PERIOD_S, SUSPECT}:
-            name = f"{name} (as found)"
+            name += _AS_FOUND
         base, number = name, 1
         while name in names:
             number += 1
@@ -193,13 +199,12 @@ def _find_times(table: _Table) -> clock.Times | None:
     if found is None:
         if named:
             raise BadInput(
-                place=f"{table.grid.place}, column '{table.names[named[0]]}'",
+                place=f"{table.grid.place}, column '{table.shown(named[0])}'",
                 expected="times",
                 found=repr(table.text(named[0]).drop_nulls().head(1).to_list()),
                 remedy="give time_format in the mapping, in strptime notation",
             )
-        table.say(Severity.WARNING, "no-time", expected="a column of times", found="none",
-                  action="the rows have no time")  # fmt: skip
+        _say_no_time(table)
         return None
     values, zone, ambiguous = found
     table.open.remove(chosen) if chosen in table.open else None
@@ -217,6 +222,22 @@ def _find_times(table: _Table) -> clock.Times | None:
         table.say(Severity.INFO, "time-zone-missing", chosen, expected="a time zone",
                   found="times without one", action="taken as they are written")  # fmt: skip
     return clock.Times(values, tuple(used), zone, _stated_period(table, values))
+
+
+def _say_no_time(table: _Table) -> None:
+    """Say that there are no times, and what stands where they should be."""
+    for index in table.open:
+        texts = table.text(index).drop_nulls()
+        if clock.looks_like_time(table.names[index]) and texts.len():
+            forms = texts.str.replace_all(r"\d", "0").alias("form")
+            kinds = pl.DataFrame([texts.alias("text"), forms]).unique("form", maintain_order=True)
+            both = " and ".join(map(repr, kinds["text"].head(2)))
+            table.say(Severity.WARNING, "no-time", index, found=both,
+                      expected="times that are all written in one known way",
+                      action="the rows have no time; see time_format in a mapping")  # fmt: skip
+            return
+    table.say(Severity.WARNING, "no-time", expected="a column of times", found="none",
+              action="the rows have no time")  # fmt: skip
 
 
 def _date_order(values: pl.Series, texts: pl.Series) -> str:
@@ -337,11 +358,16 @@ def _find_objects(table: _Table, times: clock.Times | None) -> ObjectColumns:
         moments,
     )
     chosen = replace(found, columns=tuple(candidates[index] for index in found.columns))
-    if not chosen.columns:
+    if chosen.guessed:
+        table.say(Severity.INFO, "object-guessed", chosen.columns[-1],
+                  expected="a heading that names the cell or site", found="none that is known",
+                  action="taken as the name, as it tells the rows of one time apart; "
+                  "object in a mapping settles it")  # fmt: skip
+    elif not chosen.columns:
         table.say(Severity.INFO, "no-object", expected="a column that names the cell or site",
                   found="none", action="the table is one object, called like the file")  # fmt: skip
     elif len(chosen.columns) > 1 and not chosen.relation:
-        both = " and ".join(f"'{table.names[index]}'" for index in chosen.columns)
+        both = " and ".join(f"'{table.shown(index)}'" for index in chosen.columns)
         table.say(Severity.INFO, "object-combined", expected="one column that names the object",
                   found=f"rows that only {both} tell apart", action="both name it")  # fmt: skip
     if not chosen.unique and moments is not None:

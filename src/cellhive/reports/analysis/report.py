@@ -173,7 +173,7 @@ def _cards(analysis: Analysis) -> list[Card]:
         ),
         Card(
             "Quality warnings", str(severities[Severity.WARNING]),
-            (("could not be read", str(severities[Severity.ERROR])),
+            (("not read, or in part", str(severities[Severity.ERROR])),
              ("worth knowing", str(severities[Severity.INFO]))),
             "worse" if severities[Severity.ERROR] else "",
         ),

@@ -263,8 +263,12 @@ def health(analysis: Analysis) -> list[str]:
         out.append(
             "No series is long enough to say what is usual, so no incidents were looked for."
         )
-    if severities[Severity.ERROR]:
-        out.append(f"{counted(severities[Severity.ERROR], 'input')} could not be read.")
+    lost = {one.file for one in analysis.findings if one.code == "unreadable-file"}
+    part = {one.file for one in analysis.findings if one.severity is Severity.ERROR} - lost
+    if lost:
+        out.append(f"{counted(len(lost), 'input')} could not be read.")
+    if part:
+        out.append(f"{counted(len(part), 'input')} could be read only in part.")
     if severities[Severity.WARNING]:
         out.append(
             f"The data need care: {counted(severities[Severity.WARNING], 'warning')} about their "
