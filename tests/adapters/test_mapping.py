@@ -61,6 +61,15 @@ def test_vendor_names_are_recognised(header: str, quantity: str) -> None:
     assert info.better == QUANTITIES[quantity].better
 
 
+def test_parts_of_a_counter_are_not_the_counter() -> None:
+    """One slice's PRBs have the unit of all PRBs (TS 28.552 names parts by a suffix), no share."""
+    part = describe("RRU.PrbUsedDl.226F04")
+    whole = describe("RRU.PrbUsedDl")
+    assert (part.quantity, part.unit, part.role) == (None, "PRB", whole.role)
+    assert describe("DRB.UEThpDl.01.5").unit == "kbit/s"
+    assert describe("vendor.thing.01").unit == ""
+
+
 @pytest.mark.parametrize(
     "header",
     [
@@ -71,6 +80,10 @@ def test_vendor_names_are_recognised(header: str, quantity: str) -> None:
         "PS Traffic Volume(GB)",  # both directions
         "Cell Throughput UL (Mbps)",
         "Data Integrity",
+        "pmMacRBSymUsedPdschTypeA",  # a number of symbols, not a share
+        "pmLicDlPrbUsedSum",
+        "pmUeThpTimeDl",  # a time
+        "pmRadioSinrPuschDistr",
         "SNR / max",  # the registry has means
         "RSRP min (dBm)",
         "longitude",

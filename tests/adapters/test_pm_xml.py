@@ -23,7 +23,7 @@ from cellhive.adapters.pm.pm_collect import class_of, join_dn
 from cellhive.adapters.pm.pm_time import parse_duration, parse_time
 from cellhive.adapters.pm.pm_xml import parse_pm, read_pm_file, read_pm_files
 from cellhive.core.errors import BadInput
-from cellhive.core.measurements import Findings, Measurements, Severity
+from cellhive.core.measurements import Findings, Measurements, Role, Severity
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "formats_pm"
 real = pytest.mark.skipif(not DATA.exists(), reason="the public PM examples are not here")
@@ -366,6 +366,13 @@ def test_wrong_encoding_is_read_and_told(tmp_path: Path, written: Callable[..., 
     reading = read_pm_file(path)
     assert "ManagedElement=Göteborg" in reading.measurements[0].frame["object"][0]
     assert [finding.code for finding in reading.findings] == ["wrong-encoding"]
+
+
+def test_every_counter_of_a_measurement_file_is_one(written: Callable[..., Path]) -> None:
+    """A name that sounds like an attribute of the object ("sector", "CGI") is a counter here."""
+    types = '<measType p="1">pmSectorCarrierDowntime</measType>'
+    (measured,) = read_pm_file(written(value(1, "7"), types)).measurements
+    assert measured.columns["pmSectorCarrierDowntime"].role is Role.UNKNOWN
 
 
 def test_a_suspect_group_does_not_cost_the_other_counters(written: Callable[..., Path]) -> None:

@@ -200,6 +200,20 @@ def test_perf3gpp_events(tmp_path: Path) -> None:
     assert "duplicate-value" in {finding.code for finding in again.findings}
 
 
+def test_vectors_with_gaps_in_events(tmp_path: Path) -> None:
+    """As in XML: Ericsson writes ", ," for three bins without a value."""
+    path = tmp_path / "e.json"
+    gaps = event()
+    collection = gaps["event"]["perf3gppFields"]["measDataCollection"]
+    results = collection["measInfoList"][0]["measValuesList"][0]["measResults"]
+    results[1]["sValue"], results[2]["sValue"] = "7,,9", ", ,"
+    path.write_text(json.dumps(gaps))
+    (measured,) = read_paths([path]).measurements
+    names = ["b[0]", "b[1]", "b[2]", "c[0]", "c[1]", "c[2]"]
+    assert measured.frame.select(names).row(0) == (7.0, None, 9.0, None, None, None)
+    assert measured.labels == ()
+
+
 def test_events_with_a_time_that_cannot_be(tmp_path: Path) -> None:
     """15 seconds after 1970 is no time of a network."""
     path = tmp_path / "e.json"

@@ -23,6 +23,13 @@ def test_figures_by_hand() -> None:
     assert one.network.mean == pytest.approx((231 + 105) / 42)
 
 
+def test_the_median_of_an_even_count_lies_between_the_middle_two() -> None:
+    """Two cells, or two days, are the usual case of small exports; by hand: (0 + 180) / 2."""
+    values = np.array([[0.0, 180.0, np.nan, np.nan], [1.0, 2.0, 10.0, 4.0]])
+    (one,) = summarise([Panel("users", ("a", "b"), 0.0, 1.0, values)], {})
+    assert [each.median for each in one.objects] == [90.0, 3.0]
+
+
 def test_no_direction_no_worst_and_no_trend_from_few_values() -> None:
     """Nothing is called bad that is not known to be."""
     (one,) = summarise([Panel("users", ("a",), 0.0, 1.0, np.arange(6.0)[None, :])], {})

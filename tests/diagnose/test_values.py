@@ -1,6 +1,7 @@
 """Values that cannot be are found, said, and left empty; odd ones are said and kept."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -110,6 +111,16 @@ def test_registry_limits_hold_in_the_columns_own_unit() -> None:
     assert limits_of(info)[:2] == (0.0, 100.0)
     unsure = ColumnInfo("x", quantity="rrc_setup_success_ratio", confidence=0.2, scale=0.01)
     assert limits_of(unsure)[0] == -math.inf
+
+
+def test_a_guess_without_a_unit_does_not_set_the_limit_of_a_share() -> None:
+    """ "PRB rate" could be PRBs per second; what a person or a unit says is another matter."""
+    guess = ColumnInfo(
+        "PRB rate", quantity="prb_utilisation_ratio", confidence=0.8, role=Role.RATIO
+    )
+    assert limits_of(guess)[:2] == (0.0, math.inf)
+    assert limits_of(replace(guess, origin="mapping"))[:2] == (0.0, 1.0)
+    assert limits_of(replace(guess, unit="%", scale=0.01))[:2] == (0.0, 100.0)
 
 
 def test_fractions_under_a_percent_heading_are_said_and_kept() -> None:

@@ -75,7 +75,8 @@ def _any_column_full(values: Floats) -> bool:
 
 
 def _figures(values: Floats, names: Sequence[str]) -> tuple[Figures, ...]:
-    p5, median, p95 = quantiles(values, (0.05, 0.5, 0.95))
+    p5, p95 = quantiles(values, (0.05, 0.95))
+    median = medians(values)
     known = ~np.isnan(values)
     count = known.sum(axis=1)
     total = np.where(known, values, 0.0).sum(axis=1)
@@ -88,6 +89,14 @@ def _figures(values: Floats, names: Sequence[str]) -> tuple[Figures, ...]:
                 float(p95[i]), float(last[i]), float(trend[i]))
         for i, name in enumerate(names)
     )  # fmt: skip
+
+
+def medians(values: Floats) -> Floats:
+    """Return the median of each row without its NaN, (N,); of even counts the middle's mean."""
+    ordered = np.sort(values, axis=1)
+    last = np.maximum(np.sum(~np.isnan(values), axis=1) - 1, 0)
+    rows = np.arange(values.shape[0])
+    return np.asarray((ordered[rows, last // 2] + ordered[rows, (last + 1) // 2]) / 2)
 
 
 def _trends(values: Floats) -> Floats:

@@ -61,6 +61,9 @@ def limits_of(info: ColumnInfo) -> tuple[float, float, str]:
     quantity = QUANTITIES.get(info.quantity or "")
     if quantity is not None and info.confidence >= SURE and info.scale > 0:
         low, high = quantity.low / info.scale, quantity.high / info.scale
+        unsure = info.origin == "guess" and not info.unit and info.scale == 1.0
+        if unsure and quantity.unit in {"ratio", "%"}:
+            high = np.inf  # neither a unit nor the values say that it is a share
         source = f"{quantity.name} in the KPI registry"
     for pattern, unit, least, most, why in _LIMITS:
         if pattern.search(info.name) and (not unit or unit == info.unit) and low == -np.inf:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from cellhive.core.measurements import (
     Finding,
     Findings,
     Measurements,
+    Role,
     Severity,
 )
 
@@ -315,7 +316,7 @@ class _Table:
                     base = f"{prefix}{counter}"
                     name = base if position == SCALAR else f"{base}[{position}]"
                     column = self._column(name, group[position], index)
-                    known = self._describe(counter)
+                    known = self._measured(counter)
                     infos[name] = ColumnInfo(
                         name=name,
                         header=counter,
@@ -331,6 +332,11 @@ class _Table:
                     )
                     numbers.append(column)
         return numbers, infos
+
+    def _measured(self, counter: str) -> ColumnInfo:
+        """Return what is known of a counter; what is in a measurement file was measured."""
+        known = self._describe(counter)
+        return replace(known, role=Role.UNKNOWN) if known.role is Role.ATTRIBUTE else known
 
     def _check_sizes(self, counter: str, pieces: list[_Piece]) -> None:
         sizes: dict[int, str] = {}

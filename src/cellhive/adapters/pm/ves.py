@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Iterator
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import polars as pl
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
 from cellhive.adapters.pm.pm_3gpp import MISSING_TEXTS, number_of
-from cellhive.adapters.pm.pm_collect import NO_PERIOD, NO_TIME, SCALAR, Batch, join_dn
+from cellhive.adapters.pm.pm_collect import MISSING, NO_PERIOD, NO_TIME, SCALAR, Batch, join_dn
 from cellhive.adapters.tabular.grids import Grid, decode
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
@@ -174,20 +175,23 @@ class _Event:
     ) -> None:  # fmt: skip
         values, names, sizes = array("d"), [], []
         for name, text in dict(pairs).items():
-            vector = [number_of(part.strip()) for part in text.split(",")]
-            if text.lower() in MISSING_TEXTS:
-                self.say("value-missing", "a number", repr(text), "the value is null",
-                         Severity.INFO, name)  # fmt: skip
-                sizes.append(0)
-            elif None in vector:
+            parts = [part.strip() for part in text.split(",")]
+            numbers = [nan if part.lower() in MISSING_TEXTS else number_of(part) for part in parts]
+            known = [number for number in numbers if number is not None]
+            if len(known) < len(numbers):
                 self.say("value-not-a-number", "a number", repr(text),
                          "kept as text in a label column", Severity.WARNING, name)  # fmt: skip
                 self._batch.add_text(obj, when, name, text)
                 continue
+            if any(map(isnan, known)):
+                self.say("value-missing", "a number", repr(text), "the value is null",
+                         Severity.INFO, name)  # fmt: skip
+            if len(known) > 1:
+                sizes.append(len(known))
+                values.extend(known)
             else:
-                numbers = [value for value in vector if value is not None]
-                sizes.append(SCALAR if len(numbers) == 1 else len(numbers))
-                values.extend(numbers)
+                sizes.append(MISSING if isnan(known[0]) else SCALAR)
+                values.extend(known if sizes[-1] == SCALAR else [])
             names.append(name)
         if names:
             layout = (group, tuple(names), tuple(sizes))

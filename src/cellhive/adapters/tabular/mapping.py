@@ -127,6 +127,9 @@ def describe(header: str) -> ColumnInfo:
             better=quantity.better,
             origin="registry",
         )
+    part = _subcounter(header)
+    if part is not None:
+        return part
     words = words_of(header)
     role = _role(words, unit)
     info = ColumnInfo(
@@ -144,6 +147,24 @@ def describe(header: str) -> ColumnInfo:
         better=known.better,
         scale=UNIT_SCALES.get((unit, known.unit), 1.0),
     )
+
+
+def _subcounter(header: str) -> ColumnInfo | None:
+    """Return what a part of a counter of ours is ("RRU.PrbUsedDl.01": of one slice), or None.
+
+    TS 28.552 §4.1 appends what a counter is split by (slice, 5QI, PLMN) to its name. A part has
+    the unit and the behaviour of the whole, but is not the quantity.
+    """
+    name = header.rpartition(".")[0]
+    while name:
+        whole = QUANTITIES.get(name)
+        if whole is not None and whole.kind is Kind.COUNTER:
+            return ColumnInfo(
+                name=header, header=header, unit=whole.unit, role=_role_of_quantity(whole),
+                better=whole.better,
+            )  # fmt: skip
+        name = name.rpartition(".")[0]
+    return None
 
 
 def _confidence(rule: Rule, words: frozenset[str], unit: str) -> float:
