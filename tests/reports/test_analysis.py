@@ -26,6 +26,7 @@ from cellhive.core.measurements import (
 )
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, rank
 from cellhive.flows.analyse import Analysis, analyse
+from cellhive.reports.analysis import tables
 from cellhive.reports.analysis.report import (
     analysis_json,
     analysis_markdown,
@@ -230,3 +231,14 @@ def test_sizes_and_times_in_words() -> None:
     assert words.lasting(incident) == "1 h"
     assert words.stretch(replace(incident, open_end=True)) == "since 1970-01-01 00:00"
     assert words.headline(incident) == "v down for a moment: A"
+    assert words.at_lead(incident) == "A"
+    (wider,) = rank([(one, replace(one, kpi="w", sigmas=-3.0, start_s=1800.0))])
+    assert words.at_lead(wider) == "A, 1970-01-01 00:00 to 01:00"  # most begin later
+
+
+def test_what_was_not_looked_for_is_not_called_absent() -> None:
+    """One row is no series; with a series, an empty table is a result."""
+    m = measured(cells=1)
+    short = analyse([Measurements("m", m.frame.head(1), m.columns)])
+    assert "No incidents were looked for." in render_analysis(short)
+    assert "No incident was found." in tables.incidents(replace(short.search, series=1)).empty

@@ -121,7 +121,7 @@ def render_analysis(analysis: Analysis, *, title: str = "") -> str:
         cards=_cards(analysis),
         read=_read(analysis),
         top=[_shown(one, figures) for one in every[:PLOTS]],
-        incidents=tables.incidents(every),
+        incidents=tables.incidents(analysis.search),
         hidden=max(len(every) - tables.INCIDENTS_SHOWN, 0),
         zone="as written in the input; it states no time zone" if "" in zones else "in UTC",
         worst=tables.worst_objects(analysis),
@@ -193,7 +193,7 @@ def _shown(one: Incident, figures: Figures) -> Shown:
     tone = {"worse": "worse", "better": "better", "mixed": "warn"}.get(one.effect, "")
     return Shown(
         one.rank, words.headline(one), words.stretch(one), words.lasting(one), one.kind,
-        words.change(lead), words.sigmas(lead), words.from_to(lead), words.clean(lead.object),
+        words.change(lead), words.sigmas(lead), words.from_to(lead), words.at_lead(one),
         one.effect, tone, one.confidence, words.listed(one.kpis, 8),
         words.listed(one.objects, 20), len(one.objects) > 1, figures.incident(one),
     )  # fmt: skip
@@ -276,7 +276,7 @@ def analysis_markdown(analysis: Analysis, *, title: str = "") -> str:
                   "|---|---|---|---|---|---|"]  # fmt: skip
     for one in analysis.search.incidents[:MARKDOWN_INCIDENTS]:
         lead = one.lead
-        size = f"{words.change(lead)}; {words.from_to(lead)} at {words.clean(lead.object)}"
+        size = f"{words.change(lead)}; {words.from_to(lead)} at {words.at_lead(one)}"
         cells = (str(one.rank), words.stretch(one), words.headline(one), size,
                  one.effect or "unknown", one.confidence)  # fmt: skip
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")

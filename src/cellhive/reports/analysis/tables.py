@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cellhive.core.measurements import ColumnInfo, Finding, Severity
 from cellhive.core.schema import QUANTITIES
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.incidents import Incident
+from cellhive.diagnose.incidents import Incident, Search
 from cellhive.diagnose.summary import Figures, Summary
 from cellhive.flows.analyse import Analysis, Part
 from cellhive.reports.analysis import words
@@ -29,7 +29,7 @@ _TONE = {Severity.ERROR: "worse", Severity.WARNING: "warn", Severity.INFO: "mute
 _EFFECT_TONE = {"worse": "worse", "better": "better", "mixed": "warn", "": ""}
 
 
-def incidents(every: Sequence[Incident]) -> Table:
+def incidents(search: Search) -> Table:
     """Return all incidents, most severe first."""
     columns = (
         Column("#", numeric=True), Column("When"), Column("Lasting"), Column("Kind"),
@@ -38,8 +38,9 @@ def incidents(every: Sequence[Incident]) -> Table:
         Column("Effect"),
         Column("Confidence", title="From the probability of such a departure by chance"),
     )  # fmt: skip
-    return Table(columns, [_incident_row(one) for one in every[:INCIDENTS_SHOWN]],
-                 empty="No incident was found.")  # fmt: skip
+    none = "No incident was found." if search.series else "No incidents were looked for."
+    rows = [_incident_row(one) for one in search.incidents[:INCIDENTS_SHOWN]]
+    return Table(columns, rows, empty=none)
 
 
 def _incident_row(one: Incident) -> list[Cell | str | float | int]:
@@ -52,7 +53,7 @@ def _incident_row(one: Incident) -> list[Cell | str | float | int]:
         one.kind,
         Cell(words.listed(kpis, 2), title=", ".join(kpis)),
         Cell(words.listed(one.objects, 2), float(len(one.objects)), title=", ".join(one.objects)),
-        f"{words.from_to(lead)}, {words.clean(lead.kpi)} at {words.clean(lead.object)}"
+        f"{words.from_to(lead)}, {words.clean(lead.kpi)} at {words.at_lead(one)}"
         if len(one.members) > 1 else words.from_to(lead),
         words.change(lead),
         Cell(words.sigmas(lead) or ABSENT, abs(lead.sigmas)),

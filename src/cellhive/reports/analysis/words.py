@@ -143,6 +143,13 @@ def lasting(incident: Incident | Anomaly) -> str:
     return f"{format_number(hours, 3)} h" if hours >= 1 else f"{format_number(hours * 60, 3)} min"
 
 
+def at_lead(incident: Incident) -> str:
+    """Return where an incident shows best, and when, if that is not the time of most members."""
+    name = clean(incident.lead.object)
+    when = stretch(incident.lead)
+    return name if when == stretch(incident) else f"{name}, {when}"
+
+
 # Sizes -----------------------------------------------------------------------
 
 
@@ -248,7 +255,7 @@ def health(analysis: Analysis) -> list[str]:
         top = incidents[0]
         out.append(
             f"The most severe: {headline(top)}; {stretch(top)}, {from_to(top.lead)} at "
-            f"{clean(top.lead.object)}."
+            f"{at_lead(top)}."
         )
         ongoing = sum(1 for one in incidents if one.open_end and one.effect == "worse")
         if ongoing:
