@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from cellhive import __version__
+from cellhive import app as composition
+from cellhive.__main__ import main as start
 from cellhive.adapters.runs import load_run
 
 SMALL = ("--scenario", "stadium-surge", "--hours", "0.5", "--observed", "8")
@@ -172,6 +176,57 @@ def test_outputs_are_checked_before_the_work(refused: Callable[..., str], tmp_pa
     assert "'m.txt'" in refused("analyze", "table.csv", "--save-mapping", "m.txt")
     message = refused("analyze", "table.csv", "--save-mapping", "file/m.yaml")
     assert "--save-mapping" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--seeds", "1"), "--seeds"),
+        (("--first-seed", "-5"), "--first-seed"),
+        (("--first-seed", "4294967290"), "a whole number from 0 to 4294967295"),
+        (("--scenario", "healthy", "--scenario", "nope"), "found 'nope'"),
+        (("--optimizer", "nope"), "found 'nope'"),
+        (("--hours", "0"), "found 0"),
+        (("--out", "folder.md"), "the folder folder.md"),
+        (("--out", "file/r.md"), "file, which is no folder"),
+        (("--out", "r.pdf"), "ending in .md"),
+    ],
+)
+def test_an_evaluation_is_checked_before_it_runs(
+    refused: Callable[..., str], tmp_path: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    """It takes many minutes, which no late refusal may waste: not one run is started."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.md").mkdir()
+    assert told in refused("evaluate", *arguments)
+
+
+def test_ctrl_c_before_a_run_begins_is_told(
+    cellhive: Callable[..., object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One line and exit code 130, as shells expect; no folder is left."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(composition, "build_twin", interrupted)
+    ended = cellhive("run", *SMALL, "--runs", tmp_path / "runs")
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "cellhive: interrupted"
+    assert files_under(tmp_path) == set()
+
+
+def test_ctrl_c_while_the_commands_load_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading takes a moment in which no command can take the signal yet."""
+
+    class Loading(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "cellhive.cli", Loading("cellhive.cli"))
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert ended.value.code == 130
 
 
 @pytest.mark.parametrize(

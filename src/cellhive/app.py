@@ -120,6 +120,13 @@ class RunOptions:
         return replace(self, hours=hours)
 
     @property
+    def named(self) -> str:
+        """What is built, in words."""
+        if self.sites is None:
+            return self.scenario
+        return f"{self.sites.name} with the traffic of {self.scenario}"
+
+    @property
     def periods(self) -> int:
         """Number of reporting periods."""
         return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
@@ -539,11 +546,14 @@ def evaluate_scenarios(
         hours: Simulated time [h]; None means each scenario's own.
         on_progress: Is told of every run before it starts.
     """
+    every = [
+        RunOptions(scenario=name, optimizer=optimizer, hours=hours, seed=max(seeds)).checked()
+        for name in names
+    ]
     results = []
     with ThreadPoolExecutor(max_workers=2) as pool:
         hooks = Hooks(advance=lambda jobs: list(pool.map(lambda job: job(), jobs)))
-        for name in names:
-            options = RunOptions(scenario=name, optimizer=optimizer, hours=hours).checked()
+        for options in every:
 
             def make(seed: int, options: RunOptions = options) -> Agents:
                 on_progress(options.scenario, seed)
@@ -554,7 +564,7 @@ def evaluate_scenarios(
                 periods=options.periods, loop=LoopSettings(mode=Mode.AUTONOMOUS)
             )
             rows = evaluate(make, seeds, settings, hooks=hooks)
-            scenario = scenario_named(name)
+            scenario = scenario_named(options.scenario)
             results.append(ScenarioResult(scenario, tuple(seeds), float(options.hours or 0), rows))
     return results
 

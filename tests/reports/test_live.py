@@ -157,6 +157,26 @@ def test_a_question_takes_the_view_off_the_terminal(
         assert "CCO-1" in stream.getvalue().removeprefix(before)
 
 
+def test_a_view_that_comes_back_leaves_the_question_on_the_terminal(
+    run_record: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is drawn below: the cursor does not go up into the lines of the question."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=80, height=30)
+    with live_view("small", console=console, clock=lambda: 0.0) as tell:
+        for event in events_of(run_record):
+            tell(event)
+        with tell.paused():
+            console.print("a first question")
+        with tell.paused():
+            console.print("a second question")
+            before = stream.getvalue()
+        drawn = stream.getvalue().removeprefix(before)
+        assert "Score" in drawn
+        assert "\x1b[1A" not in drawn.partition("Score")[0]
+
+
 def test_elsewhere_there_are_plain_lines(run_record: RunRecord) -> None:
     """One line per tenth of the run, without control characters, in the stream's encoding."""
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

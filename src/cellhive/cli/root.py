@@ -176,8 +176,9 @@ def run(  # one parameter per option is how the command line is declared
     prepared = composition.prepare(
         options,
         on_build=lambda: messages.print(
-            f"Building {options.scenario}, seed {options.seed}; the first run compiles its "
-            "kernels (about 15 s) ..."
+            f"Building {options.named}, seed {options.seed}; the first run compiles its "
+            "kernels (about 15 s) ...",
+            markup=False,
         ),
     )
     folder = composition.record_folder(prepared, runs)
@@ -200,7 +201,7 @@ def run(  # one parameter per option is how the command line is declared
     else:
         console().print(summary_table(record, paths=paths))
     if record.interrupted:
-        raise typer.Exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
+        sys.exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
 
 
 def _ask(verdict: Verdict, console: Console, stop: Stop) -> bool | None:
@@ -216,7 +217,9 @@ def _ask(verdict: Verdict, console: Console, stop: Stop) -> bool | None:
         )
     stop.asking = True
     try:
-        answer = console.input("Apply? \\[y/N] ")
+        answer = console.input(
+            f"Apply {escape(plan.plan_id)} ({len(verdict.accepted)} changes)? \\[y/N] "
+        )
     except EOFError:
         return None
     finally:
@@ -281,10 +284,13 @@ def scenarios() -> None:
 @app.command()
 def evaluate(
     scenario: Annotated[
-        list[str] | None, typer.Option(help="Scenario to run; repeatable; default: all.")
+        list[str] | None,
+        typer.Option(help="Scenario to run; repeatable; default: all but hex-urban."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds; every seed is another city.")] = 10,
-    first_seed: Annotated[int, typer.Option(help="The first seed.")] = 201,
+    seeds: Annotated[
+        int, typer.Option(min=2, help="How many seeds; every seed is another city.")
+    ] = 10,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 201,
     optimizer: Annotated[str, typer.Option(help="Who proposes; see cellhive run.")] = "rules",
     hours: Annotated[
         float | None, typer.Option(help="Simulated hours; default: each scenario's own.")
@@ -296,18 +302,20 @@ def evaluate(
     This is the command behind docs/results.md; it takes about fifteen minutes on two cores.
     """
     from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.ran.scenarios import SCENARIOS  # noqa: PLC0415
     from cellhive.reports.page import write_atomic  # noqa: PLC0415
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
-    names = scenario or [name for name in SCENARIOS if name != "hex-urban"]
+    check_output(out, "--out", (".md",))
+    names = list(dict.fromkeys(scenario or [name for name in SCENARIOS if name != "hex-urban"]))
     messages = console(stderr=True)
     results = composition.evaluate_scenarios(
         names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,
         on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
     )  # fmt: skip
     command = f"cellhive evaluate --seeds {seeds} --first-seed {first_seed}"
-    command += "".join(f" --scenario {name}" for name in scenario or ())
+    command += "".join(f" --scenario {name}" for name in names if scenario)
     command += f" --optimizer {optimizer}" if optimizer != "rules" else ""
     command += f" --hours {hours:g}" if hours is not None else ""
     write_atomic(out, results_markdown(results, command, composition.versions()))
@@ -434,6 +442,8 @@ def main() -> None:
     except CellHiveError as error:
         _fail(str(error), EXIT_FAILED)
     except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", EXIT_INTERRUPTED)
+    if code == EXIT_INTERRUPTED:  # what Typer makes of Ctrl-C where no run took it
         _fail("interrupted", EXIT_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 

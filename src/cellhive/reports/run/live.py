@@ -323,9 +323,22 @@ def _happenings(view: RunView, room: int, width: int) -> list[RenderableType]:
 class Shown:
     """What the loop tells its events to while a view is shown."""
 
-    def __init__(self, tell: Observer, live: Live | None = None) -> None:
-        """Pass events on to ``tell``; ``live`` is what draws, where anything does."""
-        self._tell, self._live = tell, live
+    def __init__(self, tell: Observer, make: Callable[[], Live] | None = None) -> None:
+        """Pass events on to ``tell``; ``make`` gives what draws, where anything does."""
+        self._tell, self._make = tell, make
+        self._live: Live | None = None
+
+    def start(self) -> None:
+        """Begin to draw, below what stands on the terminal."""
+        if self._make is not None:
+            # A new one each time: one that starts again takes the lines above it for its own.
+            self._live = self._make()
+            self._live.start(refresh=True)
+
+    def stop(self) -> None:
+        """Take the view off the terminal."""
+        if self._live is not None:
+            self._live.stop()
 
     def __call__(self, event: object) -> None:
         """Take in one event of the loop."""
@@ -334,13 +347,11 @@ class Shown:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Take the view off the terminal for as long as a person is asked something."""
-        if self._live is not None:
-            self._live.stop()
+        self.stop()
         try:
             yield
         finally:
-            if self._live is not None:
-                self._live.start(refresh=True)
+            self.start()
 
 
 @contextmanager
@@ -381,11 +392,17 @@ def live_view(
             shown = draw(view, width=size.width - 1, height=size.height, elapsed_s=elapsed_s)
         return Padding(shown, (0, 0, 0, 1))
 
-    live = Live(
-        get_renderable=frame, console=console, refresh_per_second=REFRESH_HZ, transient=True
-    )
-    with live:
-        yield Shown(tell, live)
+    def live() -> Live:
+        return Live(
+            get_renderable=frame, console=console, refresh_per_second=REFRESH_HZ, transient=True
+        )
+
+    shown = Shown(tell, live)
+    shown.start()
+    try:
+        yield shown
+    finally:
+        shown.stop()
 
 
 def _plain(title: str, console: Console) -> Observer:
