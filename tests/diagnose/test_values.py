@@ -180,6 +180,24 @@ def test_counter_switched_on_later_loses_its_zeros_before() -> None:
     assert np.array_equal(clean[:, 20:], values[:, 20:])
 
 
+def test_only_objects_that_begin_or_end_quietly_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred thousand healthy series must not each be searched for a switch."""
+    seen: list[int] = []
+
+    def leading(line: Floats, alive: Floats) -> tuple[int, bool]:
+        seen.append(line.size)
+        return 0, False
+
+    monkeypatch.setattr("cellhive.diagnose.values._leading", leading)
+    values = noise(5)
+    values[2, :9] = 0.0
+    values[4, -1] = np.nan
+    examined(values, ColumnInfo("v", role=Role.COUNTER))
+    assert seen == [HOURS] * 4  # the front and the back of two objects
+
+
 def test_counter_switched_off_keeps_its_zeros() -> None:
     """The end may be a real outage, so it is said and kept."""
     values = noise()

@@ -26,6 +26,8 @@ SURE = 0.5
 ENOUGH = 12
 """Values from which "always" and "never" mean something."""
 NEARLY_EMPTY = 0.05
+LEAST_QUIET = 7
+"""Periods of nothing or 0 from which a counter may have been switched on or off."""
 STUCK = 6
 """Equal neighbouring values of a finely resolved counter that look frozen."""
 ROUNDING = 1.005
@@ -368,6 +370,20 @@ def _edges(column: _Column) -> tuple[Ints, Ints, Ints]:
     return starts, ends, column.row[starts]
 
 
+def _quiet_edges(column: _Column) -> list[tuple[int, int, int]]:
+    """Return start, end and number of the objects that begin or end with nothing or 0.
+
+    Only those can have been switched on or off; with thousands of cells and few periods, as
+    in one day of measurement files, they are few.
+    """
+    starts, ends, rows = _edges(column)
+    first, last = column.values[starts], column.values[ends - 1]
+    quiet = np.isnan(first) | (first == 0) | np.isnan(last) | (last == 0)
+    quiet &= ends - starts > LEAST_QUIET
+    chosen = (part[quiet].tolist() for part in (starts, ends, rows))
+    return list(zip(*chosen, strict=True))
+
+
 def _leading(line: Floats, alive: Ints) -> tuple[int, bool]:
     """Return how many values of an object come before it counts, and whether they are zeros."""
     known = ~np.isnan(line)
@@ -391,9 +407,9 @@ def _switched(column: _Column, alive: Ints) -> None:
     off: list[tuple[str, int]] = []
     before = np.zeros(column.values.size, dtype=np.bool_)
     after = np.zeros(column.values.size, dtype=np.bool_)
-    for start, end, row in zip(*(part.tolist() for part in _edges(column)), strict=True):
+    for start, end, row in _quiet_edges(column):
         line = column.values[start:end]
-        least = max(7, line.size // 20)
+        least = max(LEAST_QUIET, line.size // 20)
         lead, zeros = _leading(line, alive[start:end])
         if lead >= least:
             on.append((column.objects[row], lead))
