@@ -17,7 +17,7 @@ FOR_TREND = 12
 """Values needed before a trend is stated."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Figures:
     """One KPI of one object over the whole time."""
 
