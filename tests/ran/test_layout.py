@@ -36,6 +36,16 @@ def test_hexagonal_grid_has_equal_distances(sites: int, rings: int) -> None:
     assert np.hypot(x.mean(), y.mean()) < 1e-9
 
 
+def test_a_ring_may_be_begun() -> None:
+    """Nine sites: the middle, its ring, and the first two of the next clockwise from north."""
+    network = hex_grid(9, 500.0)
+    x, y = network.x_m[::3], network.y_m[::3]
+    # by hand: two steps north, then from there a third of the way round to 60°
+    np.testing.assert_allclose(x[7:], [0.0, 500.0 * math.sqrt(0.75)], atol=1e-9)
+    np.testing.assert_allclose(y[7:], [1000.0, 750.0])
+    np.testing.assert_allclose(nearest_m(x, y), 500.0)
+
+
 def test_sectors_look_between_the_neighbouring_sites() -> None:
     """Bearings 30°, 150° and 270°; the six nearest sites lie at multiples of 60°."""
     network = hex_grid(7, 500.0)
@@ -83,7 +93,7 @@ def test_highway_sites_alternate_and_look_along_the_road() -> None:
 @pytest.mark.parametrize(
     ("sites", "distance_m", "design", "message"),
     [
-        (3, 500.0, SiteDesign(), "one of 1, 7, 19, 37, found 3"),
+        (0, 500.0, SiteDesign(), "at least 1, found 0"),
         (7, 0.0, SiteDesign(), "inter_site_distance_m: expected a number above 0"),
         (7, math.nan, SiteDesign(), "inter_site_distance_m: expected a number above 0"),
         (7, 500.0, SiteDesign(environment="city"), "found 'city'"),

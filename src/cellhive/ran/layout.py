@@ -6,6 +6,7 @@ them and ``with_relations`` adds them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,6 @@ EARTH_RADIUS_M = 6_371_008.8
 """Mean radius of the earth (IUGG)."""
 SECTOR_AZIMUTHS_DEG = (30.0, 150.0, 270.0)
 """Bearings of the calibration set-up: between the nearest neighbour sites."""
-_RINGS = {1: 0, 7: 1, 19: 2, 37: 3}
 
 
 @dataclass(frozen=True)
@@ -56,24 +56,22 @@ class _Sector:
 def hex_grid(
     sites: int, inter_site_distance_m: float, design: SiteDesign | None = None, *, name: str = ""
 ) -> Network:
-    """Return whole rings of three-sector sites on a hexagonal grid around the origin.
+    """Return three-sector sites on a hexagonal grid, ring by ring around the origin.
 
     Cells are called S01-1 to S01-3 and so on, with "b" appended on the capacity layer.
 
     Args:
-        sites: 1, 7, 19 or 37.
+        sites: How many; 1, 7, 19, 37 and so on are whole rings.
         inter_site_distance_m: Distance between neighbouring sites [m].
         design: What the sites are built like; None means the default design.
         name: Name of the network; empty means one made from the numbers.
     """
-    if sites not in _RINGS:
-        raise BadInput(
-            place="sites", expected=f"one of {', '.join(map(str, _RINGS))}", found=str(sites)
-        )
+    if sites < 1:
+        raise BadInput(place="sites", expected="at least 1", found=str(sites))
     _require_positive("inter_site_distance_m", inter_site_distance_m)
     sectors = [
         _Sector(f"S{index:02d}", number, x, y, azimuth)
-        for index, (x, y) in enumerate(_hex_sites(_RINGS[sites], inter_site_distance_m), 1)
+        for index, (x, y) in enumerate(_hex_sites(sites, inter_site_distance_m), 1)
         for number, azimuth in enumerate(SECTOR_AZIMUTHS_DEG, 1)
     ]
     return _network(name or f"hex-{sites}x{inter_site_distance_m:g}m", sectors, design)
@@ -172,8 +170,9 @@ def lat_lon(x_m: Floats, y_m: Floats, origin: tuple[float, float]) -> tuple[Floa
     return lat, (lon + 180.0) % 360.0 - 180.0
 
 
-def _hex_sites(rings: int, distance_m: float) -> list[tuple[float, float]]:
+def _hex_sites(sites: int, distance_m: float) -> list[tuple[float, float]]:
     """Return site positions, ring by ring, each clockwise from north."""
+    rings = next(n for n in itertools.count() if 1 + 3 * n * (n + 1) >= sites)
     found = []
     for q in range(-rings, rings + 1):
         for r in range(max(-rings, -q - rings), min(rings, -q + rings) + 1):
@@ -181,7 +180,7 @@ def _hex_sites(rings: int, distance_m: float) -> list[tuple[float, float]]:
             x, y = distance_m * math.sqrt(0.75) * q, distance_m * (r + q / 2)
             bearing = round(math.degrees(math.atan2(x, y)) % 360.0, 6)
             found.append((ring, bearing, x, y))
-    return [(x, y) for _, _, x, y in sorted(found)]
+    return [(x, y) for _, _, x, y in sorted(found)[:sites]]
 
 
 def _network(name: str, sectors: Sequence[_Sector], design: SiteDesign | None) -> Network:
