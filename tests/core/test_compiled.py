@@ -34,3 +34,12 @@ def test_no_call_of_another_kernel_is_left() -> None:
     (code,) = fresh.inspect_llvm().values()
     calls = [line for line in code.splitlines() if re.search(r"\bcall\b", line)]
     assert [line for line in calls if "_sum_of_squares" in line] == []
+
+
+def test_a_part_of_a_kernel_is_made_without_an_entry_from_python() -> None:
+    """Entries that nobody calls would cost as much compiling time as the kernels."""
+    fresh = numba.jit(**_twice.targetoptions)(_twice.py_func)
+    before = len(_sum_of_squares.overloads)
+    fresh(np.ones((2, 3), np.float32)[:, 0])  # a layout that nothing else here has
+    assert len(_sum_of_squares.overloads) == before
+    assert _sum_of_squares(np.array([1, 2, 3], np.float32)) == 14.0  # 1 + 4 + 9

@@ -43,6 +43,15 @@ if not os.environ.get("NUMBA_CACHE_DIR"):
     numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # set at run time
 
 
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "forceinline": True,
+    "error_model": "numpy",
+    "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
+    "no_cfunc_wrapper": True,
+}
+
+
 def compiled(function: Function) -> Function:
     """Return the function compiled for one thread, with its result cached on disk.
 
@@ -52,12 +61,11 @@ def compiled(function: Function) -> Function:
     Everything is inlined. A call that is left is bound by name when machine code is
     loaded, to the callee's own code or to the copy in its caller, whichever came first;
     the two round differently, so a run would not repeat the one that compiled it.
+
+    Within another kernel a function is compiled without its entry from Python: the code
+    that unpacks the arguments takes about as long to make as the function itself.
     """
-    dispatcher = njit(
-        cache=True,
-        nogil=True,
-        forceinline=True,
-        error_model="numpy",
-        fastmath={"nsz", "arcp", "contract", "afn", "reassoc"},
-    )(function)
-    return cast("Function", dispatcher)
+    entry: Any = njit(cache=True, **_OPTIONS)(function)
+    part: Any = njit(no_cpython_wrapper=True, **_OPTIONS)(function)
+    entry.get_call_template, entry.get_overload = part.get_call_template, part.get_overload
+    return cast("Function", entry)
