@@ -25,7 +25,12 @@ def peak_mib() -> float:
 
 
 def tell(
-    advance: Callable[[], int], cells: int, users: int, step_s: float, built_s: float
+    advance: Callable[[], int],
+    cells: int,
+    users: int,
+    step_s: float,
+    built_s: float,
+    **more: float,
 ) -> None:
     """Run ``advance``, which returns how many steps it took, and print what it cost.
 
@@ -35,11 +40,12 @@ def tell(
         users: Users there are, all of them advanced in every step.
         step_s: Simulated time of a step [s]; 0 where the peer has no clock.
         built_s: Processor time that building the network took [s].
+        more: Anything else to be told.
     """
     before, begin = cpu_s(), perf_counter()
     steps = advance()
     spent, wall = cpu_s() - before, perf_counter() - begin
     print(json.dumps({
         "cells": cells, "users": users, "steps": steps, "step_s": step_s, "cpu_s": spent,
-        "wall_s": wall, "built_s": built_s, "peak_mib": peak_mib(),
+        "wall_s": wall, "built_s": built_s, "peak_mib": peak_mib(), **more,
     }), file=sys.__stdout__)  # fmt: skip

@@ -13,7 +13,7 @@ SPEED_M, HEIGHT_M, RADIUS_M = 0.4, 1.5, 1100.0
 
 
 def main() -> None:
-    """Measure a number of steps."""
+    """Measure a number of steps with one of its path loss models."""
     steps = int(sys.argv[1])
     rng = np.random.default_rng(1)
     angle, radius = rng.uniform(0, 2 * np.pi, USERS), RADIUS_M * np.sqrt(rng.uniform(size=USERS))
@@ -26,7 +26,7 @@ def main() -> None:
         Parameters(
             n_cell_locations=SITES, n_sectors=SECTORS, n_ues=USERS, ue_initial_locations=places,
             distance_scale=500.0, h_UT_default=HEIGHT_M, h_BS_default=25.0, fc_GHz=2.1,
-            pathloss_model_name="UMa",
+            pathloss_model_name=sys.argv[2],
         )
     )  # fmt: skip
     simulator.get_UE_throughputs()

@@ -65,7 +65,8 @@ def compiled(function: Function) -> Function:
     Within another kernel a function is compiled without its entry from Python: the code
     that unpacks the arguments takes about as long to make as the function itself.
     """
-    entry: Any = njit(cache=True, **_OPTIONS)(function)
-    part: Any = njit(no_cpython_wrapper=True, **_OPTIONS)(function)
+    make: Any = njit  # whose types do not know all of its options
+    entry = make(cache=True, **_OPTIONS)(function)
+    part = make(no_cpython_wrapper=True, **_OPTIONS)(function)
     entry.get_call_template, entry.get_overload = part.get_call_template, part.get_overload
     return cast("Function", entry)

@@ -365,7 +365,7 @@ def _figure(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     beside = ""
     if row.get("peer"):
         beside = f"{row['peer']}: {_figures(row['peer_value'])} {row['unit']}"
-        beside += f" (×{row['ratio']:.2g})" if row.get("ratio") else ""
+        beside += f" (×{_ratio(row['ratio'])})" if row.get("ratio") else ""
     measured = f"{_figures(row['value'])}{spread} {row['unit']}"
     return f"`{name}`", str(row["name"]), measured, str(row.get("goal", "")), beside
 
@@ -373,6 +373,11 @@ def _figure(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
 def _figures(value: float) -> str:
     """Return a number with three figures, large ones in full."""
     return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
+
+
+def _ratio(value: float) -> str:
+    """Return a ratio with two figures, large ones without an exponent."""
+    return f"{value:.2g}" if value < _LARGE / 10 else f"{float(f'{value:.2g}'):,.0f}"
 
 
 def machines_text(results: Sequence[Mapping[str, Any]]) -> str:
