@@ -142,7 +142,7 @@ def filter_and_trigger(
     own = sample if own < _NEVER_MEASURED else own + weight * (sample - own)
     threshold = F32(own + F32(settings[2]))
     steps = F32(settings[3])
-    expired = 0
+    expired = F32(0.0)  # a float, because integers of 64 bits would halve the width of the loop
     for c in range(rsrp_dbm.size):
         sample = rsrp_dbm[c] + sigma * normal_from_word(_scrambled(base, U32(c)))
         level = l3_dbm[u, c]
@@ -151,8 +151,8 @@ def filter_and_trigger(
         entered = level + offset_db[serving, c] > threshold
         since = trigger[u, c] + F32(1.0) if entered else F32(-1.0)
         trigger[u, c] = since
-        expired |= int(since >= steps)
-    return expired != 0
+        expired += F32(1.0) if since >= steps else F32(0.0)
+    return bool(expired > 0)
 
 
 @compiled
