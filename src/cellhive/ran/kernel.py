@@ -262,7 +262,7 @@ def _advance_users(net: Net, site: Site, step: int, rsrp_dbm: Floats32, weights:
             _set_up(net, site, u, rsrp_dbm, weights)
             continue
         if user.state == LOST:
-            _look_for_cell(net, site, u, rsrp_dbm, weights)
+            look_for_cell(net, site, u, rsrp_dbm, weights)
             continue
         signal = mw_from_dbm(rsrp_dbm[serving])
         rest = total - signal * weights[own, serving]
@@ -273,9 +273,9 @@ def _advance_users(net: Net, site: Site, step: int, rsrp_dbm: Floats32, weights:
             rsrp_dbm, l3_dbm, trigger, offset_db, (u, serving), settings,
             keyed(seed, MEASUREMENT, u, step),
         )  # fmt: skip
-        _count_time(cells, user, timers.step_s)
+        count_time(cells, user, timers.step_s)
         if user.state == EXECUTING:
-            _execute(net, site, u, rsrp_dbm, weights)
+            execute(net, site, u, rsrp_dbm, weights)
             continue
         _count_radio(cells, user)
         if (step + u) % _BORDER_STEPS == 0:
@@ -283,7 +283,7 @@ def _advance_users(net: Net, site: Site, step: int, rsrp_dbm: Floats32, weights:
         if link_failed(user, user.sinr, timers):
             lose(user, cells, 0, timers)
         elif user.state != CONNECTED or expired or closing[serving] != 0:
-            _hand_over(net, site, u, expired)
+            hand_over(net, site, u, expired)
 
 
 @compiled
@@ -317,7 +317,7 @@ def _set_up(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32)
 
 
 @compiled
-def _look_for_cell(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
+def look_for_cell(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
     """Let a user that lost its link wait, then re-establish in the strongest cell."""
     user, timers = net.users[u], site.timers
     user.timer_s -= timers.step_s
@@ -339,7 +339,7 @@ def _look_for_cell(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Fl
 
 
 @compiled
-def _execute(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
+def execute(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32) -> None:
     """Advance a handover execution by one step, and end it when its time is up."""
     user, timers = net.users[u], site.timers
     user.timer_s -= timers.step_s
@@ -351,7 +351,7 @@ def _execute(net: Net, site: Site, u: int, rsrp_dbm: Floats32, weights: Floats32
 
 
 @compiled
-def _hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
+def hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
     """Start a handover, or advance the preparation of one."""
     user, timers = net.users[u], site.timers
     serving = user.serving
@@ -382,7 +382,7 @@ def _hand_over(net: Net, site: Site, u: int, expired: bool) -> None:
 
 
 @compiled
-def _count_time(cells: Floats, user: Record, step_s: Scalar) -> None:
+def count_time(cells: Floats, user: Record, step_s: Scalar) -> None:
     """Let one step of connected time pass."""
     user.since_ho_s += step_s
     user.stay_s += step_s

@@ -46,6 +46,21 @@ class World:
     """Most users over which proportional fair gains; 1 is round robin."""
 
 
+def steps_to_trigger(time_to_trigger_s: Floats) -> Floats:
+    """Return times to trigger [s] as kernel steps, rounded up."""
+    return np.asarray(np.ceil(time_to_trigger_s / STEP_S - 1e-6))
+
+
+def filter_weight(filter_coefficient: Floats) -> Floats:
+    """Return the weight of one kernel step's sample in the layer-3 filter, TS 38.331 §5.5.3.2.
+
+    The coefficient k is meant for samples 200 ms apart; the weight lets the filter forget
+    as much in 200 ms of shorter steps.
+    """
+    per_sample = 0.5 ** (filter_coefficient / 4)
+    return np.asarray(1 - (1 - per_sample) ** (STEP_S / _MEASUREMENT_PERIOD_S))
+
+
 def _padded(values: Floats, width: int, fill: float) -> Floats32:
     """Return (C,) values as (Cp,) float32 with padding at the end."""
     result = np.full(width, fill, np.float32)
@@ -180,11 +195,8 @@ class Simulator:
         plant.offset_db[e] = offset
         plant.bias_db[e] = _padded(preference, width, 0.0)
         plant.a3_db[e] = _padded(parameters.a3_offset_db + parameters.hysteresis_db, width, 0.0)
-        steps = np.ceil(parameters.time_to_trigger_s / STEP_S - 1e-6)
-        plant.trigger_steps[e] = _padded(steps, width, 0.0)
-        per_sample = 0.5 ** (parameters.filter_coefficient / 4)
-        weight = 1 - (1 - per_sample) ** (STEP_S / _MEASUREMENT_PERIOD_S)
-        plant.l3_weight[e] = _padded(weight, width, 1.0)
+        plant.trigger_steps[e] = _padded(steps_to_trigger(parameters.time_to_trigger_s), width, 0.0)
+        plant.l3_weight[e] = _padded(filter_weight(parameters.filter_coefficient), width, 1.0)
         self._parameters[e] = parameters.copy()
 
     def _set_tilt(self, e: int, electrical_tilt_deg: Floats) -> None:
