@@ -1,6 +1,6 @@
 """The handover machine of the twin, run over recorded levels instead of a simulated network."""
 
-from cellhive.ran.trace.log import DriveLog, LogEvent, Stretch
+from cellhive.ran.trace.log import DriveLog, DriveTest, LogEvent, Stretch
 from cellhive.ran.trace.replay import (
     Event,
     Kind,
@@ -13,6 +13,7 @@ from cellhive.ran.trace.replay import (
 
 __all__ = [
     "DriveLog",
+    "DriveTest",
     "Event",
     "Kind",
     "Label",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cellhive.core.types import Floats, Ints
@@ -55,3 +56,16 @@ class DriveLog:
     """Date and time of the first sample as the log writes them."""
     notes: tuple[str, ...] = ()
     """What was left out of this run, and why."""
+
+
+@dataclass(frozen=True)
+class DriveTest:
+    """A file of a drive test: its runs, read one after the other as they are asked for."""
+
+    form: str
+    """What kind of file it is, in words."""
+    source: str
+    """The file."""
+    logs: Iterator[DriveLog]
+    notes: tuple[str, ...]
+    """What such files do not hold, and what was made of that."""
