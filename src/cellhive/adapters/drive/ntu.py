@@ -24,8 +24,7 @@ NOTES = (
     " later handover would have gone.",
     "Levels are means over a second: fading within it is gone, and with it the ping-pongs and"
     " the early triggers that it causes. Seconds with a handover or a failure mix two cells"
-    " and are left out. Most of these logs count events per second without their moments: a return"
-    " within a second is then told only roughly.",
+    " and are left out. Most of these logs count events per second without their moments.",
     "Only the LTE anchor is replayed. Handovers, additions and failures of the NR leg are"
     " counted as the log has them.",
 )
