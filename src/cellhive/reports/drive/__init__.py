@@ -1,0 +1,1 @@
+"""How a replayed drive test is shown."""
