@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from cellhive.core.types import Ints
 from cellhive.ran.handover import Procedures
 from cellhive.ran.trace import DriveLog, Kind, Label, LogEvent, Replayed, joined_levels
 
@@ -97,7 +98,7 @@ def recorded_tally(log: DriveLog) -> Tally:
     end_s = float("-inf")
     for stretch in log.stretches:
         levels = joined_levels(stretch.rsrp_dbm, log.dt_s, log.join_s, log.hold_s)
-        cell = _lasting(stretch.serving.tolist())
+        cell = lasting(stretch.serving)
         at = np.flatnonzero(cell >= 0)
         serving = levels[at, cell[at]]
         serving = serving[np.isfinite(serving)]
@@ -113,13 +114,10 @@ def recorded_tally(log: DriveLog) -> Tally:
     return total
 
 
-def _lasting(serving: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+def lasting(serving: Ints) -> Ints:
     """Return the serving cell of each sample; between samples that tell, the one before."""
-    cell, told = -1, []
-    for here in serving:
-        cell = here if here >= 0 else cell
-        told.append(cell)
-    return np.array(told, np.int32)
+    last = np.maximum.accumulate(np.where(serving >= 0, np.arange(serving.size), 0))
+    return np.asarray(serving[last])
 
 
 def replayed_tally(log: DriveLog, replays: Sequence[Replayed]) -> Tally:

@@ -17,6 +17,8 @@ import numpy as np
 
 from cellhive.ran.trace import LogEvent, Stretch
 
+LOWEST_DBM, HIGHEST_DBM = -156.0, -44.0
+"""Range of RSRP reports of LTE [dBm], TS 36.133 §9.1.4; logs hold other numbers for "none"."""
 FOLLOW_DB = 6.0
 """Largest change of a neighbour's level from one sample to the next [dB]."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from cellhive.adapters.drive.following import changes_in, stretch_of
+from cellhive.adapters.drive.following import HIGHEST_DBM, LOWEST_DBM, changes_in, stretch_of
 from cellhive.adapters.drive.rows import Row, Rows, missing
 from cellhive.core.errors import BadInput
 from cellhive.ran.trace import DriveLog, LogEvent, Stretch
@@ -30,7 +30,6 @@ NO_NEIGHBOURS = (
 )
 _LTE = "4G"
 _EVENT_COLUMNS = ("Timestamp", "EventType", "EventDetails")
-_LOWEST_DBM, _HIGHEST_DBM = -150.0, -20.0
 _DETAIL_FIELDS = 7
 
 
@@ -54,7 +53,10 @@ def read_gnettrack(path: Path) -> Iterator[DriveLog]:
     events = _changes(run.stretches) if beside is None else _events(beside, run)
     notes = [*rows.notes()]
     if run.odd:
-        notes.append(f"{run.odd} levels outside -150 to -20 dBm were taken as not measured")
+        notes.append(
+            f"{run.odd} levels outside {LOWEST_DBM:g} to {HIGHEST_DBM:g} dBm were taken as"
+            " not measured"
+        )
     if beside is None:
         notes.append("there is no event file beside it: every change of cell counts as a handover")
     told = ", ".join(f"{tech} {count}" for tech, count in run.technologies.most_common())
@@ -120,7 +122,7 @@ class _Run:
             name = _cell(carrier, code)
             if not name or level is None:
                 continue
-            if not _LOWEST_DBM < level < _HIGHEST_DBM:
+            if not LOWEST_DBM <= level <= HIGHEST_DBM:
                 self.odd += 1
                 continue
             levels[name] = level

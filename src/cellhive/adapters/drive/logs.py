@@ -23,7 +23,7 @@ def open_drive_test(path: Path, run: str = "") -> DriveTest:
     """
     header = header_of(path)
     if not missing(header, ntu.COLUMNS):
-        return DriveTest(ntu.FORM, str(path), ntu.read_ntu(path, run), ntu.NOTES)
+        return DriveTest(ntu.FORM, str(path), ntu.read_ntu(path, run), ntu.NOTES, True)
     if run:
         raise BadInput(
             place="--run", expected="a log that holds several runs", found=f"{path}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from cellhive.adapters.drive.following import Follower, Sample
+from cellhive.adapters.drive.following import HIGHEST_DBM, LOWEST_DBM, Follower, Sample
 from cellhive.adapters.drive.rows import Row, Rows
 from cellhive.core.errors import BadInput
 from cellhive.ran.trace import DriveLog, LogEvent
@@ -35,7 +35,6 @@ _OTHERS = {
     "gNB_Rel": "NR leg released",
     "SCG_RLF": "NR radio link failure",
 }
-_LOWEST_DBM, _HIGHEST_DBM = -150.0, -20.0
 _COUNTS = range(11)
 """How many events of a kind a second can hold."""
 
@@ -122,7 +121,7 @@ def _when(row: Row) -> datetime:
 def _level(row: Row, name: str) -> float:
     """Return a level [dBm]; NaN where there is none, which such logs write as 0."""
     value = row.number(name)
-    return value if value is not None and _LOWEST_DBM < value < _HIGHEST_DBM else math.nan
+    return value if value is not None and LOWEST_DBM <= value <= HIGHEST_DBM else math.nan
 
 
 def _moments(row: Row, name: str, time_s: float) -> list[float]:

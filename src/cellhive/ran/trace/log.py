@@ -69,3 +69,5 @@ class DriveTest:
     logs: Iterator[DriveLog]
     notes: tuple[str, ...]
     """What such files do not hold, and what was made of that."""
+    tells_failures: bool = False
+    """Whether such files say when a radio link has failed."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from cellhive.core.types import Floats, Ints
 from cellhive.flows.drive import Comparison, Window
-from cellhive.flows.drive_tally import WEAK_DBM, handovers_of
+from cellhive.flows.drive_tally import WEAK_DBM, lasting
 from cellhive.ran.trace import Kind, Label, Replayed, Stretch, joined_levels
 from cellhive.reports.charts import Line, Mark, line_chart
 from cellhive.reports.drawing.scales import Scale, nice_ticks
@@ -73,6 +73,13 @@ def _times(window: Window, stretch: Stretch) -> Floats:
     return np.asarray(stretch.start_s + np.arange(stretch.serving.size) * window.log.dt_s)
 
 
+def _ends(window: Window) -> tuple[float, float]:
+    """Return the times of the first and the last sample in a window [s]: the ends of its axis."""
+    times = [_times(window, one)[_inside(window, one)] for one in window.log.stretches]
+    inside = np.concatenate(times)
+    return (float(inside.min()), float(inside.max())) if inside.size > 1 else (0.0, 1.0)
+
+
 def _inside(window: Window, stretch: Stretch) -> Ints:
     times = _times(window, stretch)
     return np.flatnonzero((times >= window.start_s) & (times <= window.end_s)).astype(np.int32)
@@ -102,9 +109,10 @@ def _envelope(window: Window, *, best: bool) -> Line:
     for stretch in window.log.stretches:
         levels, inside = _levels(window, stretch), _inside(window, stretch)
         rows = np.arange(levels.shape[0])
-        own = levels[rows, stretch.serving]
+        serving = lasting(stretch.serving)
+        own = levels[rows, serving]
         others = np.where(np.isfinite(levels), levels, -np.inf)
-        others[rows, stretch.serving] = -np.inf
+        others[rows, serving] = -np.inf
         most = others.max(axis=1)
         values = np.where(np.isfinite(most), most, np.nan) if best else own
         x += _times(window, stretch)[inside].tolist()
@@ -147,7 +155,7 @@ def serving_chart(window: Window, names: Sequence[str]) -> Markup:
         ),
     ]  # fmt: skip
     look = Look(width=_WIDTH, height=TOP + _ROW * len(rows) + _FOOT)
-    scale = Scale(window.start_s, window.end_s, LEFT, look.width - RIGHT)
+    scale = Scale(*_ends(window), LEFT, look.width - RIGHT)
     tones = tones_of(window)
     body = [_ticks(scale, look)]
     for index, (name, stretches) in enumerate(rows):
@@ -166,7 +174,7 @@ Span = tuple[float, float, str]
 
 
 def _recorded_spans(window: Window, stretch: Stretch) -> list[Span]:
-    return _spans(stretch.serving, stretch.start_s, window.log.dt_s, stretch.cells)
+    return _spans(lasting(stretch.serving), stretch.start_s, window.log.dt_s, stretch.cells)
 
 
 def _replayed_spans(stretch: Stretch, replayed: Replayed) -> list[Span]:
@@ -232,8 +240,3 @@ def sweep_chart(compared: Comparison) -> Markup:
     )
     title = "Failures per hour against handovers per minute, one line per time to trigger"
     return safe_svg(line_chart(lines, title=title, look=look))
-
-
-def recorded_handovers(window: Window) -> int:
-    """Return how many handovers the log has within a window."""
-    return sum(window.start_s <= e.time_s <= window.end_s for e in handovers_of(window.log))

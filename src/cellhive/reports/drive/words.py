@@ -39,7 +39,7 @@ def settings_text(case: Case) -> str:
 def comparison_lines(compared: Comparison) -> list[Line]:
     """Return the comparison line by line: recorded, then each case."""
     returns = None if compared.cells_named else UNKNOWN
-    failures = None if compared.recorded.link_failures else UNKNOWN
+    failures = None if compared.test.tells_failures else UNKNOWN
     lines = [
         _line(compared, "handovers per minute", lambda t: _number(t.handovers_per_minute),
               "Per minute in which the phone's cell is known."),
