@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cellhive.core.types import Outcome, Refusal, Verdict
+from cellhive.flows.decide import UNCONFIRMED
 from cellhive.flows.trial import RunRecord, Truth
 from cellhive.reports.run.decisions import change_text, decisions_of, refusals_of, totals_of
 from cellhive.reports.run.report import (
@@ -200,6 +202,92 @@ def test_changes_are_told_in_the_units_of_the_trade(run_record: RunRecord) -> No
     assert change_text(change).endswith("Asleep awake ⇒ asleep")
     ttt = replace(change, cell="A-1", parameter="time_to_trigger_s", before=0.16, after=0.32)
     assert change_text(ttt) == "A-1: TTT 160\u00a0ms ⇒ 320\u00a0ms"
+
+
+def told(record: RunRecord) -> str:
+    """Return the summary of a run as its report gives it."""
+    return " ".join(outline(render_run(record))["summary"].split())
+
+
+def test_changes_refused_in_plans_that_were_applied_are_told(run_record: RunRecord) -> None:
+    """A plan of which the guard let one change of three through did not do what it says."""
+    first = run_record.verdicts[0]
+    plan = replace(first.plan, changes=first.plan.changes * 3)
+    refused = tuple(Refusal(change, "budget", "enough") for change in first.plan.changes * 2)
+    partly = Verdict(plan, first.plan.changes, refused)
+    record = replace(run_record, verdicts=(partly, *run_record.verdicts[1:]))
+    assert "refused 1 of them entirely and 2 of the 7 changes in the others" in told(record)
+    record = replace(record, verdicts=record.verdicts[:-1])
+    assert "5 plans were proposed; the guard and the watch refused 2 of their 7" in told(record)
+
+
+def test_assist_mode_claims_no_approval(run_record: RunRecord) -> None:
+    """Where nobody answered, nobody approved."""
+    text = told(replace(run_record, settings={"mode": "assist"}))
+    assert "in assist mode: nothing is applied without a person's approval" in text
+
+
+def test_a_run_too_short_for_intervals_claims_none(run_record: RunRecord) -> None:
+    """Four periods after the first plan give two blocks, from which no interval follows."""
+    short = replace(
+        run_record,
+        frames=run_record.frames[:6],
+        baseline=run_record.baseline[:6],
+        objective=run_record.objective[:6],
+        baseline_objective=run_record.baseline_objective[:6],
+    )
+    text = told(short)
+    assert "too few periods to tell this from chance" in text
+    assert "in brackets" not in text
+    assert "the difference cannot be told" not in text
+
+
+def test_nothing_is_compared_before_the_first_plan(run_record: RunRecord) -> None:
+    """A plan that was applied when the last period was over has shown nothing yet."""
+    end_s = run_record.frames[-1].time_s + 900.0
+    last = replace(run_record.applied[0], time_s=end_s)
+    outcome = Outcome(last, UNCONFIRMED, "the run ended", end_s, {}, {})
+    record = replace(run_record, applied=(last,), outcomes=(outcome,))
+    text = outline(render_run(record))
+    assert "applied after the last period" in text["summary"]
+    assert "the score went" not in text["summary"]
+    assert "kpis" not in text
+    assert "since the first plan" not in "".join(text.values())
+
+
+def test_effects_of_plans_without_a_verdict_are_not_denied(run_record: RunRecord) -> None:
+    """Their effect is measured all the same; only right or wrong cannot be said."""
+    kept = run_record.outcomes[0]
+    open_ = replace(kept, verdict=UNCONFIRMED)
+    record = replace(run_record, outcomes=(open_,))
+    text = outline(render_run(record))
+    assert "No plan had a verdict when the run ended" in text["summary"]
+    assert "there were no branches" not in text["summary"]
+    assert "no verdict" in text["decisions"]
+    assert "not known" not in text["decisions"]
+    assert "kept plans" not in text["decisions"]
+
+
+def test_runs_on_own_sites_are_named_after_them(run_record: RunRecord) -> None:
+    """The scenario lends only its traffic."""
+    settings = {"mode": "autonomous", "own_sites": True}
+    html = render_run(replace(run_record, settings=settings))
+    assert "<h1>Autonomous run on two-sites</h1>" in html
+    assert "traffic of small" in html
+
+
+def test_one_period_is_one(run_record: RunRecord) -> None:
+    """Not "1 periods"."""
+    one = replace(
+        run_record,
+        frames=run_record.frames[:1],
+        baseline=run_record.baseline[:1],
+        objective=run_record.objective[:1],
+        baseline_objective=run_record.baseline_objective[:1],
+        applied=(),
+        outcomes=(),
+    )
+    assert "1 periods" not in render_run(one)
 
 
 def test_no_plans_is_said(run_record: RunRecord) -> None:

@@ -77,7 +77,8 @@ class Totals:
     right: int
     wrong: int
     effect: float
-    """Sum of the true effects of kept plans on the network's score, while watched [points]."""
+    """Sum of the true effects of plans not rolled back on the network's score, while
+    watched [points]."""
 
 
 def totals_of(record: RunRecord) -> list[Totals]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellhive.core.types import KpiFrame, Mode
+from cellhive.core.types import KpiFrame, Mode, Verdict
 from cellhive.flows.decide import KEPT, ROLLBACK, ROLLED_BACK
 from cellhive.flows.trial import RunRecord, Truth
 from cellhive.reports.numbers import (
@@ -56,7 +56,7 @@ _START_S = 3600.0
 
 _MODE_WORDS: dict[str, str] = {
     Mode.SHADOW: "in shadow mode: it proposed and applied nothing",
-    Mode.ASSIST: "in assist mode: a person approved each plan",
+    Mode.ASSIST: "in assist mode: nothing is applied without a person's approval",
     Mode.AUTONOMOUS: "in autonomous mode",
 }
 
@@ -122,8 +122,8 @@ def _mode(record: RunRecord) -> str:
 
 
 def compared_kpis(record: RunRecord, window: Window) -> dict[str, Compared]:
-    """Return the run beside "do nothing"; empty where nothing was applied or nothing is beside."""
-    if not (record.applied and window.run and window.baseline):
+    """Return the run beside "do nothing"; empty where they cannot differ or nothing is beside."""
+    if not (record.applied and window.after and window.run and window.baseline):
         return {}
     return compare(window.run, window.baseline)
 
@@ -141,7 +141,13 @@ def wrong_decisions(decisions: Sequence[Decision]) -> list[Decision]:
 
 def _title(record: RunRecord) -> str:
     mode = _mode(record)
-    return f"{mode.capitalize()} run on {record.scenario}" if mode else f"Run on {record.scenario}"
+    place = record.network.name if _own_sites(record) else record.scenario
+    return f"{mode.capitalize()} run on {place}" if mode else f"Run on {place}"
+
+
+def _own_sites(record: RunRecord) -> bool:
+    """Return whether the network was built from a site list and not by the scenario."""
+    return bool(record.settings.get("own_sites"))
 
 
 def _first_hour(record: RunRecord) -> tuple[KpiFrame, ...]:
@@ -153,7 +159,7 @@ def _first_hour(record: RunRecord) -> tuple[KpiFrame, ...]:
 
 def _subtitle(record: RunRecord) -> str:
     parts = [
-        record.network.name,
+        f"traffic of {record.scenario}" if _own_sites(record) else record.network.name,
         f"{record.network.cells} cells",
         f"seed {record.seed}",
         f"run {record.run_id}",
@@ -174,6 +180,10 @@ def summary_sentences(
         sentences += _what_it_brought(compared)
     elif record.baseline and not record.applied:
         sentences.append("The run and “do nothing” are therefore the same.")
+    elif record.baseline and not effective_window(record).after:
+        sentences.append(
+            "The first plan was applied after the last period, so what it brings was not seen."
+        )
     elif record.frames:
         sentences.append(
             "There is no “do nothing” beside this run, so what it brought cannot be told apart "
@@ -203,11 +213,8 @@ def _what_was_done(record: RunRecord) -> str:
     proposed = [v for v in record.verdicts if v.plan.function != ROLLBACK]
     if not proposed:
         return "No plan was proposed, and nothing was changed."
-    refused = sum(not v.accepted for v in proposed)
     fates = Counter(outcome.verdict for outcome in record.outcomes)
-    said = f"{_count(len(proposed), 'plan was', 'plans were')} proposed"
-    if refused:
-        said += f"; the guard and the watch refused {refused} of them entirely"
+    said = f"{_count(len(proposed), 'plan was', 'plans were')} proposed{_refused(proposed)}"
     if record.held:
         said += f"; {_count(len(record.held), 'was', 'were')} let through but held back"
     if not record.outcomes:
@@ -222,6 +229,21 @@ def _what_was_done(record: RunRecord) -> str:
     return said + "."
 
 
+def _refused(proposed: Sequence[Verdict]) -> str:
+    """Return how many plans were refused, and how many changes of the others."""
+    whole = sum(not verdict.accepted for verdict in proposed)
+    rest = [verdict for verdict in proposed if verdict.accepted]
+    changes = sum(len(verdict.plan.changes) for verdict in rest)
+    partly = sum(len(verdict.refused) for verdict in rest)
+    told = [f"{whole} of them entirely"] if whole else []
+    if partly:
+        told.append(
+            f"{partly} of the {changes} changes in the others" if whole
+            else f"{partly} of their {changes} changes"
+        )  # fmt: skip
+    return f"; the guard and the watch refused {' and '.join(told)}" if told else ""
+
+
 def _count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
@@ -230,6 +252,12 @@ def _what_it_brought(compared: Mapping[str, Compared]) -> list[str]:
     score = compared[OBJECTIVE]
     word = {"better": "better", "worse": "worse"}.get(score.tone, "not clearly different")
     before, after = (format_number(v, 4, keep=True) for v in (score.baseline, score.run))
+    if not math.isfinite(score.low):
+        return [
+            "Against the same network with the same users and nothing done, the score went from "
+            f"{before} to {after} ({_change(score)}); there were too few periods to tell this "
+            "from chance."
+        ]
     said = (
         f"Against the same network with the same users and nothing done, it was {word}: the "
         f"score went from {before} to {after} ({_change(score)}; in brackets the change and its "
@@ -283,6 +311,8 @@ def _change(one: Compared) -> str:
 def _how_right(decisions: Sequence[Decision]) -> str:
     truths = Counter(decision.truth for decision in decisions)
     known = len(decisions) - truths[Truth.UNKNOWN]
+    if not known and any(decision.true_effect for decision in decisions):
+        return "No plan had a verdict when the run ended, so none can be called right or wrong."
     if not known:
         return "What each plan did on its own is not known: there were no branches to compare with."
     said = (
@@ -347,9 +377,12 @@ def _window_text(record: RunRecord, window: Window) -> str:
         return ""
     start, last = window.run[0], window.run[-1]
     span = f"{format_clock(start.time_s)} to {format_clock(last.time_s + last.period_s)}"
+    if record.applied and not window.after:
+        return f"{span}: the last period; the first plan was applied after it"
+    periods = _count(len(window.run), "period", "periods")
     if record.applied:
-        return f"{span}: the {len(window.run)} periods since the first plan was applied"
-    return f"{span}: all {len(window.run)} periods; nothing was applied"
+        return f"{span}: the {periods} since the first plan was applied"
+    return f"{span}: {periods}, the whole run; nothing was applied"
 
 
 def _assumptions(record: RunRecord, window: Window) -> list[str]:

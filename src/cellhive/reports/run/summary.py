@@ -177,6 +177,8 @@ class Window:
     run: tuple[KpiFrame, ...]
     baseline: tuple[KpiFrame, ...]
     """Empty where there was none."""
+    after: bool = True
+    """False where no period came after the first plan; the last one before it is shown then."""
 
 
 def effective_window(record: RunRecord) -> Window:
@@ -186,4 +188,4 @@ def effective_window(record: RunRecord) -> Window:
     started = min(plan.time_s for plan in record.applied)
     later = [i for i, frame in enumerate(record.frames) if frame.time_s >= started - 1e-6]
     first = later[0] if later else len(record.frames) - 1
-    return Window(first, record.frames[first:], record.baseline[first:])
+    return Window(first, record.frames[first:], record.baseline[first:], bool(later))

@@ -176,9 +176,10 @@ def _guard_cell(decision: Decision) -> Cell:
 
 def _true_effect(decision: Decision) -> Markup:
     effect, area = decision.true_effect, decision.area_effect
-    texts: list[str | Markup] = [
-        chip(_TRUTH_WORDS[decision.truth], _TRUTH_TONES.get(decision.truth, ""))
-    ]
+    word = _TRUTH_WORDS[decision.truth]
+    if decision.truth is Truth.UNKNOWN and effect is not None:
+        word = "no verdict"
+    texts: list[str | Markup] = [chip(word, _TRUTH_TONES.get(decision.truth, ""))]
     if effect is not None:
         texts.append(f"network {format_signed(effect.mean)} points")
         if effect.low != effect.high:
@@ -212,7 +213,7 @@ def totals_table(record: RunRecord) -> Table:
         "Kept", "Rolled back", "Unconfirmed", "Right", "Wrong",
     )  # fmt: skip
     effect = Column(
-        "True effect of kept plans",
+        "True effect of plans left in force",
         numeric=True,
         title="Sum over plans not rolled back, network score while watched [points]",
     )
@@ -301,7 +302,11 @@ def cell_table(record: RunRecord, window: Window) -> Table:
     run = cell_kpis(window.run)
     baseline = cell_kpis(window.baseline) if window.baseline else None
     changed = Counter(c.cell for plan in record.applied for c in plan.changes)
-    columns = [Column("Cell"), Column("Site"), Column("Changes", numeric=True)]
+    columns = [
+        Column("Cell", keep=True),
+        Column("Site", keep=True),
+        Column("Changes", numeric=True),
+    ]
     for name in CELL_KPIS:
         columns.append(Column(label_of(name), numeric=True))
         if baseline is not None:
