@@ -414,6 +414,28 @@ def test_what_is_whole_is_replayed(cellhive: Callable[..., object], copy: Path) 
     assert ended.out.startswith("1 of 2 periods replayed, as far as the record goes")
 
 
+def test_a_run_that_was_killed_gets_its_report(cellhive: Callable[..., object], copy: Path) -> None:
+    """Beside the record, or where one says; the page tells that the run has no end."""
+    (copy / "report.html").unlink()
+    (copy / "summary.json").unlink()
+    ended = cellhive("report", copy)
+    assert (ended.code, ended.out) == (0, f"{copy / 'report.html'}\n")
+    assert "This run was interrupted." in (copy / "report.html").read_text(encoding="utf-8")
+    elsewhere = copy / "new" / "other.html"
+    assert cellhive("report", copy, "--out", elsewhere).code == 0
+    assert elsewhere.is_file()
+
+
+def test_a_report_is_refused_before_it_is_made(
+    refused: Callable[..., str], tmp_path: Path, copy: Path
+) -> None:
+    """A folder that is no run, and a place that cannot be written."""
+    (tmp_path / "empty").mkdir()
+    assert "settings.json" in refused("report", "empty")
+    assert "nothing at nope" in refused("report", "nope")
+    assert "ending in .html" in refused("report", copy, "--out", "r.txt")
+
+
 def test_a_replay_that_differs_fails(cellhive: Callable[..., object], copy: Path) -> None:
     """A record of another seed is not what comes out, and the first difference is named."""
     text = (copy / "settings.json").read_text()

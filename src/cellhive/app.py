@@ -459,6 +459,15 @@ def finish(run: Run, record: RunRecord, report: Path | None) -> dict[str, Path]:
     return paths
 
 
+def report(run_folder: Path, out: Path | None = None) -> Path:
+    """Write the report of a recorded run and return where it is; default: in its folder."""
+    record = load_run(run_folder)
+    path = run_folder / "report.html" if out is None else out
+    check_output(path, "--out", REPORT_SUFFIXES)
+    write_run_report(record, path, replay=f"cellhive replay {run_folder}")
+    return path
+
+
 def plan_of(run_folder: Path, plan_id: str = "") -> Plan:
     """Return one plan of a run as it was applied, or all that the run changed in the end."""
     record = load_run(run_folder)

@@ -249,6 +249,19 @@ def replay(
 
 
 @app.command()
+def report(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/2026...")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Page to write; default: in the folder.")
+    ] = None,
+) -> None:
+    """Write the report of a recorded run, for example of one that was killed."""
+    from cellhive import app as composition  # noqa: PLC0415
+
+    print(composition.report(run_folder, out))
+
+
+@app.command()
 def runs(runs: RunsFolder = Path("runs")) -> None:
     """List the runs there are, newest last."""
     from cellhive.adapters.runs import list_runs  # noqa: PLC0415

@@ -231,14 +231,14 @@ def _check_swapped(table: Table, columns: dict[str, Column]) -> None:
     impossible = known & (np.abs(lat) > 90) & (np.abs(lat) <= 180) & (np.abs(lon) <= 90)  # noqa: PLR2004 - degrees
     far = known & (np.hypot(lat - middle_lat, lon - middle_lon) > _FAR_DEG)
     back = np.hypot(lon - middle_lat, lat - middle_lon) < _NEAR_DEG
-    for suspects in (impossible, far & back):
+    for suspects in (impossible & (back | ~far), far & back):
         if suspects.any():
             shown = [
                 f"{table.counted} {table.lines[index]}: latitude {lat[index]:g}, "
                 f"longitude {lon[index]:g}"
                 for index in np.flatnonzero(suspects)
             ]
-            refuse(shown, table, "latitude and longitude; these look swapped; rows")
+            refuse(shown, table, "latitude before longitude in rows that look swapped")
 
 
 def _column_of_numbers(table: Table, column: Column) -> Floats:
