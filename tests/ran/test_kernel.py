@@ -190,9 +190,18 @@ def test_interference_weights_per_carrier() -> None:
     load = np.array([0.5, 0.01, 0.9, 0.7, 0.0], np.float32)
     carrier = np.array([0, 0, 1, 0, -1], np.int32)
     weights = np.full((2, 5), np.nan, np.float32)
-    kernel.interference_weights(power, load, carrier, weights)
+    kernel.interference_weights(power, load, carrier, 0.05, weights)
     expected = [[0.5, 0.05, 0, 0, 0], [0, 0, 0.9, 0, 0]]
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+def test_an_idle_cell_interferes_as_the_place_says() -> None:
+    """With an idle load of 1 every cell that is on interferes with all of its power."""
+    power = np.array([15, 15, plant.OFF_DBM], np.float32)
+    weights = np.full((1, 3), np.nan, np.float32)
+    load, carrier = np.array([0.5, 0.0, 0.0], np.float32), np.zeros(3, np.int32)
+    kernel.interference_weights(power, load, carrier, 1.0, weights)
+    np.testing.assert_array_equal(weights, [[1.0, 1.0, 0.0]])
 
 
 def test_throughput_bins_have_the_edges_of_the_counters() -> None:

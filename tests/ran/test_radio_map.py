@@ -212,6 +212,15 @@ def test_tilting_down_moves_gain_from_far_to_near(network: Network, radio_map: R
     assert change[ahead & (ground > 700)].mean() < -5.0
 
 
+def test_complete_gains_get_no_antenna_and_no_tilt(network: Network, radio_map: RadioMap) -> None:
+    """A map that holds antennas already gives its own gains back, whatever the tilt."""
+    complete = replace(radio_map, with_antennas=True)
+    expected = complete.path_gain_db[complete.path_of[4]]
+    for tilt_deg in (0.0, 12.0):
+        np.testing.assert_array_equal(cell_gain_db(complete, network, 4, tilt_deg), expected)
+    assert not np.array_equal(cell_gain_db(radio_map, network, 4, 0.0), expected)
+
+
 def test_omnidirectional_cells_have_no_bearing() -> None:
     """All three cells of an omnidirectional site are the same."""
     network = replace(hex_grid(1, 500.0), omnidirectional=np.ones(3, dtype=np.bool_))

@@ -17,7 +17,7 @@ from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.radio_map import cell_gain_db
 from cellhive.ran.scenarios import Scenario, build_world
 from cellhive.ran.simulator import Clock, Simulator, Twin, World
-from cellhive.ran.users import Traffic, UserMix
+from cellhive.ran.users import Traffic, UserMix, place_users
 
 EXOGENOUS = ("x_m", "y_m", "east_m_s", "north_m_s", "leg_left_m", "legs", "sessions", "wait",
              "session_left_s", "gbr", "demand_mbps")  # fmt: skip
@@ -139,6 +139,17 @@ def test_a_batch_is_its_networks_one_by_one(place: tuple[World, Parameters]) -> 
 
 
 # ------------------------------------------------------------------ branches
+
+
+def test_other_users_can_take_the_place_of_all(place: tuple[World, Parameters]) -> None:
+    """The network runs with the users it was given, and those of its neighbour stay."""
+    world, parameters = place
+    simulator = Simulator(world, [parameters, parameters], [7, 7])
+    others = place_users(world.mix, world.ground, np.random.default_rng(99))
+    simulator.set_users(1, others)
+    np.testing.assert_array_equal(simulator.plant.users[1], others)
+    own = place_users(world.mix, world.ground, np.random.default_rng(7))
+    np.testing.assert_array_equal(simulator.plant.users[0], own)
 
 
 def test_an_unchanged_clone_stays_identical(twin: Callable[..., Twin]) -> None:

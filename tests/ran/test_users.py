@@ -169,6 +169,69 @@ def test_cars_turn_at_half_of_the_crossings(driven: dict[str, Any]) -> None:
     assert turns.sum() / legs.sum() == pytest.approx(0.5, abs=0.05)
 
 
+BLOCKS = Ground(-433.0, -250.0, 433.0, 250.0, 433.0, 0.0, street_north_m=250.0, turn_back=False)
+
+
+def _ways_from(start: tuple[float, float, float, float], times: int) -> dict[Any, float]:
+    """Return how often a car leaves a crossing in each direction.
+
+    Args:
+        start: Place just before the crossing [m] and velocity [m/s].
+        times: How many cars try.
+    """
+    car = place_users(UserMix(1, 0.0, 0.0, 1.0), BLOCKS, np.random.default_rng(1))[0]
+    taken: dict[Any, float] = {}
+    for which in range(times):
+        car["x_m"], car["y_m"], car["east_m_s"], car["north_m_s"] = start
+        car["leg_left_m"], car["legs"] = 0.1, 0
+        move(car, BLOCKS, np.uint32(4), which, STEP_S)
+        way = (float(np.sign(car["east_m_s"])), float(np.sign(car["north_m_s"])))
+        taken[way] = taken.get(way, 0.0) + 1.0 / times
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("start", "odds"),
+    [
+        ((-0.1, 0.0, 16.0, 0.0), {(1, 0): 0.5, (0, 1): 0.25, (0, -1): 0.25}),
+        ((0.0, 249.9, 0.0, 16.0), {(1, 0): 0.5, (-1, 0): 0.5}),
+        ((-0.1, 250.0, 16.0, 0.0), {(1, 0): 2 / 3, (0, -1): 1 / 3}),
+        ((432.9, 250.0, 16.0, 0.0), {(0, -1): 1.0}),
+    ],
+    ids=["crossroads", "stem of a T", "arm of a T", "corner"],
+)
+def test_ways_that_leave_the_ground_are_not_taken(
+    start: tuple[float, float, float, float], odds: dict[Any, float]
+) -> None:
+    """Straight 1/2, left and right 1/4 (TR 37.885 annex A); what exists keeps its odds."""
+    taken = _ways_from(start, 1000)
+    assert set(taken) == set(odds)
+    for way, chance in odds.items():
+        assert taken[way] == pytest.approx(chance, abs=4 * (0.25 / 1000) ** 0.5)
+
+
+def test_cars_of_a_rectangular_grid_stay_on_it() -> None:
+    """Over ten minutes in blocks of 433 m by 250 m nobody leaves the streets or the ground."""
+    users = place_users(UserMix(40, 0.0, 0.0, 1.0, street_m_s=(30.0, 30.0)), BLOCKS,
+                        np.random.default_rng(3))  # fmt: skip
+    # The mix places cars on streets as far apart as those that run north-south.
+    users["y_m"] = np.where(users["east_m_s"] != 0, 0.0, users["y_m"])
+    past = users["y_m"] - BLOCKS.south_m
+    northwards = users["north_m_s"] != 0
+    to_crossing = np.where(users["north_m_s"] > 0, 250.0 - past % 250.0, past % 250.0)
+    users["leg_left_m"] = np.where(northwards, to_crossing, users["leg_left_m"])
+    jump = np.zeros(users.size)
+    for _ in range(600):
+        _drive_a_second(users, BLOCKS, jump)
+        x, y = users["x_m"].astype(float), users["y_m"].astype(float)
+        assert np.all(np.abs(x) < 433 + 1.3)
+        assert np.all(np.abs(y) < 250 + 1.3)
+        eastwards = users["east_m_s"] != 0
+        assert np.all(np.abs(y[eastwards] / 250 - np.round(y[eastwards] / 250)) < 1e-4)
+        assert np.all(np.abs(x[~eastwards] / 433 - np.round(x[~eastwards] / 433)) < 1e-4)
+    assert jump.max() <= 2 * 30.0 * STEP_S + 0.02
+
+
 def test_pedestrians_stay_near_home(driven: dict[str, Any]) -> None:
     """A leg of at most 60 m starts at most 100 m from home, plus the one that turns back."""
     users = driven["users"]
@@ -181,9 +244,16 @@ def test_pedestrians_stay_near_home(driven: dict[str, Any]) -> None:
     assert away.max() > 50, "they do walk"
 
 
-def test_movement_agrees_with_the_slow_twin() -> None:
+@pytest.mark.parametrize(
+    "ground",
+    [
+        GROUND._replace(street_m=30.0),  # more crossings in less time
+        Ground(-300.0, -240.0, 420.0, 340.0, 30.0, 12.0, street_north_m=20.0, turn_back=False),
+    ],
+    ids=["turning back", "staying on"],
+)
+def test_movement_agrees_with_the_slow_twin(ground: Ground) -> None:
     """Every user over 400 steps, the twin starting each step from the kernel's state."""
-    ground = GROUND._replace(street_m=30.0)  # more crossings in less time
     users = place_users(MIX, ground, np.random.default_rng(5))[::8]
     streams = slow.Streams(slow_streams, 9, STEP_S)
     undecided = 0

@@ -10,6 +10,8 @@ import math
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 INDOOR, PEDESTRIAN, STREET, HIGHWAY = range(4)
 METRES, SECONDS = 2e-3, 2e-5
 
@@ -53,20 +55,21 @@ def move(user: SimpleNamespace, ground: Any, which: int, streams: Streams, ties:
     user.y_m += user.north_m_s * step_s
     speed = math.hypot(user.east_m_s, user.north_m_s)
     user.leg_left_m -= speed * step_s
-    for axis, rate, low, high in (
-        ("x_m", "east_m_s", ground.west_m, ground.east_m),
-        ("y_m", "north_m_s", ground.south_m, ground.north_m),
-    ):
+    edges = (
+        ("x_m", "east_m_s", ground.west_m, ground.east_m, ground.street_m),
+        ("y_m", "north_m_s", ground.south_m, ground.north_m, _street_north_m(ground)),
+    )
+    for axis, rate, low, high, street_m in edges if turns_round(user, ground) else ():
         place, going = getattr(user, axis), getattr(user, rate)
         outside = going < 0 and ties.above(low, place, METRES)
         outside = outside or (going > 0 and ties.above(place, high, METRES))
         if outside:
             setattr(user, rate, -going)
             if user.kind == STREET:
-                past = (place - low) % ground.street_m
+                past = (place - low) % street_m
                 ties.above(past, 0.0, METRES)
-                ties.above(ground.street_m, past, METRES)
-                user.leg_left_m = past if going > 0 else ground.street_m - past
+                ties.above(street_m, past, METRES)
+                user.leg_left_m = past if going > 0 else street_m - past
     if user.kind == HIGHWAY or ties.above(user.leg_left_m, 0.0, METRES):
         return
     user.legs += 1
@@ -82,18 +85,45 @@ def move(user: SimpleNamespace, ground: Any, which: int, streams: Streams, ties:
     user.leg_left_m = 20 + 40 * streams.uniform(streams.module.LEG_LENGTH, which, user.legs)
 
 
+def turns_round(user: SimpleNamespace, ground: Any) -> bool:
+    """Return whether a user that comes to the edge turns round there."""
+    return bool(ground.turn_back or user.kind != STREET)
+
+
+def _street_north_m(ground: Any) -> float:
+    return float(ground.street_north_m or ground.street_m)
+
+
+def _leads_on(user: SimpleNamespace, ground: Any, way: tuple[float, float]) -> bool:
+    """Return whether the next crossing that way is on the ground."""
+    x = user.x_m + np.sign(way[0]) * ground.street_m
+    y = user.y_m + np.sign(way[1]) * _street_north_m(ground)
+    near_east, near_north = 0.1 * ground.street_m, 0.1 * _street_north_m(ground)
+    return bool(
+        ground.west_m - near_east < x < ground.east_m + near_east
+        and ground.south_m - near_north < y < ground.north_m + near_north
+    )
+
+
 def _cross(user: SimpleNamespace, ground: Any, draw: float) -> None:
     """Left and right with probability 1/4 each, else straight on (TR 36.885 §A.1.2)."""
-    if draw >= 0.5:
-        user.leg_left_m += ground.street_m
+    east, north = user.east_m_s, user.north_m_s
+    ways = [((-north, east), 0.25), ((north, -east), 0.25), ((east, north), 0.5)]
+    if not ground.turn_back:
+        ways = [(way, odds) for way, odds in ways if _leads_on(user, ground, way)]
+    total = sum(odds for _, odds in ways)
+    edges = np.cumsum([odds / total for _, odds in ways])
+    way = ways[int(np.searchsorted(edges[:-1], draw, side="right"))][0]
+    user.east_m_s, user.north_m_s = way
+    street_m = ground.street_m if way[0] else _street_north_m(ground)
+    if way == (east, north):
+        user.leg_left_m += street_m
         return
-    # Left is a quarter turn against the clock: (east, north) becomes (-north, east).
-    sign = 1 if draw < 0.25 else -1
-    user.east_m_s, user.north_m_s = -sign * user.north_m_s, sign * user.east_m_s
-    for axis, low in (("x_m", ground.west_m), ("y_m", ground.south_m)):
-        street = round((getattr(user, axis) - low) / ground.street_m)
-        setattr(user, axis, low + street * ground.street_m)
-    user.leg_left_m = ground.street_m
+    axes = (("x_m", ground.west_m, ground.street_m),
+            ("y_m", ground.south_m, _street_north_m(ground)))  # fmt: skip
+    for axis, low, apart_m in axes:
+        setattr(user, axis, low + round((getattr(user, axis) - low) / apart_m) * apart_m)
+    user.leg_left_m = street_m
 
 
 def advance_session(

@@ -52,7 +52,6 @@ _GOLDEN, _X16, _X15, _M1, _M2 = (
     U32(0x9E3779B9), U32(16), U32(15), U32(0x7FEB352D), U32(0x846CA68B),
 )  # fmt: skip
 _NOISE = F32(NOISE_RE_MW)
-_PILOT_LOAD = F32(0.05)
 _BORDER_DB = F32(3.0)
 _BORDER_STEPS = 25
 _RETRY_S = 0.2
@@ -193,17 +192,18 @@ def sinr_in(rsrp_dbm: Floats32, cell: int, interference: Floats32) -> Scalar:
 
 @compiled
 def interference_weights(
-    power_dbm: Floats32, load: Floats32, carrier: Ints, weights: Floats32
+    power_dbm: Floats32, load: Floats32, carrier: Ints, idle_load: Scalar, weights: Floats32
 ) -> None:
     """Fill how much each cell interferes on each carrier, (carriers, Cp).
 
     A cell interferes in proportion to its load in the last step, and at least with its
-    synchronisation and broadcast signals.
+    synchronisation and broadcast signals, as with a load of ``idle_load``.
     """
+    least = F32(idle_load)
     for f in range(weights.shape[0]):
         for c in range(weights.shape[1]):
             on = carrier[c] == f and power_dbm[c] > ON_DBM
-            weights[f, c] = max(load[c], _PILOT_LOAD) if on else F32(0.0)
+            weights[f, c] = max(load[c], least) if on else F32(0.0)
 
 
 @compiled
@@ -225,7 +225,7 @@ def advance(plant: Plant, site: Site, first_step: int, steps: int) -> None:
     for e in range(plant.users.shape[0]):
         net = _net(plant, e)
         for step in range(first_step, first_step + steps):
-            interference_weights(net.power_dbm, net.load, site.carrier, weights)
+            interference_weights(net.power_dbm, net.load, site.carrier, site.idle_load, weights)
             _advance_users(net, site, step, rsrp_dbm, weights)
             share(net, site, order, bounds, scratch)
 

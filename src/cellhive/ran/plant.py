@@ -42,6 +42,8 @@ class Site(NamedTuple):
     timers: Timers
     diversity_users: float
     """Most users over which a proportional fair scheduler gains; 1 is round robin."""
+    idle_load: float
+    """Load as which a cell without traffic interferes."""
 
 
 class Plant(NamedTuple):

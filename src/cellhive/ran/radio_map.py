@@ -75,7 +75,7 @@ class Raster:
 
 @dataclass(frozen=True)
 class RadioMap:
-    """Path gain of a network over a grid, without antennas."""
+    """Path gain of a network over a grid, usually without antennas."""
 
     x0_m: float
     """Easting of the centre of pixel (0, 0) [m]."""
@@ -88,6 +88,9 @@ class RadioMap:
     """Minus path loss plus shadowing, one row per distinct mast and carrier, (G, P)."""
     path_of: Ints
     """Row of ``path_gain_db`` that each cell uses, (C,)."""
+    with_antennas: bool = False
+    """Whether the gains are complete, as a measurement or a ray tracer gives them: no antenna is
+    added, and tilt changes nothing."""
 
     @property
     def grid(self) -> Grid:
@@ -313,8 +316,10 @@ def cell_gain_db(
         cell: Index of the cell.
         electrical_tilt_deg: Electrical downtilt of the cell [deg].
     """
+    path_gain: Floats32 = radio_map.path_gain_db[radio_map.path_of[cell]]
+    if radio_map.with_antennas:
+        return path_gain.copy()
     gain = np.empty(radio_map.pixels, np.float32)
-    path_gain = radio_map.path_gain_db[radio_map.path_of[cell]]
     _fill_gain(gain, radio_map.grid, path_gain, _sector(network, cell, electrical_tilt_deg))
     return gain
 

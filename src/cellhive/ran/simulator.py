@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from cellhive.core.types import Bools, Floats, Floats32, KpiFrame, Network, Parameters, Plan
 from cellhive.ran import counters as n
@@ -44,6 +45,9 @@ class World:
     """Preference for each cell's carrier in cell selection and A3 [dB], (C,)."""
     diversity_users: float = 4.0
     """Most users over which proportional fair gains; 1 is round robin."""
+    idle_load: float = 0.05
+    """Share of its power with which a cell interferes that has no traffic: synchronisation,
+    broadcast and reference signals."""
 
 
 def steps_to_trigger(time_to_trigger_s: Floats) -> Floats:
@@ -91,6 +95,7 @@ def _site(world: World, width: int) -> Site:
         traffic=traffic_values(world.traffic),
         timers=timers(world.procedures, STEP_S),
         diversity_users=float(world.diversity_users),
+        idle_load=float(world.idle_load),
     )
 
 
@@ -223,6 +228,15 @@ class Simulator:
                 self.world.radio_map, self.world.network, cell, tilt
             )
         self._tilt_deg[gain_of[e]] = electrical_tilt_deg
+
+    def set_users(self, e: int, users: npt.NDArray[np.void]) -> None:
+        """Put other users in the place of all users of one network.
+
+        Args:
+            e: Index of the network.
+            users: USER records as ``place_users`` makes them, (U,).
+        """
+        self._plant.users[e] = users
 
     def advance(self, steps: int) -> None:
         """Advance every network by a number of kernel steps."""

@@ -72,6 +72,11 @@ class Ground(NamedTuple):
     """Distance between parallel streets [m]."""
     road_y_m: float
     """Northing of the highway [m]."""
+    street_north_m: float = 0.0
+    """Distance between the streets that run east-west [m], where it differs; 0 means the same."""
+    turn_back: bool = True
+    """Whether vehicles may leave the last crossing and turn round at the edge. Otherwise the
+    edges are streets, and of the ways at a crossing only those are taken that stay on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,23 +217,9 @@ def move(user: Record, ground: Ground, seed: Word, which: int, step_s: float) ->
     user.y_m += user.north_m_s * step_s
     speed = math.sqrt(user.east_m_s**2 + user.north_m_s**2)
     user.leg_left_m -= speed * step_s
-    if (user.x_m < ground.west_m and user.east_m_s < 0) or (
-        user.x_m > ground.east_m and user.east_m_s > 0
-    ):
-        user.east_m_s = -user.east_m_s
-        if user.kind == STREET:
-            user.leg_left_m = _to_crossing(user.x_m - ground.west_m, user.east_m_s, ground.street_m)
-    if (user.y_m < ground.south_m and user.north_m_s < 0) or (
-        user.y_m > ground.north_m and user.north_m_s > 0
-    ):
-        user.north_m_s = -user.north_m_s
-        if user.kind == STREET:
-            user.leg_left_m = _to_crossing(
-                user.y_m - ground.south_m, user.north_m_s, ground.street_m
-            )
-    if user.kind == HIGHWAY:
-        return
-    if user.leg_left_m > 0:
+    if ground.turn_back or user.kind != STREET:
+        _turn_round_at_edge(user, ground)
+    if user.kind == HIGHWAY or user.leg_left_m > 0:
         return
     user.legs += 1
     draw = uniform(seed, LEG_TURN, which, user.legs)
@@ -244,6 +235,31 @@ def move(user: Record, ground: Ground, seed: Word, which: int, step_s: float) ->
 
 
 @compiled
+def _turn_round_at_edge(user: Record, ground: Ground) -> None:
+    """Turn a user round that has left the ground."""
+    if (user.x_m < ground.west_m and user.east_m_s < 0) or (
+        user.x_m > ground.east_m and user.east_m_s > 0
+    ):
+        user.east_m_s = -user.east_m_s
+        if user.kind == STREET:
+            user.leg_left_m = _to_crossing(user.x_m - ground.west_m, user.east_m_s, ground.street_m)
+    if (user.y_m < ground.south_m and user.north_m_s < 0) or (
+        user.y_m > ground.north_m and user.north_m_s > 0
+    ):
+        user.north_m_s = -user.north_m_s
+        if user.kind == STREET:
+            user.leg_left_m = _to_crossing(
+                user.y_m - ground.south_m, user.north_m_s, _street_north_m(ground)
+            )
+
+
+@compiled
+def _street_north_m(ground: Ground) -> float:
+    """Return the distance between the streets that run east-west [m]."""
+    return ground.street_north_m if ground.street_north_m > 0 else ground.street_m
+
+
+@compiled
 def _to_crossing(along_m: float, speed_m_s: float, street_m: float) -> float:
     """Return how far the next crossing is [m] for a vehicle at a place along its street."""
     past_m = along_m - street_m * math.floor(along_m / street_m)
@@ -253,20 +269,37 @@ def _to_crossing(along_m: float, speed_m_s: float, street_m: float) -> float:
 @compiled
 def _turn_at_crossing(user: Record, ground: Ground, draw: float) -> None:
     """Turn a vehicle that has reached a crossing, or let it go straight on."""
+    street_m, street_north_m = ground.street_m, _street_north_m(ground)
     east, north = user.east_m_s, user.north_m_s
-    if draw < 0.25:  # left
+    left, right = 0.25, 0.5  # draws below these turn left and right, all others go on
+    if not ground.turn_back:
+        # The next crossing each way must exist; what is left keeps its odds.
+        go_left = 0.25 if _on_ground(user, ground, -north, east) else 0.0
+        go_right = 0.25 if _on_ground(user, ground, north, -east) else 0.0
+        go_on = 0.5 if _on_ground(user, ground, east, north) else 0.0
+        left = go_left / (go_left + go_right + go_on)
+        right = left + go_right / (go_left + go_right + go_on)
+    if draw < left:
         user.east_m_s, user.north_m_s = -north, east
-    elif draw < 0.5:  # right
+    elif draw < right:
         user.east_m_s, user.north_m_s = north, -east
-    if draw < 0.5:  # keep to the middle of the new street
+    if draw < right:  # keep to the middle of the new street
         user.leg_left_m = 0.0
-        user.x_m = ground.west_m + round((user.x_m - ground.west_m) / ground.street_m) * (
-            ground.street_m
+        user.x_m = ground.west_m + round((user.x_m - ground.west_m) / street_m) * street_m
+        user.y_m = ground.south_m + round((user.y_m - ground.south_m) / street_north_m) * (
+            street_north_m
         )
-        user.y_m = ground.south_m + round((user.y_m - ground.south_m) / ground.street_m) * (
-            ground.street_m
-        )
-    user.leg_left_m += ground.street_m
+    user.leg_left_m += street_m if user.east_m_s != 0 else street_north_m
+
+
+@compiled
+def _on_ground(user: Record, ground: Ground, east_m_s: float, north_m_s: float) -> bool:
+    """Return whether the street that leads this way from a crossing is on the ground."""
+    if east_m_s != 0:
+        half_m = math.copysign(0.5 * ground.street_m, east_m_s)
+        return bool(ground.west_m < user.x_m + half_m < ground.east_m)
+    half_m = math.copysign(0.5 * _street_north_m(ground), north_m_s)
+    return bool(ground.south_m < user.y_m + half_m < ground.north_m)
 
 
 @compiled
