@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cellhive.cli.output import console
+from cellhive.cli.validate_handover import validate_handover
 from cellhive.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def validate(
         console().print(reports.screen(validation, [path for path in (report, picture) if path]))
     if not validation.passes:
         raise typer.Exit(1)
+
+
+twin_app.command("validate-handover")(validate_handover)
 
 
 @twin_app.command("replay")
