@@ -1,4 +1,4 @@
-"""Is the radio right: the calibration of TR 38.901 §7.8.1, and what others found in it."""
+"""Set-ups with published results that the twin is compared with."""
 
 from cellhive.ran.validation.calibration import (
     QUANTITIES,

@@ -1,1 +1,1 @@
-"""The report of a calibration: distributions beside the companies' range, and every check."""
+"""Pages that compare the twin with published results."""

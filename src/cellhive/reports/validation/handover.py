@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table as ScreenTable
 from rich.text import Text
 
@@ -141,7 +142,7 @@ def _trend_texts(point: TrendPoint) -> list[str]:
 
 
 def _trend_screen(name: str, points: Sequence[TrendPoint]) -> ScreenTable:
-    table = ScreenTable(name, *_TREND_HEADINGS, box=None, pad_edge=False)
+    table = ScreenTable(escape(name), *_TREND_HEADINGS, box=None, pad_edge=False)
     for point in points:
         table.add_row(*_trend_texts(point))
     return table
