@@ -72,8 +72,7 @@ def measured_blocks() -> dict[str, str]:
         nothing = "Nothing measured yet: `make bench`."
         return {"benchmarks": nothing, "all-benchmarks": nothing, "benchmark-notes": nothing}
     promised = [
-        {**result, "rows": [row for row in result["rows"] if row.get("goal")]}
-        for result in results
+        {**result, "rows": [row for row in result["rows"] if row.get("goal")]} for result in results
     ]
     return {
         "benchmarks": f"{benchmarks_table(promised)}\n\n{machines_text(results)}",

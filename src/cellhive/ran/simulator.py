@@ -19,7 +19,7 @@ from cellhive.ran.energy import WAKE_UP_J, power_coefficients
 from cellhive.ran.handover import Procedures, timers
 from cellhive.ran.kpi import build_frame
 from cellhive.ran.parameters import apply_changes
-from cellhive.ran.plant import NO_RELATION_DB, OFF_DBM, Plant, Site
+from cellhive.ran.plant import IDLE_LOAD, NO_RELATION_DB, OFF_DBM, Plant, Site
 from cellhive.ran.propagation import resource_blocks
 from cellhive.ran.radio_map import RadioMap, cell_gain_db, total_gain_db
 from cellhive.ran.users import USER, Ground, Traffic, UserMix, place_users, traffic_values
@@ -45,7 +45,7 @@ class World:
     """Preference for each cell's carrier in cell selection and A3 [dB], (C,)."""
     diversity_users: float = 4.0
     """Most users over which proportional fair gains; 1 is round robin."""
-    idle_load: float = 0.05
+    idle_load: float = IDLE_LOAD
     """Share of its power with which a cell interferes that has no traffic: synchronisation,
     broadcast and reference signals."""
 

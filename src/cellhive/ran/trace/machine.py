@@ -248,7 +248,9 @@ def follow(net: Net, site: Site, recording: Recording, course: Course) -> int:
         part = place - row if place - row > _EXACT else 0.0
         levels_at(recording.rsrp_dbm, row, part, level_dbm)
         if row != weighed:
-            interference_weights(net.power_dbm, recording.load[row], site.carrier, weights)
+            interference_weights(
+                net.power_dbm, recording.load[row], site.carrier, site.idle_load, weights
+            )
             weighed = row
         _forget_absent(net, level_dbm)
         event = course.events[count]

@@ -13,7 +13,7 @@ from cellhive.core.types import Floats, Floats32, Ints
 from cellhive.ran import counters as n
 from cellhive.ran.handover import Procedures, timers
 from cellhive.ran.parameters import DEFAULTS
-from cellhive.ran.plant import NO_RELATION_DB, OFF_DBM, Net, Site
+from cellhive.ran.plant import IDLE_LOAD, NO_RELATION_DB, OFF_DBM, Net, Site
 from cellhive.ran.simulator import STEP_S, filter_weight, steps_to_trigger
 from cellhive.ran.trace.machine import EVENT, Course, Recording, follow
 from cellhive.ran.users import EXECUTING, IDLE, LOST, USER, Ground
@@ -316,7 +316,7 @@ def _stage(settings: ReplaySettings, carrier: Ints) -> tuple[Net, Site]:
         carrier=carrier, carriers=int(carrier.max()) + 1, prbs=np.zeros(cells),
         relation=np.full((cells, cells), -1, np.int32),
         ground=Ground(0.0, 0.0, 0.0, 0.0, 1.0, 0.0), traffic=np.zeros(5),
-        timers=timers(settings.procedures, STEP_S), diversity_users=1.0,
+        timers=timers(settings.procedures, STEP_S), diversity_users=1.0, idle_load=IDLE_LOAD,
     )  # fmt: skip
     return net, site
 
