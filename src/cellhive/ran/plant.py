@@ -17,7 +17,7 @@ OFF_DBM = -300.0
 ON_DBM = np.float32(-200.0)
 """A cell with more power than this per resource element transmits [dBm]."""
 IDLE_LOAD = 0.05
-"""Load as which a cell without traffic interferes: synchronisation, broadcast and reference signals."""
+"""Load as which a cell without traffic interferes: synchronisation, broadcast, pilots."""
 NO_RELATION_DB = -1000.0
 """Offset that keeps a cell from ever being a handover target [dB]."""
 
