@@ -22,6 +22,7 @@ from pathlib import Path
 
 import typer
 
+from cellhive.adapters.scenarios import library
 from cellhive.cli import app
 from cellhive.reports.reference import (
     benchmarks_table,
@@ -86,7 +87,7 @@ def measured_blocks() -> dict[str, str]:
 def generated() -> dict[Path, str]:
     """Return every page that is made from the code, as it should be, by its path."""
     made = {DOCS / path: text for path, text in pages(command()).items()}
-    return {**made, **filled(blocks())}
+    return {**made, **filled(blocks(library().values()))}
 
 
 def filled(made: Mapping[str, str]) -> dict[Path, str]:

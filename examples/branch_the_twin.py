@@ -14,9 +14,10 @@ import sys
 
 import numpy as np
 
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.types import Change, KpiFrame, Plan
 from cellhive.ran.kpi import cells_kpis, network_kpis, objective
-from cellhive.ran.scenarios import build_twin, scenario_named
+from cellhive.ran.scenarios import build_twin
 from cellhive.ran.simulator import Twin
 
 

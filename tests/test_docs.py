@@ -19,14 +19,15 @@ with warnings.catch_warnings():
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from cellhive import __version__
+from cellhive.adapters.scenarios import library, scenario_names
 from cellhive.cli import app
 from cellhive.core.schema import COUNTERS, KPIS, PARAMETERS, RELATION_COUNTERS
 from cellhive.ran.guard.rules import RULES
 from cellhive.ran.handover import Procedures
-from cellhive.ran.scenarios import SCENARIOS
 from cellhive.reports.reference import (
     benchmarks_table,
     block_names,
+    blocks,
     commands_of,
     field_texts,
     settings_table,
@@ -98,7 +99,7 @@ def test_generated_parts_are_current(path: Path) -> None:
 def test_blocks_are_known_and_filled(path: Path) -> None:
     """Every generated block of a page has a maker, and stands there filled."""
     text = path.read_text(encoding="utf-8")
-    known = set(build().blocks()) | MEASURED
+    known = set(blocks(library().values())) | MEASURED
     assert set(block_names(text)) <= known
     assert text.count("<!-- begin ") == text.count("<!-- end ") == len(block_names(text))
     assert not re.search(r"<!-- begin ([a-z-]+) -->\s*<!-- end", text)
@@ -180,7 +181,7 @@ def test_scenario_names_in_the_pages_exist() -> None:
     """Whatever follows --scenario on a page is a scenario."""
     for page in PAGES:
         named = re.findall(r"--scenario[ =]([a-z][a-z-]+)", page.read_text(encoding="utf-8"))
-        assert set(named) <= set(SCENARIOS)
+        assert set(named) <= set(scenario_names())
 
 
 def test_the_changelog_has_this_version() -> None:
@@ -239,7 +240,7 @@ def test_table_escapes_what_would_end_a_cell() -> None:
 
 def test_settings_come_with_the_text_below_them() -> None:
     """A setting is described by the string under its field, or by its name."""
-    guard = build().blocks()["guard-limits"]
+    guard = blocks(library().values())["guard-limits"]
     assert "| `window_s` | 3600 | Window of the change budgets [s]. |" in guard
     assert "minimum_stay_s" in field_texts(Procedures)
     assert "| `q_out_db` | -8 | Q out [dB]. |" in settings_table(Procedures)

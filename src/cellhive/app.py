@@ -19,6 +19,12 @@ from cellhive.adapters.files import check_output
 from cellhive.adapters.plans import cm_xml, plan_csv
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
+from cellhive.adapters.scenarios import (
+    parse_scenario,
+    scenario_named,
+    scenario_text,
+    sites_of,
+)
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
@@ -50,7 +56,7 @@ from cellhive.flows.trial import (
 from cellhive.ran.guard import Guard
 from cellhive.ran.parameters import diff, value_of
 from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, total_gain_db
-from cellhive.ran.scenarios import RealSites, Scenario, build_twin, scenario_named
+from cellhive.ran.scenarios import RealSites, Scenario, build_twin
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
 from cellhive.reports.results import ScenarioResult
@@ -73,6 +79,7 @@ class RunOptions:
     """What a run is asked to be; everything here ends up in its settings."""
 
     scenario: str = "hex-urban"
+    """Name of a scenario, or a scenario file."""
     hours: float | None = None
     """Simulated time [h]; None means the scenario's own."""
     seed: int = 1
@@ -88,11 +95,15 @@ class RunOptions:
     """A plan to put to the guard in the first period."""
     protected: tuple[str, ...] = ()
     """Cells that nothing may change."""
+    recipe: str = ""
+    """The scenario in full; empty means that it is still to be read."""
 
     def checked(self) -> RunOptions:
         """Return the options, or raise what is wrong with them."""
-        scenario = scenario_named(self.scenario)
-        hours = scenario.hours if self.hours is None else self.hours
+        recipe = self.recipe or scenario_text(scenario_named(self.scenario))
+        hours = self.hours
+        if hours is None:
+            hours = parse_scenario(recipe, self.scenario, sites_of).hours
         if not _PERIOD_S / 3600 <= hours <= MOST_HOURS:
             raise BadInput(
                 place="--hours", expected=f"0.25 to {MOST_HOURS} hours", found=f"{hours:g}"
@@ -117,7 +128,7 @@ class RunOptions:
             )  # fmt: skip
         if self.bbox is not None:
             BoundingBox.parse(self.bbox)
-        return replace(self, hours=hours)
+        return replace(self, hours=hours, recipe=recipe)
 
     @property
     def named(self) -> str:
@@ -238,6 +249,11 @@ def cell_indices(network: Network, names: Sequence[str]) -> list[int]:
     return [network.cell_index[name] for name in names]
 
 
+def _always(sites: RealSites) -> Callable[[str, str], RealSites]:
+    """Return what reads these sites whatever list is named: a replay needs no file."""
+    return lambda _file, _bbox: sites
+
+
 def prepare(
     options: RunOptions,
     *,
@@ -254,13 +270,16 @@ def prepare(
         on_build: Is called when all input was found in order, before the slow part.
     """
     options = options.checked()
-    scenario = scenario_named(options.scenario)
+    scenario = parse_scenario(
+        options.recipe, options.scenario, sites_of if sites is None else _always(sites)
+    )
     notes: tuple[str, ...] = ()
     if options.sites is not None and sites is None:
         bbox = None if options.bbox is None else BoundingBox.parse(options.bbox)
         listed = read_sites(options.sites, bbox=bbox)
         sites = RealSites(listed.network, listed.electrical_tilt_deg, listed.tx_power_dbm)
         notes = (*listed.notes, *listed.findings)
+    sites = scenario.real_sites if sites is None else sites
     cells = scenario.network() if sites is None else sites.network
     protected = cell_indices(cells, options.protected)
     if options.plan is not None and plan is None:
@@ -284,10 +303,10 @@ def prepare(
         "machine": platform.machine(),
     }
     start = RunStart(
-        run_id=f"{now:%Y%m%d-%H%M%S}-{options.scenario}-s{options.seed}",
+        run_id=f"{now:%Y%m%d-%H%M%S}-{scenario.name}-s{options.seed}",
         version=__version__,
         started=now.isoformat(timespec="seconds"),
-        scenario=options.scenario,
+        scenario=scenario.name,
         seed=options.seed,
         settings=settings,
     )

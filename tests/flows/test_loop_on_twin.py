@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cellhive.adapters.runs import RunFolder, load_run
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.types import Change, KpiFrame, Mode, Outcome, Parameters, Plan, to_jsonable
 from cellhive.flows.decide import LoopSettings, Optimizer, Silent
 from cellhive.flows.replay import RecordedNetwork, compare_frames, compare_runs
@@ -25,7 +26,7 @@ from cellhive.flows.trial import (
 from cellhive.flows.watch import OBJECTIVE, WatchRules
 from cellhive.ran.guard import Guard
 from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import SCENARIOS, Scenario, build_twin
+from cellhive.ran.scenarios import Scenario, build_twin
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
 
@@ -37,7 +38,7 @@ START = RunStart("small", "0", "2026-01-01T00:00:00Z", "stadium-surge", 3, {})
 def settled() -> Twin:
     """Seven sites around a stadium, settled; tests run on clones of it."""
     scenario: Scenario = replace(
-        SCENARIOS["stadium-surge"],
+        scenario_named("stadium-surge"),
         network=lambda: hex_grid(7, 500.0, SiteDesign(carrier_hz=2.1e9)),
         start_h=17.0,
     )

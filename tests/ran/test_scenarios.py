@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellhive.adapters.scenarios import library, scenario_named
 from cellhive.core.errors import NotFound
 from cellhive.core.schema import QUANTITIES, RELATION_COLUMNS
 from cellhive.core.types import KpiFrame
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import (
     HOUR_S,
-    SCENARIOS,
     Event,
     RealSites,
     activity_curve,
@@ -21,7 +21,6 @@ from cellhive.ran.scenarios import (
     build_twin,
     build_world,
     daily_curve,
-    scenario_named,
 )
 from cellhive.ran.users import Traffic
 
@@ -65,9 +64,9 @@ def test_an_event_ramps_up_and_down(hour: float, factor: float) -> None:
 
 def test_only_hot_spots_join_an_event() -> None:
     """The share of everybody else follows the day; that of the crowd is tripled."""
-    scenario = SCENARIOS["stadium-surge"]
-    assert scenario.event is not None
-    middle = (scenario.event.start_s + scenario.event.end_s) / 2
+    scenario = scenario_named("stadium-surge")
+    (event,) = scenario.events
+    middle = (event.start_s + event.end_s) / 2
     activity = activity_curve(scenario)(middle)
     share = scenario.peak_share * daily_curve(middle)
     wanted = activity_for_share(np.array([share, 3 * share]), scenario.traffic)
@@ -77,7 +76,7 @@ def test_only_hot_spots_join_an_event() -> None:
 
 def test_without_a_day_the_traffic_stays_at_its_peak() -> None:
     """The highway is always busy."""
-    curve = activity_curve(SCENARIOS["highway-corridor"])
+    curve = activity_curve(scenario_named("highway-corridor"))
     np.testing.assert_array_equal(curve(3 * HOUR_S), curve(20 * HOUR_S))
 
 
@@ -85,19 +84,19 @@ def test_an_unknown_scenario_names_those_there_are() -> None:
     """The message lists what could have been meant."""
     with pytest.raises(NotFound, match=r"hex-urban.*healthy.*'helthy'"):
         scenario_named("helthy")
-    assert scenario_named("healthy") is SCENARIOS["healthy"]
+    assert scenario_named("healthy") is library()["healthy"]
 
 
 def test_every_focus_is_a_kpi() -> None:
     """Scenarios are judged on KPIs of the schema or on power."""
-    for scenario in SCENARIOS.values():
+    for scenario in library().values():
         assert scenario.focus
         assert all(name == "power_w" or name in QUANTITIES for name in scenario.focus)
 
 
 def test_seeds_are_other_cities_with_the_same_kind_of_fault() -> None:
     """The same share of cells is wrongly tilted by the same amount, but other cells."""
-    scenario = SCENARIOS["mis-tilted"]
+    scenario = scenario_named("mis-tilted")
     tilts = [build_world(scenario, seed)[1].electrical_tilt_deg for seed in (1, 1, 2)]
     np.testing.assert_array_equal(tilts[0], tilts[1])
     assert np.any(tilts[0] != tilts[2])
@@ -111,11 +110,12 @@ def test_real_sites_keep_their_own_configuration() -> None:
     """Tilts and powers of a site list are used as they are; relations come from the map."""
     network = hex_grid(1, 500.0, SiteDesign(carrier_hz=2.1e9))
     tilt, power = np.array([2.0, 5.0, 9.0]), np.array([40.0, 43.0, 46.0])
-    world, parameters = build_world(SCENARIOS["mis-tilted"], 1, RealSites(network, tilt, power))
+    scenario = scenario_named("mis-tilted")
+    world, parameters = build_world(scenario, 1, RealSites(network, tilt, power))
     np.testing.assert_array_equal(parameters.electrical_tilt_deg, tilt)
     np.testing.assert_array_equal(parameters.tx_power_dbm, power)
     assert world.network.relations == parameters.cio_db.size == 6
-    assert world.mix.users == round(SCENARIOS["mis-tilted"].users_per_cell * 3)
+    assert world.mix.users == round(scenario.users_per_cell * 3)
 
 
 # Columns that may be missing where a cell saw nothing of the kind in a few seconds.
@@ -144,7 +144,7 @@ def check_ranges(frame: KpiFrame) -> None:
     assert np.all(np.isfinite(frame.relation_values))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", library())
 def test_every_scenario_runs_and_repeats_itself(name: str) -> None:
     """Two short periods: values in range, users served, and the same bits a second time."""
     scenario = scenario_named(name)
@@ -167,7 +167,7 @@ def test_the_share_of_users_in_session_follows_the_curve() -> None:
 
     570 users give a binomial sigma of 0.021; the limit is 4 sigma.
     """
-    scenario = SCENARIOS["healthy"]
+    scenario = scenario_named("healthy")
     twin = build_twin(scenario, 3, observed_s=20.0)
     twin.observe()
     users = twin.simulator.plant.users[0]

@@ -107,7 +107,10 @@ def _main(
 @app.command()
 def run(  # one parameter per option is how the command line is declared
     scenario: Annotated[
-        str, typer.Option(help="What to run; see [bold]cellhive scenarios[/bold].")
+        str,
+        typer.Option(
+            help="What to run: a name out of [bold]cellhive scenarios[/bold] or a YAML file."
+        ),
     ] = "hex-urban",
     hours: Annotated[
         float | None, typer.Option(help="Simulated hours; default: the scenario's own.")
@@ -284,12 +287,19 @@ def runs(runs: RunsFolder = Path("runs")) -> None:
 
 
 @app.command()
-def scenarios() -> None:
-    """List the scenarios and what is wrong in each."""
-    from cellhive.ran.scenarios import SCENARIOS  # noqa: PLC0415
+def scenarios(
+    show: Annotated[
+        str, typer.Option(help="Print the file of one scenario, to write your own from.")
+    ] = "",
+) -> None:
+    """List the scenarios and what is wrong in each, or print one as YAML."""
+    from cellhive.adapters.scenarios import library, library_text  # noqa: PLC0415
 
+    if show:
+        print(library_text(show), end="")
+        return
     table = Table("scenario", "hours", "what it is", box=None, pad_edge=False)
-    for scenario in SCENARIOS.values():
+    for scenario in library().values():
         table.add_row(scenario.name, f"{scenario.hours:g}", scenario.title)
     console().print(table)
 
@@ -316,12 +326,13 @@ def evaluate(
     """
     from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output  # noqa: PLC0415
-    from cellhive.ran.scenarios import SCENARIOS  # noqa: PLC0415
+    from cellhive.adapters.scenarios import scenario_names  # noqa: PLC0415
     from cellhive.reports.page import write_atomic  # noqa: PLC0415
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
     check_output(out, "--out", (".md",))
-    names = list(dict.fromkeys(scenario or [name for name in SCENARIOS if name != "hex-urban"]))
+    every = [name for name in scenario_names() if name != "hex-urban"]
+    names = list(dict.fromkeys(scenario or every))
     messages = console(stderr=True)
     results = composition.evaluate_scenarios(
         names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,

@@ -1,7 +1,8 @@
 """Networks worth running: each scenario has something to improve, or shows that nothing is.
 
-A scenario is a recipe; ``build_twin`` follows it for a seed. Different seeds are
-different cities: other shadowing, other users, other faults of the same kind.
+A scenario is a recipe, and nothing but data: files hold them (``adapters.scenarios``), and
+``build_twin`` follows one for a seed. Different seeds are different cities: other
+shadowing, other users, other faults of the same kind.
 """
 
 from __future__ import annotations
@@ -11,30 +12,43 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cellhive.core.errors import NotFound
 from cellhive.core.types import Floats, Network, Parameters
 from cellhive.ran.handover import Procedures
 from cellhive.ran.layout import SiteDesign, hex_grid, highway, with_relations
 from cellhive.ran.parameters import DEFAULTS, default_parameters
 from cellhive.ran.radio_map import build_radio_map, neighbour_relations, total_gain_db
 from cellhive.ran.simulator import Clock, Twin, World
-from cellhive.ran.users import Ground, HotSpot, Traffic, UserMix
+from cellhive.ran.users import Ground, HotSpot, SiteCluster, Traffic, UserMix
 
 HOUR_S = 3600.0
 
-# Share of users in a session by hour of the day, relative to the busiest hour. The shape
-# (quiet from 2 to 6, a plateau over the day, busiest from 20 to 22, night at a fifth) is
-# that of the EARTH project's dense urban profile (deliverable D2.3, figure 7).
-_HOURLY = np.array([
+Curve = tuple[tuple[float, float], ...]
+"""Points (hour of the day, share of the busiest hour), by hour."""
+
+URBAN_CURVE: Curve = tuple(enumerate([
     0.60, 0.42, 0.30, 0.23, 0.20, 0.20, 0.24, 0.34, 0.48, 0.60, 0.68, 0.73,
     0.77, 0.78, 0.78, 0.79, 0.81, 0.85, 0.90, 0.95, 1.00, 1.00, 0.93, 0.78,
-])  # fmt: skip
+]))  # fmt: skip
+"""Share of users in a session by hour of the day, relative to the busiest hour. The shape
+(quiet from 2 to 6, a plateau over the day, busiest from 20 to 22, night at a fifth) is
+that of the EARTH project's dense urban profile (deliverable D2.3, figure 7)."""
+
+FLAT_CURVE: Curve = ((0.0, 1.0),)
+"""Always as busy as in the busiest hour."""
+
+MOST_SHARE = 0.95
+"""Largest share of users that can be in a session at once."""
 
 
-def daily_curve(time_s: float) -> float:
-    """Return the share of users in a session relative to the busiest hour, at a time of day."""
-    hours = np.arange(25)
-    return float(np.interp(time_s / HOUR_S % 24.0, hours, np.append(_HOURLY, _HOURLY[0])))
+def daily_curve(time_s: float, curve: Curve = URBAN_CURVE) -> float:
+    """Return the share of users in a session relative to the busiest hour, at a time of day.
+
+    Straight between the points, and from the last one over midnight to the first.
+    """
+    hours, shares = (list(values) for values in zip(*curve, strict=True))
+    hours = [hours[-1] - 24.0, *hours, hours[0] + 24.0]
+    shares = [shares[-1], *shares, shares[0]]
+    return float(np.interp(time_s / HOUR_S % 24.0, hours, shares))
 
 
 def activity_for_share(share: Floats, traffic: Traffic) -> Floats:
@@ -42,7 +56,7 @@ def activity_for_share(share: Floats, traffic: Traffic) -> Floats:
 
     In balance, share / mean session = (1 - share) activity / mean pause.
     """
-    bounded = np.clip(share, 0.0, 0.95)
+    bounded = np.clip(share, 0.0, MOST_SHARE)
     return np.asarray(bounded / (1.0 - bounded) * traffic.mean_pause_s / traffic.mean_session_s)
 
 
@@ -51,16 +65,23 @@ class Event:
     """A time at which the users of the hot spots become busier."""
 
     start_s: float
+    """Time of day at which it starts [s after midnight]."""
     end_s: float
+    """Time of day at which it ends [s after midnight]; above 24 h, on the next day."""
     factor: float
     """By how much the share of users in a session grows."""
 
     def at(self, time_s: float) -> float:
         """Return the factor at a time of day, ramped over half an hour at both ends."""
         ramp = HOUR_S / 2
-        up = np.clip((time_s - self.start_s) / ramp, 0.0, 1.0)
-        down = np.clip((self.end_s - time_s) / ramp, 0.0, 1.0)
-        return float(1.0 + (self.factor - 1.0) * min(up, down))
+
+        def strength(moment_s: float) -> float:
+            up = np.clip((moment_s - self.start_s) / ramp, 0.0, 1.0)
+            down = np.clip((self.end_s - moment_s) / ramp, 0.0, 1.0)
+            return float(min(up, down))
+
+        today = time_s % (24 * HOUR_S)
+        return 1.0 + (self.factor - 1.0) * max(strength(today), strength(today + 24 * HOUR_S))
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,59 @@ class RealSites:
 
 
 @dataclass(frozen=True)
+class HexLayout:
+    """Whole rings of three-sector sites; see ``layout.hex_grid``."""
+
+    sites: int
+    inter_site_distance_m: float
+    design: SiteDesign
+
+    def __call__(self) -> Network:
+        """Return the network."""
+        return hex_grid(self.sites, self.inter_site_distance_m, self.design)
+
+
+@dataclass(frozen=True)
+class HighwayLayout:
+    """Two-sector sites along a road; see ``layout.highway``."""
+
+    sites: int
+    spacing_m: float
+    design: SiteDesign
+
+    def __call__(self) -> Network:
+        """Return the network."""
+        return highway(self.sites, self.spacing_m, self.design)
+
+
+@dataclass(frozen=True)
+class SiteListLayout:
+    """The sites of a list, with the configuration that the list states."""
+
+    sites: RealSites
+    file: str = ""
+    """Where the list is."""
+    bbox: str = ""
+    """Part of the list, "min_lon,min_lat,max_lon,max_lat"; empty means all of it."""
+
+    def __call__(self) -> Network:
+        """Return the network."""
+        return self.sites.network
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Seeds, first and last, that are kept apart: no city is in two of them."""
+
+    train: tuple[int, int] = (1, 100)
+    """What learns and what is tuned sees these."""
+    test: tuple[int, int] = (101, 200)
+    """Only final figures are made with these."""
+    validation: tuple[int, int] = (201, 300)
+    """What chooses between candidates sees these."""
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A recipe for a network with users, traffic and, usually, something wrong."""
 
@@ -85,15 +159,15 @@ class Scenario:
     focus: tuple[str, ...]
     """The KPIs on which the scenario is judged; "power_w" is the power drawn."""
     network: Callable[[], Network]
-    """Sites and sectors; relations are found from the radio map."""
+    """Sites and sectors, one of the layouts; relations are found from the radio map."""
     users_per_cell: float
     mix: UserMix = field(default_factory=lambda: UserMix(users=0))
     """Kinds of user; their number comes from ``users_per_cell``."""
     traffic: Traffic = field(default_factory=Traffic)
     peak_share: float = 0.5
     """Share of users in a session in the busiest hour."""
-    daily: bool = True
-    """Whether the traffic follows the daily curve or stays at its peak."""
+    curve: Curve = URBAN_CURVE
+    """How busy the hours of the day are."""
     hours: float = 12.0
     """How long it runs unless told otherwise [h]."""
     start_h: float = 8.0
@@ -102,7 +176,7 @@ class Scenario:
     hot_spot_share: float = 0.0
     """Share of all users that belong to hot spots."""
     hot_spot_radius_m: float = 100.0
-    event: Event | None = None
+    events: tuple[Event, ...] = ()
     tilt_deg: float = 11.0
     a3_offset_db: float = 1.0
     hysteresis_db: float = 1.0
@@ -111,106 +185,18 @@ class Scenario:
     """Share of cells whose tilt is wrong."""
     mistilt_deg: float = -6.0
     """By how much; negative is too far up."""
+    wrong_a3_share: float = 0.0
+    """Share of cells whose A3 offset is wrong."""
+    wrong_a3_db: float = 3.0
+    """By how much [dB]; positive hands over too late."""
     capacity_offset_db: float = 0.0
     """Preference for capacity carriers in selection and A3 [dB]."""
+    splits: Splits = field(default_factory=Splits)
 
-
-def _city() -> Network:
-    return hex_grid(19, 500.0, SiteDesign(carrier_hz=2.1e9))
-
-
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario(
-            "hex-urban",
-            "A city of 57 cells over a day: hot spots, some wrong tilts, a quiet night.",
-            ("demand_satisfied_ratio", "ue_throughput_p5_mbps", "rlf_per_ue_min"),
-            _city,
-            users_per_cell=14,
-            hours=24.0,
-            start_h=6.0,
-            hot_spots=4,
-            hot_spot_share=0.15,
-            mistilted_share=0.07,
-        ),
-        Scenario(
-            "highway-corridor",
-            "A highway at 120 km/h under TR 36.839 Set 1 (A3 3 dB, 480 ms): handovers too late.",
-            ("handover_failure_ratio", "rlf_per_ue_min"),
-            lambda: highway(
-                10, 1000.0, SiteDesign(carrier_hz=2.1e9, height_m=35.0, environment="RMa")
-            ),
-            users_per_cell=9,
-            mix=UserMix(
-                users=0, indoor_share=0.0, pedestrian_share=0.0, street_share=0.05,
-                highway_share=0.95,
-            ),
-            daily=False,
-            hours=12.0,
-            a3_offset_db=3.0,
-            hysteresis_db=0.0,
-            time_to_trigger_s=0.48,
-            tilt_deg=4.0,
-        ),
-        Scenario(
-            "stadium-surge",
-            "A stadium fills: three times the traffic within 250 m for four hours, on two "
-            "carriers of which users crowd the lower.",
-            ("demand_satisfied_ratio", "ue_throughput_p5_mbps"),
-            lambda: hex_grid(
-                7, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.1e9)
-            ),
-            users_per_cell=12,
-            hours=8.0,
-            start_h=15.0,
-            hot_spots=1,
-            hot_spot_share=0.3,
-            hot_spot_radius_m=200.0,
-            event=Event(17 * HOUR_S, 21 * HOUR_S, 3.0),
-            peak_share=0.3,
-        ),
-        Scenario(
-            "night-energy",
-            "Two carriers through the night: capacity cells that nobody needs stay on.",
-            ("power_w", "demand_satisfied_ratio"),
-            lambda: hex_grid(
-                7, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)
-            ),
-            users_per_cell=9,
-            hours=12.0,
-            start_h=20.0,
-            capacity_offset_db=6.0,
-        ),
-        Scenario(
-            "mis-tilted",
-            "One cell in ten points six degrees too far up and disturbs its neighbours.",
-            ("ue_throughput_p5_mbps", "demand_satisfied_ratio", "interference_ratio"),
-            _city,
-            users_per_cell=14,
-            hours=12.0,
-            start_h=10.0,
-            mistilted_share=0.1,
-        ),
-        Scenario(
-            "healthy",
-            "A well-tuned city at moderate load: nothing to repair, so nothing must break.",
-            ("demand_satisfied_ratio", "ue_throughput_p5_mbps", "rlf_per_ue_min"),
-            _city,
-            users_per_cell=10,
-            hours=12.0,
-            start_h=8.0,
-        ),
-    )
-}  # fmt: skip
-
-
-def scenario_named(name: str) -> Scenario:
-    """Return a scenario by name, or raise NotFound with the names there are."""
-    if name not in SCENARIOS:
-        message = f"expected a scenario out of {', '.join(SCENARIOS)}; found {name!r}"
-        raise NotFound(message)
-    return SCENARIOS[name]
+    @property
+    def real_sites(self) -> RealSites | None:
+        """The sites of a list, where the scenario has them."""
+        return self.network.sites if isinstance(self.network, SiteListLayout) else None
 
 
 def _ground(network: Network, margin_m: float) -> Ground:
@@ -272,7 +258,23 @@ def _parameters(
     wrong = rng.permutation(network.cells)[: round(scenario.mistilted_share * network.cells)]
     tilt = parameters.electrical_tilt_deg.copy()
     tilt[wrong] = np.clip(tilt[wrong] + scenario.mistilt_deg, 0.0, 15.0)
-    return replace(parameters, electrical_tilt_deg=tilt)
+    draw = rng.spawn(1)[0]  # so that hot spots stay where they are
+    late = draw.permutation(network.cells)[: round(scenario.wrong_a3_share * network.cells)]
+    offset = parameters.a3_offset_db.copy()
+    offset[late] = np.clip(offset[late] + scenario.wrong_a3_db, -15.0, 15.0)
+    return replace(parameters, electrical_tilt_deg=tilt, a3_offset_db=offset)
+
+
+def _site_clusters(network: Network) -> tuple[SiteCluster, ...]:
+    """Return where users live who live near sites: closer where sites stand closer."""
+    first = [network.site_ids.index(site) for site in sorted(set(network.site_ids))]
+    x, y = network.x_m[first], network.y_m[first]
+    apart = np.hypot(x[:, None] - x, y[:, None] - y)
+    np.fill_diagonal(apart, np.inf)
+    nearest = np.clip(apart.min(axis=1), 100.0, 4000.0)
+    return tuple(
+        SiteCluster(float(x[i]), float(y[i]), float(nearest[i] / 2)) for i in range(len(first))
+    )
 
 
 def build_world(
@@ -286,6 +288,7 @@ def build_world(
         sites: Real sites to use in place of the scenario's own; their faults are their own.
     """
     rng = np.random.default_rng([seed, 1])
+    sites = scenario.real_sites if sites is None else sites
     network = scenario.network() if sites is None else sites.network
     ground = _ground(network, margin_m=200.0)
     radio_map = build_radio_map(
@@ -304,6 +307,7 @@ def build_world(
         scenario.mix,
         users=round(scenario.users_per_cell * network.cells),
         hot_spots=_hot_spots(scenario, network, rng),
+        clusters=_site_clusters(network) if scenario.mix.near_sites_share else (),
     )
     preference = np.where(network.coverage_cell, 0.0, scenario.capacity_offset_db)
     world = World(
@@ -317,10 +321,10 @@ def activity_curve(scenario: Scenario) -> Callable[[float], Floats]:
     """Return the session rate factor of each group of users as a function of time of day."""
 
     def activity(time_s: float) -> Floats:
-        share = scenario.peak_share * (daily_curve(time_s) if scenario.daily else 1.0)
+        share = scenario.peak_share * daily_curve(time_s, scenario.curve)
         shares = np.full(1 + scenario.hot_spots, share)
-        if scenario.event is not None:
-            shares[1:] *= scenario.event.at(time_s % (24 * HOUR_S))
+        for event in scenario.events:
+            shares[1:] *= event.at(time_s)
         return activity_for_share(shares, scenario.traffic)
 
     return activity

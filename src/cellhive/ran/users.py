@@ -92,6 +92,16 @@ class HotSpot:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteCluster:
+    """Homes around a site: operators build where people are."""
+
+    x_m: float
+    y_m: float
+    radius_m: float
+    """Standard deviation of the homes around the site [m]."""
+
+
+@dataclass(frozen=True, slots=True)
 class UserMix:
     """Who the users are."""
 
@@ -111,6 +121,11 @@ class UserMix:
     car_loss_db: tuple[float, float] = (9.0, 5.0)
     """Mean and sigma of the car loss [dB], TR 38.901 §7.4.3.2."""
     hot_spots: tuple[HotSpot, ...] = ()
+    near_sites_share: float = 0.0
+    """Share of users outside hot spots whose homes scatter around the sites, as many around
+    each; the others live anywhere on the ground alike."""
+    clusters: tuple[SiteCluster, ...] = ()
+    """Where the sites are, with the scatter of the homes around each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +149,8 @@ def _positions(
     x = rng.uniform(ground.west_m, ground.east_m, mix.users)
     y = rng.uniform(ground.south_m, ground.north_m, mix.users)
     group = np.zeros(mix.users, np.int32)
+    if mix.clusters:
+        _move_near_sites(mix, x, y, rng)
     edges = np.cumsum([spot.share for spot in mix.hot_spots])
     draw = rng.uniform(size=mix.users)
     scatter = rng.standard_normal((2, mix.users))
@@ -145,6 +162,16 @@ def _positions(
     np.clip(x, ground.west_m, ground.east_m, out=x)
     np.clip(y, ground.south_m, ground.north_m, out=y)
     return x, y, group
+
+
+def _move_near_sites(mix: UserMix, x: Floats, y: Floats, rng: np.random.Generator) -> None:
+    """Put the homes of a share of the users around sites."""
+    near = rng.uniform(size=mix.users) < mix.near_sites_share
+    place = np.array([(one.x_m, one.y_m, one.radius_m) for one in mix.clusters])
+    chosen = place[rng.integers(len(place), size=mix.users)]
+    scatter = rng.standard_normal((2, mix.users))
+    x[near] = (chosen[:, 0] + chosen[:, 2] * scatter[0])[near]
+    y[near] = (chosen[:, 1] + chosen[:, 2] * scatter[1])[near]
 
 
 def _nearest_street(place_m: Floats, low_m: float, high_m: float, ground: Ground) -> Floats:

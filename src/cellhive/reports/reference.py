@@ -27,7 +27,7 @@ from cellhive.ran.guard.state import Limits
 from cellhive.ran.handover import Procedures
 from cellhive.ran.kpi import POINTS_PER_KW, WEIGHTS
 from cellhive.ran.parameters import DEFAULTS
-from cellhive.ran.scenarios import SCENARIOS
+from cellhive.ran.scenarios import Scenario
 from cellhive.ran.son import CoverageSettings, EnergySavingSettings, MlbSettings, MroSettings
 from cellhive.ran.users import Traffic, UserMix
 from cellhive.reports.validation.words import ASSUMPTIONS
@@ -231,20 +231,20 @@ def _first_line(function: Callable[..., object]) -> str:
     return (inspect.getdoc(function) or "").splitlines()[0]
 
 
-def scenarios_table() -> str:
-    """Return the scenarios and what each is judged on."""
+def scenarios_table(scenarios: Iterable[Scenario]) -> str:
+    """Return scenarios and what each is judged on."""
     rows = [
         (
             f"`{s.name}`", s.title, f"{s.hours:g}", f"{s.start_h:02.0f}:00",
             ", ".join(f"`{name}`" for name in s.focus),
         )
-        for s in SCENARIOS.values()
+        for s in scenarios
     ]  # fmt: skip
     return table(("scenario", "what it is", "hours", "starts", "judged on"), rows)
 
 
-def blocks() -> dict[str, str]:
-    """Return every block that is made from the code alone, by name."""
+def blocks(scenarios: Iterable[Scenario]) -> dict[str, str]:
+    """Return every block that is made from the code and the scenarios, by name."""
     return {
         "guard-rules": guard_rules_table(),
         "guard-limits": settings_table(Limits),
@@ -256,7 +256,7 @@ def blocks() -> dict[str, str]:
         "procedures": settings_table(Procedures),
         "traffic": settings_table(Traffic),
         "users": settings_table(UserMix),
-        "scenarios": scenarios_table(),
+        "scenarios": scenarios_table(scenarios),
         "calibration-assumptions": "\n".join(f"- {each}" for each in ASSUMPTIONS),
     }
 

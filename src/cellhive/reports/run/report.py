@@ -112,7 +112,9 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
         held=tables.held_table(record),
         configuration=tables.configuration_table(record),
         cells=tables.cell_table(record, window),
-        settings=tables.settings_table(record.settings),
+        settings=tables.settings_table(
+            {name: value for name, value in record.settings.items() if name != "recipe"}
+        ),
         assumptions=_assumptions(record, window),
     )
 
