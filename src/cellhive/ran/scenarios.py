@@ -143,10 +143,10 @@ class Splits:
 
     train: tuple[int, int] = (1, 100)
     """What learns and what is tuned sees these."""
-    test: tuple[int, int] = (101, 200)
-    """Only final figures are made with these."""
-    validation: tuple[int, int] = (201, 300)
+    validation: tuple[int, int] = (101, 200)
     """What chooses between candidates sees these."""
+    test: tuple[int, int] = (201, 300)
+    """Only final figures are made with these."""
 
 
 @dataclass(frozen=True)
