@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
+from cellhive.cli.headroom import headroom
 from cellhive.cli.output import console
 from cellhive.cli.twin import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
@@ -346,6 +347,9 @@ def evaluate(
     for result in results:
         print(f"{result.scenario.name}: {'passes' if result.passes else 'does not pass'}")
     print(out)
+
+
+app.command()(headroom)
 
 
 @app.command()

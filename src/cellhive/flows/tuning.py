@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,9 +66,7 @@ def in_turn(jobs: list[Job]) -> list[list[list[KpiFrame]]]:
     return [job() for job in jobs]
 
 
-def try_settings(
-    world: World, settings: Sequence[Setting], course: Course
-) -> list[list[KpiFrame]]:
+def try_settings(world: World, settings: Sequence[Setting], course: Course) -> list[list[KpiFrame]]:
     """Return the frame of every moment of each setting: all see the same users."""
     parameters = [one.at(course.busy(course.moments_s[0])) for one in settings]
     groups = course.activity(course.moments_s[0]).size
@@ -129,7 +128,8 @@ def _with(setting: Setting, name: str, values: Floats) -> Setting:
     bounded = np.clip(values, quantity.low, quantity.high)
     if name == "cio_db":
         bounded = np.array([snap(name, value) for value in bounded.tolist()])
-    return replace(setting, parameters=replace(setting.parameters, **{name: bounded}))
+    changes: dict[str, Any] = {name: bounded}
+    return replace(setting, parameters=replace(setting.parameters, **changes))
 
 
 def _level(name: str) -> Change:
@@ -193,7 +193,7 @@ def spread_out(network: Network, cells: Iterable[int], neighbours: int) -> list[
         for members, taken in groups:
             if not near & taken:
                 members.append(cell)
-                taken |= near
+                taken.update(near)
                 break
         else:
             groups.append(([cell], near))
@@ -272,9 +272,7 @@ class _Search:
 
     def everywhere(self, what: str, change: Change, values: Iterable[float]) -> bool:
         """Try values of something that is the same everywhere."""
-        return self.take_best(
-            [(f"{what} {value:g}", change(self.best, value)) for value in values]
-        )
+        return self.take_best([(f"{what} {value:g}", change(self.best, value)) for value in values])
 
     def cell_by_cell(
         self, what: str, change: CellChange, steps: Sequence[float], cells: Sequence[int]
@@ -375,7 +373,7 @@ def _network_wide(search: _Search, network: Network) -> bool:
         attract, power = _attract(network), _shift("tx_power_dbm")
         found |= search.everywhere("sleep below", _doze, SLEEP_BELOW)
         found |= search.take_best(
-            [(f"preference of the capacity layer {step:+g} dB", attract(search.best, capacity, step))
+            [(f"capacity layer preferred {step:+g} dB", attract(search.best, capacity, step))
              for step in LAYER_STEPS_DB]
         )  # fmt: skip
         found |= search.take_best(

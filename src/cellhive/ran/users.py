@@ -107,9 +107,13 @@ class UserMix:
 
     users: int
     indoor_share: float = 0.4
+    """Share of users indoors, who do not move."""
     pedestrian_share: float = 0.3
+    """Share of users on foot."""
     street_share: float = 0.3
+    """Share of users in cars on the street grid; those of hot spots walk."""
     highway_share: float = 0.0
+    """Share of users in cars on the highway."""
     pedestrian_m_s: float = 0.83
     """3 km/h, TR 36.839."""
     street_m_s: tuple[float, float] = (6.0, 14.0)
@@ -117,7 +121,8 @@ class UserMix:
     highway_m_s: tuple[float, float] = (28.0, 36.0)
     """Slowest and fastest vehicle on the highway [m/s]."""
     indoor_loss_db: tuple[float, float] = (12.0, 4.4)
-    """Mean and sigma of the building loss [dB]; low-loss model of TR 38.901 §7.4.3 at 2-4 GHz."""
+    """Mean and sigma of the building loss [dB]; low-loss model of TR 38.901 §7.4.3 at 2-4 GHz.
+    The loss deeper inside (0.5 dB/m) and the height of the floor are left out."""
     car_loss_db: tuple[float, float] = (9.0, 5.0)
     """Mean and sigma of the car loss [dB], TR 38.901 §7.4.3.2."""
     hot_spots: tuple[HotSpot, ...] = ()
@@ -137,7 +142,9 @@ class Traffic:
     gbr_mbps: float = 1.0
     """Guaranteed rate of a GBR user [Mbit/s]."""
     gbr_share: float = 0.25
+    """Share of sessions with a guaranteed rate."""
     mean_session_s: float = 20.0
+    """Mean length of a session, exponential [s]."""
     mean_pause_s: float = 20.0
     """Mean time between sessions at activity 1 [s]."""
 

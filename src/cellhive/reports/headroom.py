@@ -22,9 +22,7 @@ def headroom_words(study: HeadroomStudy, name: str) -> str:
     return change if row.reached is None else f"{change}, rules reach {row.reached.mean:.0%}"
 
 
-def headroom_markdown(
-    scenarios: Mapping[str, Scenario], study: HeadroomStudy, command: str
-) -> str:
+def headroom_markdown(scenarios: Mapping[str, Scenario], study: HeadroomStudy, command: str) -> str:
     """Return the page.
 
     Args:
