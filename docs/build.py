@@ -22,13 +22,16 @@ from pathlib import Path
 
 import typer
 
-from cellhive.adapters.scenarios import library
+from cellhive.adapters.scenarios import fields, library
+from cellhive.adapters.scenarios.studies import library_study
 from cellhive.cli import app
+from cellhive.reports.headroom import headroom_markdown
 from cellhive.reports.reference import (
     benchmarks_table,
     blocks,
     machines_text,
     pages,
+    table,
     with_blocks,
 )
 
@@ -54,7 +57,7 @@ def say(text: str) -> None:
 
 def hand_written() -> list[Path]:
     """Return the pages that people write and that may hold generated blocks."""
-    made = set(pages(command()))
+    made = {*pages(command()), Path("headroom.md")}
     found = (path for path in DOCS.rglob("*.md") if path.relative_to(DOCS) not in made)
     return [ROOT / "README.md", *sorted(found)]
 
@@ -87,7 +90,39 @@ def measured_blocks() -> dict[str, str]:
 def generated() -> dict[Path, str]:
     """Return every page that is made from the code, as it should be, by its path."""
     made = {DOCS / path: text for path, text in pages(command()).items()}
-    return {**made, **filled(blocks(library().values()))}
+    return {**made, **headroom_page(), **filled(all_blocks())}
+
+
+def all_blocks() -> dict[str, str]:
+    """Return every block that is made from the code and the scenario files, by name."""
+    return {**blocks(library().values()), "scenario-keys": keys_table()}
+
+
+def keys_table() -> str:
+    """Return every key of a scenario file."""
+    sections: list[tuple[str, fields.Fields]] = [
+        *((f"layout ({kind})", keys) for kind, keys in fields.LAYOUTS.items()),
+        *fields.SECTIONS.items(),
+        ("events[]", fields.EVENT),
+        *((f"faults.{kind}", keys) for kind, keys in fields.FAULTS.items()),
+    ]
+    rows = [
+        (section, f"`{name}`", field.expected, field.meaning)
+        for section, keys in sections
+        for name, field in keys.items()
+    ]
+    return table(("section", "key", "value", "what it is"), rows)
+
+
+def headroom_page() -> dict[Path, str]:
+    """Return the page of the headroom, from the results that come with the package."""
+    study = library_study()
+    cities = max(len(found) for found in study.cities.values())
+    command = (
+        f"cellhive headroom --seeds {cities} --evaluations {study.evaluations} "
+        f"--observed {study.observed_s:g}"
+    )
+    return {DOCS / "headroom.md": headroom_markdown(library(), study, command)}
 
 
 def filled(made: Mapping[str, str]) -> dict[Path, str]:

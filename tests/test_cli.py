@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from cellhive import __version__
 from cellhive import app as composition
 from cellhive.__main__ import main as start
 from cellhive.adapters.runs import load_run
+from cellhive.adapters.scenarios import parse_scenario, scenario_named, scenario_names
+from cellhive.adapters.scenarios.studies import load_study
 
 SMALL = ("--scenario", "stadium-surge", "--hours", "0.5", "--observed", "8")
 SITES = "id,lat,lon\nA,48.1,11.5\nB,48.105,11.505\nC,48.1,11.51\n"
@@ -452,3 +455,109 @@ def test_help_and_version(cellhive: Callable[..., object]) -> None:
     assert "Usage: cellhive" in cellhive("--help").out
     assert cellhive().code == 2
     assert "No such command 'nope'; see cellhive --help" in cellhive("nope").err
+
+
+TOWN = """\
+version: 1
+name: town
+title: Three cells.
+focus: [demand_satisfied_ratio]
+layout: {kind: hex, sites: 1, inter_site_distance_m: 500, carrier_mhz: 2100}
+time: {start_h: 9, duration_h: 0.5}
+users: {per_cell: 4}
+"""
+
+
+def test_a_scenario_of_ones_own_runs_and_replays_without_its_file(
+    cellhive: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A YAML file is run by its path; the record holds all of it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(TOWN)
+    ended = cellhive("run", "--scenario", "mine.yaml", "--observed", "4", "--json")
+    assert ended.code == 0, ended.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "-town-s1" in folder.name
+    record = load_run(folder)
+    assert record.scenario == "town"
+    assert len(record.frames) == 2
+    assert record.network.cells == 3
+    (tmp_path / "mine.yaml").unlink()
+    assert "every number is the same" in cellhive("replay", folder).out
+
+
+def test_a_scenario_can_be_printed_and_is_listed_with_its_headroom(
+    cellhive: Callable[..., Any],
+) -> None:
+    """What is printed is a scenario; the list says how much there is to gain."""
+    shown = cellhive("scenarios", "--show", "mis-tilted")
+    assert shown.code == 0
+    assert parse_scenario(shown.out, "shown") == scenario_named("mis-tilted")
+    listed = cellhive("scenarios").out
+    assert "headroom" in listed
+    assert all(name in listed for name in scenario_names())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TOWN.replace("carrier_mhz", "carrier_hz"), "mine.yaml, line 5, layout: expected one of"),
+        (
+            TOWN.replace("per_cell: 4", "per_cell: .nan"),
+            "line 7, users.per_cell: expected a number",
+        ),
+        ("", "found an empty file"),
+    ],
+)
+def test_scenario_files_that_cannot_be_are_refused(
+    refused: Callable[..., str], tmp_path: Path, text: str, told: str
+) -> None:
+    """The message names the file and the line, and nothing is written."""
+    (tmp_path / "mine.yaml").write_text(text)
+    assert told in refused("run", "--scenario", "mine.yaml")
+    assert told in refused("headroom", "--scenario", "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--scenario", "healty", "did you mean healthy?"),
+        ("--scenario", "gone.yaml", "gone.yaml: there is no such file"),
+        ("--seeds", "1", "--seeds: expected at least 2"),
+        ("--evaluations", "1", "--evaluations: expected at least 2"),
+        ("--hours", "0", "--hours: expected 0.25 to 336 hours"),
+        ("--observed", "nan", "--observed: expected 4 to 900 seconds"),
+        ("--out", "x.txt", "ending in .json or .md"),
+    ],
+)
+def test_impossible_studies_are_refused(
+    refused: Callable[..., str], option: str, value: str, told: str
+) -> None:
+    """Options that no study of the headroom can have end it before any work."""
+    assert told in refused("headroom", option, value)
+
+
+def test_a_study_goes_on_where_it_was_stopped(
+    cellhive: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cities that were run are not run again, and other options are not mixed in."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(TOWN)
+    command = ("headroom", "--scenario", "mine.yaml", "--evaluations", "3", "--observed", "4")
+    first = cellhive(*command, "--seeds", "2", "--out", "h.json")
+    assert first.code == 0, first.err
+    assert [line for line in first.err.splitlines() if "city" in line] == [
+        "town, city 201", "town, city 202"
+    ]  # fmt: skip
+    second = cellhive(*command, "--seeds", "3", "--out", "h.md")
+    assert second.err.splitlines() == ["town, city 203"]
+    study = load_study(tmp_path / "h.json")
+    assert [city.seed for city in study.cities["town"]] == [201, 202, 203]
+    page = (tmp_path / "h.md").read_text()
+    assert "| [town](#town) | 3 |" in page
+    assert "found in 3 trials" in page
+    other = cellhive(*command, "--seeds", "3", "--out", "h.json", "--hours", "0.25")
+    assert (other.code, "h.json: expected results of the same options" in other.err) == (2, True)
+    (tmp_path / "h.json").write_text("[1, 2]")
+    broken = cellhive(*command, "--out", "h.json")
+    assert (broken.code, "h.json: expected results of cellhive headroom" in broken.err) == (2, True)

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from cellhive import __version__
-from cellhive.adapters.scenarios import library, scenario_names
+from cellhive.adapters.scenarios import scenario_names
 from cellhive.cli import app
 from cellhive.core.schema import COUNTERS, KPIS, PARAMETERS, RELATION_COUNTERS
 from cellhive.ran.guard.rules import RULES
@@ -27,7 +27,6 @@ from cellhive.ran.handover import Procedures
 from cellhive.reports.reference import (
     benchmarks_table,
     block_names,
-    blocks,
     commands_of,
     field_texts,
     settings_table,
@@ -99,7 +98,7 @@ def test_generated_parts_are_current(path: Path) -> None:
 def test_blocks_are_known_and_filled(path: Path) -> None:
     """Every generated block of a page has a maker, and stands there filled."""
     text = path.read_text(encoding="utf-8")
-    known = set(blocks(library().values())) | MEASURED
+    known = set(build().all_blocks()) | MEASURED
     assert set(block_names(text)) <= known
     assert text.count("<!-- begin ") == text.count("<!-- end ") == len(block_names(text))
     assert not re.search(r"<!-- begin ([a-z-]+) -->\s*<!-- end", text)
@@ -240,7 +239,7 @@ def test_table_escapes_what_would_end_a_cell() -> None:
 
 def test_settings_come_with_the_text_below_them() -> None:
     """A setting is described by the string under its field, or by its name."""
-    guard = blocks(library().values())["guard-limits"]
+    guard = build().all_blocks()["guard-limits"]
     assert "| `window_s` | 3600 | Window of the change budgets [s]. |" in guard
     assert "minimum_stay_s" in field_texts(Procedures)
     assert "| `q_out_db` | -8 | Q out [dB]. |" in settings_table(Procedures)

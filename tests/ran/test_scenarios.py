@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,19 @@ from cellhive.core.schema import QUANTITIES, RELATION_COLUMNS
 from cellhive.core.types import KpiFrame
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import (
+    FLAT_CURVE,
     HOUR_S,
     Event,
+    HexLayout,
     RealSites,
+    Scenario,
     activity_curve,
     activity_for_share,
     build_twin,
     build_world,
     daily_curve,
 )
-from cellhive.ran.users import Traffic
+from cellhive.ran.users import Traffic, UserMix
 
 DAY_S = 24 * HOUR_S
 
@@ -173,3 +177,40 @@ def test_the_share_of_users_in_session_follows_the_curve() -> None:
     users = twin.simulator.plant.users[0]
     expected = scenario.peak_share * daily_curve(scenario.start_h * HOUR_S)
     assert np.mean(users["session_left_s"] > 0) == pytest.approx(expected, abs=0.084)
+
+
+def test_one_fault_leaves_everything_else_where_it_is() -> None:
+    """Cells with a wrong A3 offset change no hot spot, no tilt and no shadow."""
+    layout = HexLayout(7, 500.0, SiteDesign(carrier_hz=2.1e9))
+    plain = Scenario("a", "", (), layout, 2, hot_spots=2, hot_spot_share=0.2, mistilted_share=0.2)
+    late = replace(plain, wrong_a3_share=0.2, wrong_a3_db=3.0)
+    (world, parameters), (other_world, other) = (build_world(one, 5) for one in (plain, late))
+    assert world.mix == other_world.mix
+    np.testing.assert_array_equal(parameters.electrical_tilt_deg, other.electrical_tilt_deg)
+    assert sorted(other.a3_offset_db - parameters.a3_offset_db) == [0.0] * 17 + [3.0] * 4
+
+
+def test_homes_near_sites_scatter_by_the_distance_to_the_next_site() -> None:
+    """Half of 500 m around each of seven sites; without the share there are no such homes."""
+    layout = HexLayout(7, 500.0, SiteDesign(carrier_hz=2.1e9))
+    near = Scenario("a", "", (), layout, 2, mix=UserMix(users=0, near_sites_share=0.5))
+    clusters = build_world(near, 1)[0].mix.clusters
+    assert len(clusters) == 7
+    assert all(one.radius_m == pytest.approx(250.0) for one in clusters)
+    assert build_world(replace(near, mix=UserMix(users=0)), 1)[0].mix.clusters == ()
+
+
+def test_an_event_over_midnight_is_one_event() -> None:
+    """From 22 to 2 h: at its height at midnight, from either side, and over by noon."""
+    event = Event(22 * HOUR_S, 26 * HOUR_S, 2.0)
+    assert event.at(0.0) == event.at(24 * HOUR_S) == 2.0
+    assert event.at(1.75 * HOUR_S) == pytest.approx(1.5)
+    assert event.at(12 * HOUR_S) == 1.0
+
+
+def test_a_curve_of_points_is_straight_between_them_and_over_midnight() -> None:
+    """From 0.2 at 6 h to 1 at 18 h: half-way at noon, and back by midnight."""
+    curve = ((6.0, 0.2), (18.0, 1.0))
+    shares = [daily_curve(hour * HOUR_S, curve) for hour in (6, 12, 18, 0, 3)]
+    np.testing.assert_allclose(shares, [0.2, 0.6, 1.0, 0.6, 0.4])
+    assert daily_curve(5 * HOUR_S, FLAT_CURVE) == 1.0

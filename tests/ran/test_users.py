@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from cellhive.ran.users import (
     USER,
     Ground,
     HotSpot,
+    SiteCluster,
     Traffic,
     UserMix,
     advance_session,
@@ -357,3 +359,24 @@ def test_more_activity_acts_at_once() -> None:
     for _ in range(25):
         advance_session(records[0], values, 0.0, np.uint32(3), 0, STEP_S)
     assert records["wait"][0] == pytest.approx(1 - 0.044), "no activity, no session"
+
+
+def test_users_near_sites_live_where_sites_stand_close() -> None:
+    """Half of the users scatter around two sites by their radius; the others live anywhere.
+
+    Of 4000 users 2000 are near sites, as many around each (sigma of the count 27), and 39 %
+    of a two-dimensional Gaussian lies within one sigma.
+    """
+    ground = Ground(0.0, 0.0, 20_000.0, 20_000.0, 120.0, 0.0)
+    mix = UserMix(
+        users=4000, indoor_share=1.0, pedestrian_share=0.0, street_share=0.0,
+        near_sites_share=0.5,
+        clusters=(SiteCluster(5000.0, 5000.0, 100.0), SiteCluster(15_000.0, 9000.0, 400.0)),
+    )  # fmt: skip
+    users = place_users(mix, ground, np.random.default_rng(1))
+    for one in mix.clusters:
+        apart = np.hypot(users["x_m"] - one.x_m, users["y_m"] - one.y_m)
+        assert np.sum(apart < 5 * one.radius_m) == pytest.approx(1000, abs=130)
+        assert np.sum(apart < one.radius_m) == pytest.approx(393, abs=80)
+    plain = place_users(replace(mix, clusters=()), ground, np.random.default_rng(1))
+    assert np.mean(plain["x_m"]) == pytest.approx(10_000, abs=400), "anywhere alike"

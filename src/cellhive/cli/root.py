@@ -299,9 +299,14 @@ def scenarios(
     if show:
         print(library_text(show), end="")
         return
-    table = Table("scenario", "hours", "what it is", box=None, pad_edge=False)
+    from cellhive.adapters.scenarios.studies import library_study  # noqa: PLC0415
+    from cellhive.reports.headroom import headroom_words  # noqa: PLC0415
+
+    study = library_study()
+    table = Table("scenario", "hours", "headroom", "what it is", box=None, pad_edge=False)
     for scenario in library().values():
-        table.add_row(scenario.name, f"{scenario.hours:g}", scenario.title)
+        words = headroom_words(study, scenario.name)
+        table.add_row(scenario.name, f"{scenario.hours:g}", words, scenario.title)
     console().print(table)
 
 

@@ -113,13 +113,13 @@ def parameter(name: str) -> Number:
 
 
 _DESIGN: Fields = {
-    "carrier_mhz": Number(450, 7125, "MHz", "Centre frequency of the coverage layer."),
+    "carrier_mhz": Number(500, 7125, "MHz", "Centre frequency of the coverage layer."),
     "bandwidth_mhz": Number(5, 100, "MHz", "Channel bandwidth of the coverage layer."),
     "height_m": Number(3, 150, "m", "Antenna height above ground."),
     "environment": Word("Path loss of TR 38.901.", ("UMa", "UMi", "RMa")),
     "mechanical_tilt_deg": Number(-10, 20, "deg", "Mechanical downtilt of every antenna."),
     "capacity_carrier_mhz": Number(
-        450, 7125, "MHz", "Centre frequency of a second layer at the same masts, which may sleep."
+        500, 7125, "MHz", "Centre frequency of a second layer at the same masts, which may sleep."
     ),
     "capacity_bandwidth_mhz": Number(5, 100, "MHz", "Channel bandwidth of that layer."),
 }

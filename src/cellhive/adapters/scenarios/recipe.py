@@ -136,10 +136,13 @@ def _layout(twig: Twig, read_sites: ReadSites | None) -> Callable[[], Any]:
         layout = HexLayout(
             int(_one(given["sites"])), _one(given["inter_site_distance_m"]), SiteDesign(**design)
         )
+    if design.get("capacity_carrier_hz") == design["carrier_hz"]:
+        raise twigs["capacity_carrier_mhz"].wrong(expected="another carrier than carrier_mhz")
     try:
         layout()
     except BadInput as error:  # what only the network itself can judge, with the line
-        raise twig.wrong(expected=error.expected, found=error.found, remedy=error.place) from error
+        spot = twigs.get(error.place.replace("_hz", "_mhz"), twig)
+        raise spot.wrong(expected=error.expected, found=error.found) from error
     return layout
 
 
