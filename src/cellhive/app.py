@@ -19,12 +19,7 @@ from cellhive.adapters.files import check_output
 from cellhive.adapters.plans import cm_xml, plan_csv
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
-from cellhive.adapters.scenarios import (
-    parse_scenario,
-    scenario_named,
-    scenario_text,
-    sites_of,
-)
+from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
@@ -103,7 +98,7 @@ class RunOptions:
         recipe = self.recipe or scenario_text(scenario_named(self.scenario))
         hours = self.hours
         if hours is None:
-            hours = parse_scenario(recipe, self.scenario, sites_of).hours
+            hours = scenario_of(recipe, self.scenario).hours
         if not _PERIOD_S / 3600 <= hours <= MOST_HOURS:
             raise BadInput(
                 place="--hours", expected=f"0.25 to {MOST_HOURS} hours", found=f"{hours:g}"
@@ -249,11 +244,6 @@ def cell_indices(network: Network, names: Sequence[str]) -> list[int]:
     return [network.cell_index[name] for name in names]
 
 
-def _always(sites: RealSites) -> Callable[[str, str], RealSites]:
-    """Return what reads these sites whatever list is named: a replay needs no file."""
-    return lambda _file, _bbox: sites
-
-
 def prepare(
     options: RunOptions,
     *,
@@ -270,9 +260,7 @@ def prepare(
         on_build: Is called when all input was found in order, before the slow part.
     """
     options = options.checked()
-    scenario = parse_scenario(
-        options.recipe, options.scenario, sites_of if sites is None else _always(sites)
-    )
+    scenario = scenario_of(options.recipe, options.scenario, sites)
     notes: tuple[str, ...] = ()
     if options.sites is not None and sites is None:
         bbox = None if options.bbox is None else BoundingBox.parse(options.bbox)

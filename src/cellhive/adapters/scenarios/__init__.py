@@ -6,11 +6,17 @@ from cellhive.adapters.scenarios.library import (
     load_scenario,
     scenario_named,
     scenario_names,
-    sites_of,
+    scenario_of,
 )
 from cellhive.adapters.scenarios.recipe import parse_scenario, scenario_text
 
 __all__ = [
-    "library", "library_text", "load_scenario", "parse_scenario", "scenario_named",
-    "scenario_names", "scenario_text", "sites_of",
-]  # fmt: skip
+    "library",
+    "library_text",
+    "load_scenario",
+    "parse_scenario",
+    "scenario_named",
+    "scenario_names",
+    "scenario_of",
+    "scenario_text",
+]

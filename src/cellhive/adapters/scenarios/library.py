@@ -99,6 +99,19 @@ def load_scenario(path: Path) -> Scenario:
     return scenario
 
 
+def scenario_of(text: str, source: str, sites: RealSites | None = None) -> Scenario:
+    """Return the scenario of a text that was written for a record.
+
+    Args:
+        text: YAML, with the whole path of a site list.
+        source: Name of the text, for messages.
+        sites: Sites to take whatever list is named: a replay needs no file.
+    """
+    return parse_scenario(
+        text, source, lambda file, bbox: sites_of(file, bbox) if sites is None else sites
+    )
+
+
 def sites_of(file: str, bbox: str) -> RealSites:
     """Return the sites of a list as scenarios take them."""
     box = BoundingBox.parse(bbox) if bbox else None
