@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from measure import cpu_s, tell
 
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import SCENARIOS, build_world
+from cellhive.ran.scenarios import build_world
 from cellhive.ran.simulator import STEP_S, Simulator
 from cellhive.ran.users import LOST
 
@@ -26,7 +27,8 @@ def build(sites: int, users: int, networks: int, share: float, seed: int = 1) ->
         seed: Of the place and of the first network.
     """
     scenario = replace(
-        SCENARIOS["healthy"], network=lambda: hex_grid(sites, 500.0, SiteDesign(carrier_hz=2.1e9))
+        scenario_named("healthy"),
+        network=lambda: hex_grid(sites, 500.0, SiteDesign(carrier_hz=2.1e9)),
     )
     world, parameters = build_world(scenario, seed)
     endless = share >= 1

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from cellhive.flows.headroom import HeadroomRow, HeadroomStudy, headroom_rows
 from cellhive.flows.watch import OBJECTIVE
 from cellhive.ran.scenarios import Scenario
-from cellhive.reports.numbers import format_interval, format_quantity, label_of
+from cellhive.reports.numbers import (
+    format_interval,
+    format_number,
+    format_quantity,
+    label_of,
+    with_unit,
+)
 
 FEWEST_CITIES = 2
 
@@ -19,7 +25,7 @@ def headroom_words(study: HeadroomStudy, name: str) -> str:
         return ""
     row = headroom_rows(cities, ())[0]
     change, _ = format_interval(OBJECTIVE, row.headroom.mean, row.headroom.low, row.headroom.high)
-    return change if row.reached is None else f"{change}, rules reach {row.reached.mean:.0%}"
+    return change if row.reached is None else f"{change}, rules reach {_percent(row.reached.mean)}"
 
 
 def headroom_markdown(scenarios: Mapping[str, Scenario], study: HeadroomStudy, command: str) -> str:
@@ -78,7 +84,13 @@ def _reached(row: HeadroomRow) -> str:
     """Return the share that the rules reach with its interval."""
     if row.reached is None:
         return "no clear headroom"
-    return f"{row.reached.mean:.0%} ({row.reached.low:.0%} to {row.reached.high:.0%})"
+    mean, low, high = (_percent(x) for x in (row.reached.mean, row.reached.low, row.reached.high))
+    return f"{mean} ({low} to {high})"
+
+
+def _percent(share: float) -> str:
+    """Return a share in whole percent."""
+    return with_unit(format_number(round(100 * share)), "%")
 
 
 def _section(scenario: Scenario, study: HeadroomStudy) -> list[str]:
