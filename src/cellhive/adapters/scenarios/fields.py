@@ -126,7 +126,9 @@ _DESIGN: Fields = {
 
 LAYOUTS: dict[str, Fields] = {
     "hex": {
-        "sites": Number(1, 37, "sites", "Sites in whole rings: 1, 7, 19 or 37.", whole=True),
+        "sites": Number(
+            1, 127, "sites", "Sites, ring by ring; 1, 7, 19, 37 are whole rings.", whole=True
+        ),
         "inter_site_distance_m": Number(50, 20000, "m", "Distance between neighbouring sites."),
         **_DESIGN,
     },
@@ -176,7 +178,7 @@ KINDS = ("indoor_share", "pedestrian_share", "street_share", "highway_share")
 """Shares that add up to one; give all four or none."""
 
 HOT_SPOTS: Fields = {
-    "count": Number(1, 37, "hot spots", "Places where users gather, each near another site.",
+    "count": Number(1, 127, "hot spots", "Places where users gather, each near another site.",
                     whole=True),
     "user_share": share("Share of all users that belong to hot spots."),
     "radius_m": Number(5, 5000, "m", "Scatter of their homes around the place."),
