@@ -250,6 +250,7 @@ def test_nothing_is_compared_before_the_first_plan(run_record: RunRecord) -> Non
     record = replace(run_record, applied=(last,), outcomes=(outcome,))
     text = outline(render_run(record))
     assert "applied after the last period" in text["summary"]
+    assert "there were no branches" not in text["summary"]
     assert "the score went" not in text["summary"]
     assert "kpis" not in text
     assert "since the first plan" not in "".join(text.values())

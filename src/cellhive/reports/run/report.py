@@ -313,7 +313,7 @@ def _change(one: Compared) -> str:
 def _how_right(decisions: Sequence[Decision]) -> str:
     truths = Counter(decision.truth for decision in decisions)
     known = len(decisions) - truths[Truth.UNKNOWN]
-    if not known and any(decision.true_effect for decision in decisions):
+    if not any(decision.outcome.verdict in {KEPT, ROLLED_BACK} for decision in decisions):
         return "No plan had a verdict when the run ended, so none can be called right or wrong."
     if not known:
         return "What each plan did on its own is not known: there were no branches to compare with."
