@@ -28,17 +28,16 @@ from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
 from cellhive.core.types import (
-    Change,
     KpiFrame,
     Mode,
     Network,
-    Outcome,
     Parameters,
     Plan,
 )
 from cellhive.flows.analyse import Analysis, analyse
-from cellhive.flows.decide import Approve, LoopSettings, Optimizer, Silent
+from cellhive.flows.decide import Approve, LoopSettings, Optimizer, PeriodObserved, Silent
 from cellhive.flows.evaluate import Agents, evaluate
+from cellhive.flows.operator import FreezeWindow, Operator
 from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
     Hooks,
@@ -49,7 +48,7 @@ from cellhive.flows.trial import (
     run_trial,
 )
 from cellhive.ran.guard import Guard
-from cellhive.ran.parameters import diff, value_of
+from cellhive.ran.parameters import diff
 from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, total_gain_db
 from cellhive.ran.scenarios import RealSites, Scenario, build_twin
 from cellhive.ran.simulator import Twin
@@ -90,6 +89,8 @@ class RunOptions:
     """A plan to put to the guard in the first period."""
     protected: tuple[str, ...] = ()
     """Cells that nothing may change."""
+    freeze: tuple[str, ...] = ()
+    """Times of day in which nothing may change, such as "17:00-21:30"."""
     recipe: str = ""
     """The scenario in full; empty means that it is still to be read."""
 
@@ -123,6 +124,8 @@ class RunOptions:
             )  # fmt: skip
         if self.bbox is not None:
             BoundingBox.parse(self.bbox)
+        for window in self.freeze:
+            FreezeWindow.parse(window, "--freeze")
         return replace(self, hours=hours, recipe=recipe)
 
     @property
@@ -136,36 +139,6 @@ class RunOptions:
     def periods(self) -> int:
         """Number of reporting periods."""
         return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
-
-
-class Operator:
-    """Puts one given plan forward in the first period, then lets another propose."""
-
-    def __init__(self, plan: Plan, then: Optimizer) -> None:
-        """Take the plan of a person and who proposes after it."""
-        self._plan: Plan | None = plan
-        self._then = then
-
-    def propose(
-        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
-    ) -> list[Plan]:
-        """Return the given plan once, then whatever the other proposes."""
-        if self._plan is not None:
-            plan, self._plan = self._plan, None
-            changes = tuple(_from_present(change, network, parameters) for change in plan.changes)
-            return [replace(plan, function="operator", time_s=now_s, changes=changes)]
-        return self._then.propose(network, parameters, frames, now_s)
-
-    def learn(self, outcome: Outcome) -> None:
-        """Pass outcomes on."""
-        self._then.learn(outcome)
-
-
-def _from_present(change: Change, network: Network, parameters: Parameters) -> Change:
-    """Return a change that says what it starts from, where its file did not."""
-    if np.isfinite(change.before):
-        return change
-    return replace(change, before=value_of(parameters, network, change))
 
 
 def optimizer_named(name: str) -> Optimizer:
@@ -331,7 +304,12 @@ def execute(
     if run.plan is not None:
         optimizer = Operator(run.plan, optimizer)
 
+    guard, windows = Guard(), [FreezeWindow.parse(w, "--freeze") for w in run.options.freeze]
+
     def tell(event: object) -> None:
+        if isinstance(event, PeriodObserved):  # told before anything is proposed
+            now_s = event.frame.time_s + event.frame.period_s
+            guard.freeze(any(window.holds(now_s) for window in windows))
         for observer in run.observers:
             observer(event)
 
@@ -353,7 +331,7 @@ def execute(
                 notes=run.notes,
             ),
             optimizer,
-            Guard(),
+            guard,
             hooks,
         )
     return replace(record, maps=coverage_maps(run.twin, record.initial, record.final))
@@ -379,6 +357,7 @@ def options_of(record: RunRecord) -> RunOptions:
     try:
         values["mode"] = Mode(values["mode"])
         values["protected"] = tuple(str(name) for name in values["protected"])
+        values["freeze"] = tuple(str(window) for window in values.get("freeze", ()))
         return RunOptions(**values).checked()
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(

@@ -145,6 +145,13 @@ def run(  # one parameter per option is how the command line is declared
     protect: Annotated[
         list[str] | None, typer.Option(help="A cell that nothing may change; repeatable.")
     ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hours in which the guard's freeze switch is on, such as 17:00-21:30: nothing "
+            "but roll-backs; repeatable."
+        ),
+    ] = None,
     observed: Annotated[
         float, typer.Option(help="Seconds of radio time simulated per 15-minute period.")
     ] = 120.0,
@@ -171,7 +178,7 @@ def run(  # one parameter per option is how the command line is declared
     options = composition.RunOptions(
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
         observed_s=observed, branches=branches, sites=sites, bbox=bbox, plan=plan,
-        protected=tuple(protect or ()),
+        protected=tuple(protect or ()), freeze=tuple(freeze or ()),
     ).checked()  # fmt: skip
     if report is not None:
         check_output(report, "--report", composition.REPORT_SUFFIXES)
