@@ -121,7 +121,7 @@ def kpis_from_counters(c: dict[str, Floats], observed_s: float) -> dict[str, Flo
     return {
         "prb_utilisation_ratio": _ratio(c["RRU.PrbUsedDl"], c["RRU.PrbAvailDl"]),
         "ue_throughput_mbps": _ratio(c["x.ElasticVolume"], c["x.ElasticTime"]),
-        "ue_throughput_p5_mbps": _throughput_percentile(c, 0.05),
+        "ue_throughput_p5_mbps": throughput_percentile(c, 0.05),
         "demand_satisfied_ratio": _ratio(c["DRB.PdcpSduVolumeDL"], c["x.OfferedVolumeDl"]),
         "rrc_setup_success_ratio": _ratio(c["RRC.ConnEstabSucc"], c["RRC.ConnEstabAtt"]),
         # A success counts in the period it ends in, its request in the one it began in.
@@ -140,7 +140,7 @@ def kpis_from_counters(c: dict[str, Floats], observed_s: float) -> dict[str, Flo
     }
 
 
-def _throughput_percentile(c: dict[str, Floats], share: float) -> Floats:
+def throughput_percentile(c: dict[str, Floats], share: float) -> Floats:
     """Return the throughput below which ``share`` of best-effort UE time lies [Mbit/s].
 
     Interpolated within the bin of the pooled histogram; NaN without best-effort users.

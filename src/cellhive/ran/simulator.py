@@ -123,11 +123,19 @@ class Simulator:
         self._site = _site(world, self._width)
         self._plant = self._empty_plant(gain, seeds, groups)
         self.step = 0
+        self.place_users(seeds)
         for e in range(len(seeds)):
-            self._plant.seed[e] = np.uint32(seeds[e] & 0xFFFFFFFF)
-            users = place_users(world.mix, world.ground, np.random.default_rng(seeds[e]))
-            self._plant.users[e] = users
             self.set_parameters(e, self._parameters[e])
+
+    def place_users(self, seeds: Sequence[int]) -> None:
+        """Key the random streams of every network and place its users, at step 0.
+
+        A batch that has not been advanced yet becomes one that was built with these seeds.
+        """
+        for e, seed in enumerate(seeds):
+            self._plant.seed[e] = np.uint32(seed & 0xFFFFFFFF)
+            rng = np.random.default_rng(seed)
+            self._plant.users[e] = place_users(self.world.mix, self.world.ground, rng)
 
     def _empty_plant(self, gain: Floats32, seeds: Sequence[int], groups: int) -> Plant:
         """Return state arrays for E networks with nothing in them."""
