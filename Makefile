@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
+OTHER_VENV := .venv-gymnasium14
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -18,7 +19,15 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(PIP) install -c constraints.txt -e '.[test]'
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[rl,ray,test]'
+	@touch $@
+
+# RLlib allows one version of Gymnasium; the newest one has a small environment of its own.
+$(OTHER_VENV)/.done: constraints.txt
+	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
+	@grep -v '^gymnasium==' constraints.txt > $(OTHER_VENV)/constraints.txt
+	@$(OTHER_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
+		-c $(OTHER_VENV)/constraints.txt gymnasium==1.4.0 numba numpy
 	@touch $@
 
 setup: $(VENV)/.run ## install without running
@@ -26,7 +35,7 @@ setup: $(VENV)/.run ## install without running
 run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report
 	@$(BIN)/cellhive run
 
-test: $(VENV)/.test lint ## everything CI runs
+test: $(VENV)/.test $(OTHER_VENV)/.done lint ## everything CI runs
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 lint: $(VENV)/.test ## style, types, layers
@@ -46,4 +55,4 @@ results: $(VENV)/.run ## docs/results.md again: the rules on every scenario, ove
 	@$(BIN)/cellhive evaluate --out docs/results.md
 
 clean: ## remove the environment and caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(OTHER_VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -46,7 +46,7 @@ def same(left: Step, right: Step, e: int = 0, f: int = 0) -> bool:
     pairs = [
         (left.observation, right.observation), (left.reward.cells, right.reward.cells),
         (left.reward.network_parts, right.reward.network_parts), (left.mask, right.mask),
-        (left.made, right.made), (left.refused, right.refused),
+        (left.outcome, right.outcome),
     ]  # fmt: skip
     return all(a[e].tobytes() == b[f].tobytes() for a, b in pairs)
 

@@ -32,6 +32,7 @@ from cellhive.rl.admission import (
     ASLEEP,
     CIO,
     LONG_AGO_S,
+    NOTHING,
     PARAMETERS_OF_A_CELL,
     REASONS,
     Course,
@@ -142,10 +143,20 @@ class Step(NamedTuple):
     """Whether the episode is over: of all networks, since all are equally long."""
     mask: Masks
     """1 where an option of the next decision would be let through on its own, (E, C, D, 3)."""
-    made: Ints
-    """Changes that were made, (E,)."""
-    refused: Ints
-    """Changes that were refused, by ``admission.REASONS`` from the second on, (E, 11)."""
+    outcome: Ints
+    """What became of each action: a place in ``admission.REASONS``, 0 where it was made, -1
+    where nothing was asked for, (E, C, D)."""
+
+    @property
+    def made(self) -> Ints:
+        """Changes that were made, (E,)."""
+        return np.asarray((self.outcome == NOTHING).sum(axis=(1, 2)), np.int32)
+
+    @property
+    def refused(self) -> Ints:
+        """Changes that were refused, by ``REASONS`` from the second on, (E, 11)."""
+        kinds = np.arange(1, len(REASONS))
+        return np.asarray((self.outcome[..., None] == kinds).sum(axis=(1, 2)), np.int32)
 
 
 class CellEnvironment:
@@ -218,7 +229,8 @@ class CellEnvironment:
         self._simulator.advance(round(self.settings.warm_up_s / STEP_S))
         asleep = self._asleep()
         frame = self._observe(asleep, asleep)
-        return self.observations.of(frame, values, self._time_s()), self.masks()
+        self._seen = self.observations.of(frame, values, self._time_s())
+        return self._seen, self.masks()
 
     def step(self, actions: Any) -> Step:
         """Make a decision in every network and let the period pass.
@@ -240,14 +252,13 @@ class CellEnvironment:
         self.period += 1
         self._set_activity()
         frame = self._observe(asleep_before, self._asleep())
-        counts = _counted(reason)
+        self._seen = self.observations.of(frame, self._course.values, self._time_s())
         return Step(
-            observation=self.observations.of(frame, self._course.values, self._time_s()),
+            observation=self._seen,
             reward=self.rewards.of(frame, self.networks),
             ended=self.period >= self.settings.decisions,
             mask=self.masks(),
-            made=counts[:, 0],
-            refused=counts[:, 1:],
+            outcome=reason.reshape(checked.shape),
         )
 
     def keep(self) -> npt.NDArray[Any]:
@@ -256,6 +267,11 @@ class CellEnvironment:
         if self.actions.discrete:
             return np.full(shape, KEEP, np.int64)
         return self.actions.still(self._course, self._rules)
+
+    def seen(self) -> Floats32:
+        """Return the last observation, (E, C, F)."""
+        self._must_run()
+        return self._seen
 
     def parameters(self, e: int = 0) -> Parameters:
         """Return the parameters of one network, sleep decisions included."""
@@ -381,12 +397,6 @@ class CellEnvironment:
         counted = plant.cells[:, :cells].reshape(self.networks * cells, -1)
         relations = plant.relations.reshape(-1, plant.relations.shape[-1])
         return build_frame(self._now_s(), settings.period_s, STEP_S, counted, relations)
-
-
-def _counted(reason: Ints) -> Ints:
-    """Return how often each reason was given, (E, 12)."""
-    kinds = np.arange(len(REASONS))
-    return np.asarray((reason[:, :, None] == kinds).sum(axis=1), np.int32)
 
 
 def _cells_of(values: Floats, kind: int, cells: int) -> Floats:

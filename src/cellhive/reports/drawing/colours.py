@@ -9,16 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.core.canvas import VIRIDIS, coloured
 from cellhive.core.types import Floats
 from cellhive.reports.drawing.scales import nice_limits
 
 Bytes = npt.NDArray[np.uint8]
-
-_SEQUENTIAL = (
-    (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
-    (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37),
-)  # fmt: skip
-"""Anchors of the viridis colour map (CC0, van der Walt and Smith)."""
 
 _DIVERGING = (
     (150, 56, 10), (205, 102, 47), (240, 176, 136), (233, 234, 235),
@@ -40,14 +35,11 @@ class ColourScale:
 
     def rgb(self, values: npt.ArrayLike) -> Bytes:
         """Return colours, shape of ``values`` plus (3,); values beyond the limits take the ends."""
-        anchors = np.array(_DIVERGING if self.diverging else _SEQUENTIAL, dtype=np.float64)
         share = (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
         share = np.nan_to_num(np.clip(share, 0.0, 1.0))
         if self.reverse:
             share = 1.0 - share
-        place = np.arange(len(anchors)) / (len(anchors) - 1)
-        parts = [np.interp(share, place, anchors[:, channel]) for channel in range(3)]
-        return np.stack(parts, axis=-1).round().astype(np.uint8)
+        return coloured(share, _DIVERGING if self.diverging else VIRIDIS)
 
     def hex(self, value: float) -> str:
         """Return one colour as "#rrggbb"."""

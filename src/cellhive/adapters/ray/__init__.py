@@ -1,0 +1,1 @@
+"""What runs on Ray: the environment as RLlib wants it."""
