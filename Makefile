@@ -27,7 +27,7 @@ $(OTHER_VENV)/.done: constraints.txt
 	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
 	@grep -v '^gymnasium==' constraints.txt > $(OTHER_VENV)/constraints.txt
 	@$(OTHER_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \
-		-c $(OTHER_VENV)/constraints.txt gymnasium==1.4.0 numba numpy
+		-c $(OTHER_VENV)/constraints.txt gymnasium==1.4.0 -e .
 	@touch $@
 
 setup: $(VENV)/.run ## install without running

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellhive.rl.parallel_env import CellsParallelEnv
+from cellhive.adapters.environments.parallel_env import CellsParallelEnv
 
 QUICK: dict[str, Any] = {
     "scenario": "highway-corridor", "observed_s": 1.0, "warm_up_s": 1.0, "periods": 3,

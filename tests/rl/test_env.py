@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cellhive.ran.energy import WAKE_UP_J
 from cellhive.ran.kpi import network_kpis, objective
 from cellhive.ran.simulator import Clock, Twin
 from cellhive.rl.actions import DOWN, KEEP, UP, ActionSettings
-from cellhive.rl.env import CellEnvironment, EnvironmentSettings, Step, settings_for
+from cellhive.rl.env import CellEnvironment, Step, settings_for
 from cellhive.rl.observations import UNKNOWN, features_of
 from cellhive.rl.rewards import CONSTANT, RewardSettings
 
@@ -268,14 +269,14 @@ def test_bad_continuous_actions_are_refused_in_words(
     assert env.step(env.keep()).made[0] == 0
 
 
-def test_settings_that_cannot_be_are_refused() -> None:
+def test_settings_that_cannot_be_are_refused(settings: Callable[..., Any]) -> None:
     """Times, names, shares and seeds out of range say what would be right."""
     with pytest.raises(BadInput, match="observed_s"):
-        EnvironmentSettings(observed_s=0.0)
+        settings(observed_s=0.0)
     with pytest.raises(BadInput, match="period_s"):
-        EnvironmentSettings(period_s=5.0)
+        settings(period_s=3.0)
     with pytest.raises(BadInput, match="periods"):
-        EnvironmentSettings(periods=0)
+        settings(periods=0)
     with pytest.raises(BadInput, match="heads"):
         ActionSettings(heads=("azimuth_deg",))
     with pytest.raises(BadInput, match="kind"):
@@ -283,7 +284,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
     with pytest.raises(BadInput, match="neighbour_share"):
         RewardSettings(neighbour_share=2.0)
     with pytest.raises(BadInput, match=r"expected some of .*guarded.*found colour"):
-        settings_for("healthy", None, {"colour": "red"})
+        settings_for(settings().scenario, None, {"colour": "red"})
+
+
+def test_settings_can_be_copied_and_sent(settings: Callable[..., Any]) -> None:
+    """A copy equals the original, limits and steps included; trainers copy what they are given."""
+    made = settings(actions=ActionSettings(grid_points={"cio_db": 2}))
+    assert deepcopy(made) == made
+    assert deepcopy(settings()) == settings()
 
 
 def test_seeds_must_be_one_per_network(build: Build) -> None:

@@ -17,12 +17,12 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
+from cellhive.adapters.environments.gym_env import NetworkEnv, NetworkVectorEnv
+from cellhive.adapters.environments.parallel_env import CellsParallelEnv
+from cellhive.adapters.scenarios import scenario_names
 from cellhive.core.errors import BadInput, Conflict
-from cellhive.ran.scenarios import SCENARIOS
 from cellhive.rl.actions import UP, ActionSettings
 from cellhive.rl.env import CellEnvironment
-from cellhive.rl.gym_env import NetworkEnv, NetworkVectorEnv
-from cellhive.rl.parallel_env import CellsParallelEnv
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER_GYMNASIUM = ROOT / ".venv-gymnasium14" / "bin" / "python"
@@ -31,7 +31,7 @@ OTHER_GYMNASIUM = ROOT / ".venv-gymnasium14" / "bin" / "python"
 CHECK = """
 import gymnasium
 from gymnasium.utils.env_checker import check_env
-import cellhive.rl
+import cellhive.adapters.environments
 assert gymnasium.__version__.startswith("1.4"), gymnasium.__version__
 env = gymnasium.make("cellhive/highway-corridor-v0", render_mode="rgb_array", observed_s=1.0)
 check_env(env.unwrapped)
@@ -57,7 +57,7 @@ def test_gymnasium_check_env(settings: Callable[..., Any], kind: str) -> None:
     check_env(gymnasium.make(name, **arguments(settings, kind), render_mode="rgb_array").unwrapped)
 
 
-@pytest.mark.parametrize("scenario", sorted(SCENARIOS))
+@pytest.mark.parametrize("scenario", scenario_names())
 def test_every_scenario_is_made_by_name(scenario: str) -> None:
     """``gymnasium.make`` knows every scenario, with settings by name, alone and as a vector."""
     assert f"cellhive/{scenario}-v0" in gymnasium.registry

@@ -25,7 +25,7 @@ from cellhive.ran import counters as n
 from cellhive.ran.energy import WAKE_UP_J
 from cellhive.ran.guard.state import Limits
 from cellhive.ran.kpi import build_frame
-from cellhive.ran.scenarios import HOUR_S, Scenario, activity_curve, build_world, scenario_named
+from cellhive.ran.scenarios import HOUR_S, Scenario, activity_curve, build_world
 from cellhive.ran.simulator import STEP_S, Simulator, World
 from cellhive.rl.actions import DOWN, KEEP, UP, Actions, ActionSettings
 from cellhive.rl.admission import (
@@ -58,8 +58,8 @@ _MOST_SEED = 2**32
 class EnvironmentSettings:
     """What an environment is."""
 
-    scenario: str | Scenario = "hex-urban"
-    """The network, its users and their day: a name, or a recipe of your own."""
+    scenario: Scenario
+    """The network, its users and their day."""
     city_seed: int = 1
     """Draws the city: shadowing, hot spots, faults. The seed of an episode draws its users."""
     period_s: float = 900.0
@@ -96,21 +96,15 @@ class EnvironmentSettings:
             raise BadInput(place="periods", expected="1 or more", found=str(self.periods))
 
     @property
-    def recipe(self) -> Scenario:
-        """The scenario itself."""
-        known = isinstance(self.scenario, Scenario)
-        return self.scenario if known else scenario_named(str(self.scenario))  # type: ignore[return-value]
-
-    @property
     def decisions(self) -> int:
         """Decisions in an episode."""
         if self.periods is not None:
             return self.periods
-        return max(1, round(self.recipe.hours * HOUR_S / self.period_s))
+        return max(1, round(self.scenario.hours * HOUR_S / self.period_s))
 
 
 def settings_for(
-    scenario: str | Scenario, settings: EnvironmentSettings | None, changes: dict[str, Any]
+    scenario: Scenario, settings: EnvironmentSettings | None, changes: dict[str, Any]
 ) -> EnvironmentSettings:
     """Return settings for a scenario with some of them changed by name.
 
@@ -124,7 +118,7 @@ def settings_for(
             place="settings", expected=f"some of {', '.join(sorted(known))}",
             found=", ".join(unknown),
         )  # fmt: skip
-    return replace(settings or EnvironmentSettings(), **{"scenario": scenario, **changes})
+    return replace(settings or EnvironmentSettings(scenario), **{"scenario": scenario, **changes})
 
 
 @lru_cache(maxsize=2)
@@ -162,18 +156,18 @@ class Step(NamedTuple):
 class CellEnvironment:
     """E copies of a network under decisions; the one core of every view."""
 
-    def __init__(self, settings: EnvironmentSettings | None = None, networks: int = 1) -> None:
+    def __init__(self, settings: EnvironmentSettings, networks: int = 1) -> None:
         """Build the city once, for all copies.
 
         Args:
             settings: What the environment is.
             networks: Number of copies E; each has its own users, settings and fate.
         """
-        self.settings = settings or EnvironmentSettings()
+        self.settings = settings
         if networks < 1:
             raise BadInput(place="networks", expected="1 or more", found=str(networks))
         self.networks = networks
-        recipe = self.settings.recipe
+        recipe = self.settings.scenario
         self.world, self.initial = _place(recipe, self.settings.city_seed)
         self._activity: Callable[[float], Floats] = activity_curve(recipe)
         self.actions = Actions(self.settings.actions, self.network)
@@ -209,7 +203,7 @@ class CellEnvironment:
         self._seed(seeds)
         drawn = [int(rng.integers(_MOST_SEED)) for rng in self._generators]
         hours = [int(rng.integers(24)) for rng in self._generators]
-        usual = self.settings.recipe.start_h if self.settings.start_h is None else (
+        usual = self.settings.scenario.start_h if self.settings.start_h is None else (
             self.settings.start_h)  # fmt: skip
         if start_h is None and self.settings.random_start:
             self._start_s = np.array(hours, np.float64) * HOUR_S

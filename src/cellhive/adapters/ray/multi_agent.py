@@ -10,8 +10,8 @@ from typing import Any
 
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
 
+from cellhive.adapters.environments.parallel_env import CellsParallelEnv
 from cellhive.core.types import Floats32
-from cellhive.rl.parallel_env import CellsParallelEnv
 
 _ALL = "__all__"
 

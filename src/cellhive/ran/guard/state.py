@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -11,6 +12,14 @@ from cellhive.ran.parameters import TOLERANCE
 
 OPERATOR, ROLLBACK = "operator", "rollback"
 """``Plan.function`` of a person's plan and of one that undoes another plan."""
+
+
+def _rebuilt(values: MappingProxyType[str, float]) -> tuple[type, tuple[dict[str, float]]]:
+    return MappingProxyType, (dict(values),)
+
+
+# Settings are copied, and sent to other processes by those who train there.
+copyreg.pickle(MappingProxyType, _rebuilt)
 
 
 def _constant(values: dict[str, float]) -> Mapping[str, float]:

@@ -8,16 +8,35 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats
+from cellhive.ran.scenarios import Scenario
 from cellhive.rl.actions import OPTIONS
 from cellhive.rl.admission import NOTHING, REASONS
-from cellhive.rl.env import CellEnvironment, Step
+from cellhive.rl.env import CellEnvironment, EnvironmentSettings, Step, settings_for
 from cellhive.rl.observations import UNKNOWN
 from cellhive.rl.rewards import OBJECTIVES
 
+DEFAULT_SCENARIO = "hex-urban"
 RENDER_MODES = ("rgb_array",)
 FRAMES_PER_S = 10
+
+
+def core_of(
+    scenario: str | Scenario,
+    settings: EnvironmentSettings | None,
+    changes: dict[str, Any],
+    networks: int = 1,
+) -> CellEnvironment:
+    """Return the environment under a view; a scenario may be given by name.
+
+    Raises:
+        BadInput: There is no setting of such a name.
+        NotFound: There is no scenario of such a name.
+    """
+    recipe = scenario if isinstance(scenario, Scenario) else scenario_named(scenario)
+    return CellEnvironment(settings_for(recipe, settings, changes), networks)
 
 
 def observation_space(core: CellEnvironment, agents: int) -> spaces.Box:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gymnasium
 
-from cellhive.ran.scenarios import SCENARIOS
+from cellhive.adapters.scenarios import scenario_names
 
 
 def ids() -> dict[str, str]:
     """Return the scenario behind each name."""
-    return {f"cellhive/{scenario}-v0": scenario for scenario in SCENARIOS}
+    return {f"cellhive/{scenario}-v0": scenario for scenario in scenario_names()}
 
 
 def register() -> None:
@@ -18,7 +18,7 @@ def register() -> None:
         if name not in gymnasium.registry:
             gymnasium.register(
                 id=name,
-                entry_point="cellhive.rl.gym_env:NetworkEnv",
-                vector_entry_point="cellhive.rl.gym_env:NetworkVectorEnv",
+                entry_point="cellhive.adapters.environments.gym_env:NetworkEnv",
+                vector_entry_point="cellhive.adapters.environments.gym_env:NetworkVectorEnv",
                 kwargs={"scenario": scenario},
             )

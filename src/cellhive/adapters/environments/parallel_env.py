@@ -8,19 +8,21 @@ import numpy as np
 import numpy.typing as npt
 from pettingzoo import ParallelEnv
 
-from cellhive.core.errors import BadInput, Conflict
-from cellhive.core.types import Floats32
-from cellhive.ran.picture import MapPicture
-from cellhive.ran.scenarios import Scenario
-from cellhive.rl.env import CellEnvironment, EnvironmentSettings, settings_for
-from cellhive.rl.views import (
+from cellhive.adapters.environments.views import (
+    DEFAULT_SCENARIO,
     FRAMES_PER_S,
     RENDER_MODES,
     action_space,
     cell_info,
     checked_render_mode,
+    core_of,
     observation_space,
 )
+from cellhive.core.errors import BadInput, Conflict
+from cellhive.core.types import Floats32
+from cellhive.ran.picture import MapPicture
+from cellhive.ran.scenarios import Scenario
+from cellhive.rl.env import EnvironmentSettings
 
 _NAMED = 3
 
@@ -37,7 +39,7 @@ class CellsParallelEnv(ParallelEnv):
 
     def __init__(
         self,
-        scenario: str | Scenario = "hex-urban",
+        scenario: str | Scenario = DEFAULT_SCENARIO,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -52,7 +54,7 @@ class CellsParallelEnv(ParallelEnv):
             **changes: Settings by name, for example ``guarded=False``.
         """
         self.render_mode = checked_render_mode(render_mode)
-        self.core = CellEnvironment(settings_for(scenario, settings, changes))
+        self.core = core_of(scenario, settings, changes)
         self.possible_agents = list(self.core.network.cell_ids)
         self.agents: list[str] = []
         self.observation_spaces = {

@@ -1,7 +1,7 @@
 """The environment for Gymnasium: one agent for a whole network, alone or many networks at once.
 
-``import cellhive.rl`` registers ``cellhive/<scenario>-v0`` for every scenario. An episode
-never terminates; it is truncated when its time is up.
+``import cellhive.adapters.environments`` registers ``cellhive/<scenario>-v0``
+for every scenario. An episode never terminates; it is truncated when its time is up.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from cellhive.adapters.environments.views import (
+    DEFAULT_SCENARIO,
+    FRAMES_PER_S,
+    RENDER_MODES,
+    action_space,
+    checked_render_mode,
+    core_of,
+    network_info,
+    observation_space,
+    shaped,
+)
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats, Floats32
 from cellhive.ran.picture import MapPicture
 from cellhive.ran.scenarios import Scenario
 from cellhive.rl.actions import OPTIONS
 from cellhive.rl.admission import REASONS
-from cellhive.rl.env import CellEnvironment, EnvironmentSettings, Step, settings_for
+from cellhive.rl.env import EnvironmentSettings, Step
 from cellhive.rl.rewards import OBJECTIVES
-from cellhive.rl.views import (
-    FRAMES_PER_S,
-    RENDER_MODES,
-    action_space,
-    checked_render_mode,
-    network_info,
-    observation_space,
-    shaped,
-)
 
 
 class NetworkEnv(gymnasium.Env):
@@ -44,7 +46,7 @@ class NetworkEnv(gymnasium.Env):
 
     def __init__(
         self,
-        scenario: str | Scenario = "hex-urban",
+        scenario: str | Scenario = DEFAULT_SCENARIO,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -59,7 +61,7 @@ class NetworkEnv(gymnasium.Env):
             **changes: Settings by name, for example ``guarded=False``.
         """
         self.render_mode = checked_render_mode(render_mode)
-        self.core = CellEnvironment(settings_for(scenario, settings, changes))
+        self.core = core_of(scenario, settings, changes)
         cells = self.core.network.cells
         self.observation_space = observation_space(self.core, cells)
         self.action_space = action_space(self.core, cells)
@@ -127,7 +129,7 @@ class NetworkVectorEnv(gymnasium.vector.VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        scenario: str | Scenario = "hex-urban",
+        scenario: str | Scenario = DEFAULT_SCENARIO,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -145,7 +147,7 @@ class NetworkVectorEnv(gymnasium.vector.VectorEnv):
             **changes: Settings by name.
         """
         self.render_mode = checked_render_mode(render_mode)
-        self.core = CellEnvironment(settings_for(scenario, settings, changes), num_envs)
+        self.core = core_of(scenario, settings, changes, num_envs)
         self.num_envs, self.autoreset_mode = num_envs, autoreset_mode
         self.metadata = {
             "render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_S,
