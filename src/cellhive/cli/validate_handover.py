@@ -23,7 +23,7 @@ class Part(StrEnum):
 
 def validate_handover(
     part: Annotated[Part, typer.Option(help="Part of the study: A, B, C or all.")] = Part.ALL,
-    seeds: Annotated[int, typer.Option(help="How many seeds; their mean is compared.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many seeds; their mean is compared.")] = 20,
     reference: Annotated[
         Path | None,
         typer.Option(

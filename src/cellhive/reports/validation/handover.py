@@ -199,7 +199,7 @@ def handover_page(comparison: Comparison, alternatives: Mapping[str, Comparison]
     return render(
         "handover_study.html",
         title="Handover behaviour: the twin beside ns-3",
-        subtitle=f"{len(comparison.rows)} rows, mean of {len(comparison.seeds)} seeds",
+        subtitle=f"{len(comparison.rows)} rows, {len(comparison.seeds)} seeds",
         verdict=verdict(comparison),
         quantised=quantised(comparison),
         failures_note=FAILURES_NOTE,
@@ -246,7 +246,7 @@ def _trend_charts(comparison: Comparison) -> list[str]:
     for name, points in trends_of(comparison).items():
         label, unit = name.rstrip("]").split(" [")
         x = [point.value for point in points]
-        look = Look(width=440, height=240, x_label=name, x_unit=unit, low=0.0)
+        look = Look(width=370, height=230, x_label=name, x_unit=unit, low=0.0)
         pairs = {
             "Handovers": ([p.twin.handovers for p in points], [p.handovers for p in points]),
             "Failures": ([p.twin.failures for p in points], [p.failures for p in points]),
