@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cellhive.cli.film import film
 from cellhive.cli.output import console
 from cellhive.cli.validate_handover import validate_handover
 from cellhive.core.errors import BadInput
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from cellhive.ran.trace import ReplaySettings
 
 twin_app = typer.Typer(
-    help="Check the twin against references, and apply it to recordings.", no_args_is_help=True
+    help="Check the twin against references, apply it to recordings, and film it.",
+    no_args_is_help=True,
 )
 
 REPORT_SUFFIXES, PICTURE_SUFFIXES = (".html", ".htm"), (".svg",)
@@ -90,6 +92,7 @@ def validate(
 
 
 twin_app.command("validate-handover")(validate_handover)
+twin_app.command("film")(film)
 
 
 @twin_app.command("replay")

@@ -75,36 +75,23 @@ class MapPicture:
 
     def ground(self, simulator: Simulator, e: int = 0) -> Picture:
         """Return the ground alone, coloured by the SINR that users would have there."""
-        world, plant = self._world, simulator.plant
-        cells = world.network.cells
-        raster = sinr_db_raster(
-            world.radio_map, world.network, plant.gain_db[plant.gain_of[e]],
-            plant.power_dbm[e, :cells], plant.load[e, :cells].astype(np.float64),
-        )  # fmt: skip
-        low, high = SINR_DB
-        values = raster.values[self._along][:, self._across]
-        share = (values.astype(np.float64) - low) / (high - low)
-        return coloured(share, NIGHT)
+        return coloured(ground_share(simulator, e)[self._along][:, self._across], NIGHT)
 
     def place(self, x_m: Floats, y_m: Floats) -> tuple[Floats, Floats]:
         """Return row and column of places on the ground."""
         return (self._north_m - y_m) * self.px_per_m, (x_m - self._west_m) * self.px_per_m
 
     def _draw_users(self, picture: Picture, users: npt.NDArray[np.void]) -> None:
-        idle, cut_off = users["state"] == IDLE, np.isin(users["state"], (LOST, BLOCKED))
+        looks = user_looks(users)
         rows, columns = self.place(users["x_m"].astype(float), users["y_m"].astype(float))
-        kinds = (
-            (idle, 0.6, WAITING),
-            (~idle & ~cut_off, 1.6, SERVED),
-            (cut_off, 3.0, CUT_OFF),
-        )
-        for chosen, radius, colour in kinds:
+        for look, (radius, colour) in enumerate(((0.6, WAITING), (1.6, SERVED), (3.0, CUT_OFF))):
+            chosen = looks == look
             stamp(picture, rows[chosen], columns[chosen], radius, np.array(colour, np.uint8))
 
     def _wedge(self, network: Network, cell: int) -> tuple[tuple[int, int], Bools, Bools]:
         """Return where a sector is drawn: upper left corner, and its inside and edge."""
         outer = 0.26 * site_distance_m(network, alone_m=500.0) * self.px_per_m
-        layer, layers = _layer(network, cell)
+        layer, layers = layer_of(network, cell)
         radii = (outer * layer / layers, outer * (layer + 1) / layers)
         row, column = self.place(network.x_m[cell : cell + 1], network.y_m[cell : cell + 1])
         top, left = max(0, int(row[0] - outer) - 1), max(0, int(column[0] - outer) - 1)
@@ -122,7 +109,29 @@ class MapPicture:
         return (top, left), fill, fill & ~shrunk
 
 
-def _layer(network: Network, cell: int) -> tuple[int, int]:
+def ground_share(simulator: Simulator, e: int = 0) -> Floats:
+    """Return the SINR on the ground as a share of ``SINR_DB``, (rows, columns) of the radio map.
+
+    The first row lies furthest south.
+    """
+    world, plant = simulator.world, simulator.plant
+    cells = world.network.cells
+    raster = sinr_db_raster(
+        world.radio_map, world.network, plant.gain_db[plant.gain_of[e]],
+        plant.power_dbm[e, :cells], plant.load[e, :cells].astype(np.float64),
+    )  # fmt: skip
+    low, high = SINR_DB
+    share: Floats = np.clip((raster.values.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    return share
+
+
+def user_looks(users: npt.NDArray[np.void]) -> npt.NDArray[np.int8]:
+    """Return how each user is shown, (U,): 0 without a session, 1 served, 2 without a link."""
+    idle, cut_off = users["state"] == IDLE, np.isin(users["state"], (LOST, BLOCKED))
+    return np.where(idle, 0, np.where(cut_off, 2, 1)).astype(np.int8)
+
+
+def layer_of(network: Network, cell: int) -> tuple[int, int]:
     """Return the rank of a cell among those of its site and bearing, and how many they are."""
     bearing = network.azimuth_deg - network.azimuth_deg[cell]
     apart = np.abs((bearing + 180.0) % 360.0 - 180.0)
