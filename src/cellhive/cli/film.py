@@ -45,7 +45,7 @@ def film(
     run = composition.prepare(
         composition.RunOptions(
             scenario=scenario, hours=hours, seed=seed, optimizer=optimizer, observed_s=observed
-        )
+        ).checked()
     )
     twin, options = run.twin, run.options
     how = f"seed {seed}, optimiser {optimizer}, {observed:g} s of radio time per quarter of an hour"
@@ -53,7 +53,8 @@ def film(
         reel = shots(twin, composition.optimizer_named(optimizer), options.periods)
         if out.suffix.lower() == ".gif":
             picture = MapPicture(twin.world, size_px=560)
-            pairs = drawn(reel, lambda: picture.draw(twin.simulator))
+            still = picture.ground(twin.simulator)  # a ground that flickers makes large files
+            pairs = drawn(reel, lambda: picture.draw(twin.simulator, ground=still))
             write_whole(out, film_gif(pairs, title=scenario))
         else:
             taken = []

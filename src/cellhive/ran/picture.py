@@ -52,16 +52,17 @@ class MapPicture:
         self._along = np.clip(along, 0, radio_map.rows - 1).astype(int)
         self._wedges = [self._wedge(network, cell) for cell in range(network.cells)]
 
-    def draw(self, simulator: Simulator, e: int = 0) -> Picture:
+    def draw(self, simulator: Simulator, e: int = 0, ground: Picture | None = None) -> Picture:
         """Return the picture of one network of a batch as it stands.
 
         Args:
             simulator: The batch; its place is this one.
             e: Which network.
+            ground: What to draw on; None means the ground as it stands, too.
         """
         network, plant = self._world.network, simulator.plant
         cells = network.cells
-        picture = self.ground(simulator, e)
+        picture = self.ground(simulator, e) if ground is None else ground.copy()
         load = plant.load[e, :cells].astype(np.float64)
         colours = coloured(load, HEAT)
         colours[simulator.parameters(e).asleep] = ASLEEP

@@ -123,9 +123,11 @@ def film_gif(pictures: Iterable[tuple[Shot, Picture]], *, title: str) -> bytes:
             place="film", expected="Pillow, to write a GIF", found="no such package",
             remedy="pip install 'cellhive[rl]', or ask for .html",
         ) from error  # fmt: skip
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(_palette().tobytes())
     frames = [
-        _captioned(Image.fromarray(picture), shot, title).convert(
-            "P", palette=Image.Palette.ADAPTIVE, colors=192
+        _captioned(Image.fromarray(picture), shot, title).quantize(
+            palette=colours, dither=Image.Dither.NONE
         )
         for shot, picture in pictures
     ]
@@ -137,6 +139,17 @@ def film_gif(pictures: Iterable[tuple[Shot, Picture]], *, title: str) -> bytes:
         optimize=True,
     )  # fmt: skip
     return file.getvalue()
+
+
+def _palette() -> Picture:
+    """Return the colours of every picture of a film, (N, 3): what is equal stays equal."""
+    parts = [
+        coloured(np.linspace(0.0, 1.0, _LEVELS), NIGHT),
+        coloured(np.linspace(0.0, 1.0, 64), HEAT),
+        coloured(np.linspace(0.0, 1.0, 16), ((12, 14, 20), (255, 255, 255))),
+        np.array([ASLEEP, WAITING, SERVED, CUT_OFF], np.uint8),
+    ]
+    return np.concatenate(parts)
 
 
 def _captioned(image: Any, shot: Shot, title: str) -> Any:
