@@ -30,6 +30,7 @@ from cellhive.ran.parameters import DEFAULTS
 from cellhive.ran.scenarios import Scenario
 from cellhive.ran.son import CoverageSettings, EnergySavingSettings, MlbSettings, MroSettings
 from cellhive.ran.users import Traffic, UserMix
+from cellhive.reports.environment import environment_page
 from cellhive.reports.validation.words import ASSUMPTIONS
 
 GENERATED = "<!-- Made by `make docs` from the code. Change the code, not this page. -->"
@@ -395,6 +396,7 @@ def pages(command: TyperGroup) -> dict[Path, str]:
     reference = Path("reference")
     return {
         reference / "cli.md": cli_page(command),
+        reference / "environment.md": environment_page(table, settings_table, GENERATED),
         reference / "kpis.md": kpis_page(),
         reference / "parameters.md": parameters_page(),
     }
