@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.types import Mode
 from cellhive.flows.decide import Loop, LoopSettings, PlanApplied, Silent
 from cellhive.flows.film import changed_cells, shots
 from cellhive.ran.guard import Guard
 from cellhive.ran.picture import user_looks
-from cellhive.ran.scenarios import build_twin, scenario_named
+from cellhive.ran.scenarios import build_twin
 from cellhive.ran.son import Rules
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.canvas import HEAT, coloured, stamp, wedge_mask
 from cellhive.core.errors import BadInput
 from cellhive.flows.decide import Silent
 from cellhive.flows.film import Shot, shots
 from cellhive.ran.picture import MapPicture
-from cellhive.ran.scenarios import build_twin, scenario_named
+from cellhive.ran.scenarios import build_twin
 from cellhive.ran.simulator import Twin
 from cellhive.reports.film import drawn, film_gif, film_html
 
