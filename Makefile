@@ -23,7 +23,7 @@ $(VENV)/.test: $(VENV)/.run
 	@touch $@
 
 # RLlib allows one version of Gymnasium; the newest one has a small environment of its own.
-$(OTHER_VENV)/.done: constraints.txt
+$(OTHER_VENV)/.done: pyproject.toml constraints.txt
 	@test -x $(OTHER_VENV)/bin/python || $(PYTHON) -m venv $(OTHER_VENV)
 	@grep -v '^gymnasium==' constraints.txt > $(OTHER_VENV)/constraints.txt
 	@$(OTHER_VENV)/bin/python -m pip --disable-pip-version-check --quiet install \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from cellhive.core.errors import BadInput, Conflict
 from cellhive.ran import counters as n
 from cellhive.ran.energy import WAKE_UP_J
 from cellhive.ran.kpi import network_kpis, objective
+from cellhive.ran.scenarios import RealSites, SiteListLayout
 from cellhive.ran.simulator import Clock, Twin
 from cellhive.rl.actions import DOWN, KEEP, UP, ActionSettings
 from cellhive.rl.env import CellEnvironment, Step, settings_for
@@ -292,6 +294,18 @@ def test_settings_can_be_copied_and_sent(settings: Callable[..., Any]) -> None:
     made = settings(actions=ActionSettings(grid_points={"cio_db": 2}))
     assert deepcopy(made) == made
     assert deepcopy(settings()) == settings()
+
+
+def test_a_site_list_is_a_place_as_well(settings: Callable[..., Any]) -> None:
+    """A scenario over listed sites, which hold arrays, is built like any other."""
+    network = settings().scenario.network()
+    sites = RealSites(network, np.full(6, 6.0), np.full(6, 43.0))
+    env = CellEnvironment(
+        settings(scenario=replace(settings().scenario, network=SiteListLayout(sites)))
+    )
+    env.reset([1])
+    assert env.parameters().tx_power_dbm.tolist() == [43.0] * 6
+    assert env.step(env.keep()).made[0] == 0
 
 
 def test_seeds_must_be_one_per_network(build: Build) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,8 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from cellhive.adapters.environments.gym_env import NetworkEnv, NetworkVectorEnv
 from cellhive.adapters.environments.parallel_env import CellsParallelEnv
-from cellhive.adapters.scenarios import scenario_names
-from cellhive.core.errors import BadInput, Conflict
+from cellhive.adapters.scenarios import scenario_named, scenario_names, scenario_text
+from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.rl.actions import UP, ActionSettings
 from cellhive.rl.env import CellEnvironment
 
@@ -63,6 +64,33 @@ def test_every_scenario_is_made_by_name(scenario: str) -> None:
     assert f"cellhive/{scenario}-v0" in gymnasium.registry
     spec = gymnasium.spec(f"cellhive/{scenario}-v0")
     assert spec.kwargs == {"scenario": scenario}
+
+
+def test_a_module_before_the_name_is_enough() -> None:
+    """A module and a colon before the name save the import."""
+    code = (
+        "import gymnasium\n"
+        "name = 'cellhive.adapters.environments:cellhive/highway-corridor-v0'\n"
+        "print(gymnasium.make(name).unwrapped.core.network.cells)\n"
+    )
+    done = subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("20\n", 0), done.stderr[-2000:]
+
+
+def test_the_scenario_is_named_given_or_that_of_the_settings(
+    settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A name, a file and the scenario itself are all taken; nothing means the settings' own."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(scenario_text(scenario_named("highway-corridor")), encoding="utf-8")
+    few: dict[str, Any] = {"observed_s": 1.0, "warm_up_s": 1.0}
+    for scenario in ("highway-corridor", str(file), scenario_named("highway-corridor")):
+        assert CellsParallelEnv(scenario, **few).core.network.cells == 20
+    assert CellsParallelEnv(settings=settings()).core.network.cells == 6
+    with pytest.raises(NotFound, match="found 'highway'"):
+        CellsParallelEnv("highway")
 
 
 def test_make_takes_settings_by_name() -> None:

@@ -204,7 +204,7 @@ def _in_words(name: str) -> str:
 def _default(field: Field[Any]) -> object:
     if field.default is not MISSING:
         return field.default
-    return field.default_factory() if field.default_factory is not MISSING else None
+    return field.default_factory() if field.default_factory is not MISSING else MISSING
 
 
 def _written(value: object) -> str:
@@ -216,7 +216,9 @@ def _written(value: object) -> str:
         return ", ".join(_written(item) for item in value) or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"`{key}` {_written(item)}" for key, item in value.items())
-    return "must be given" if value is None else str(value)
+    if value is MISSING:
+        return "must be given"
+    return "none" if value is None else str(value)
 
 
 def guard_rules_table() -> str:

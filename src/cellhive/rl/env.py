@@ -111,20 +111,26 @@ def settings_for(
     Raises:
         BadInput: There is no setting of such a name.
     """
-    known = {f.name for f in fields(EnvironmentSettings)}
+    known = {f.name for f in fields(EnvironmentSettings)} - {"scenario"}
     unknown = sorted(set(changes) - known)
     if unknown:
         raise BadInput(
             place="settings", expected=f"some of {', '.join(sorted(known))}",
             found=", ".join(unknown),
         )  # fmt: skip
-    return replace(settings or EnvironmentSettings(scenario), **{"scenario": scenario, **changes})
+    return replace(settings or EnvironmentSettings(scenario), scenario=scenario, **changes)
 
 
-@lru_cache(maxsize=2)
+_kept = lru_cache(maxsize=2)(build_world)
+
+
 def _place(scenario: Scenario, seed: int) -> tuple[World, Parameters]:
     """Return a city; the last ones are kept, because tests and trainers build many copies."""
-    return build_world(scenario, seed)
+    try:
+        hash(scenario)
+    except TypeError:  # a site list holds arrays, which are no key
+        return build_world(scenario, seed)
+    return _kept(scenario, seed)
 
 
 class Step(NamedTuple):

@@ -16,7 +16,6 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from cellhive.adapters.environments.views import (
-    DEFAULT_SCENARIO,
     FRAMES_PER_S,
     RENDER_MODES,
     action_space,
@@ -46,7 +45,7 @@ class NetworkEnv(gymnasium.Env):
 
     def __init__(
         self,
-        scenario: str | Scenario = DEFAULT_SCENARIO,
+        scenario: str | Scenario | None = None,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -55,7 +54,8 @@ class NetworkEnv(gymnasium.Env):
         """Build the network.
 
         Args:
-            scenario: What to run.
+            scenario: A name, a scenario file, or the scenario itself; None means that of the
+                settings, or hex-urban.
             settings: Everything else; None means the defaults.
             render_mode: "rgb_array" or None.
             **changes: Settings by name, for example ``guarded=False``.
@@ -129,7 +129,7 @@ class NetworkVectorEnv(gymnasium.vector.VectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        scenario: str | Scenario = DEFAULT_SCENARIO,
+        scenario: str | Scenario | None = None,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -140,7 +140,8 @@ class NetworkVectorEnv(gymnasium.vector.VectorEnv):
 
         Args:
             num_envs: How many networks.
-            scenario: What to run.
+            scenario: A name, a scenario file, or the scenario itself; None means that of the
+                settings, or hex-urban.
             settings: Everything else; None means the defaults.
             render_mode: "rgb_array" or None.
             autoreset_mode: What happens after an episode, see ``AutoresetMode``.

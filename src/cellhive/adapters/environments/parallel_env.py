@@ -9,7 +9,6 @@ import numpy.typing as npt
 from pettingzoo import ParallelEnv
 
 from cellhive.adapters.environments.views import (
-    DEFAULT_SCENARIO,
     FRAMES_PER_S,
     RENDER_MODES,
     action_space,
@@ -39,7 +38,7 @@ class CellsParallelEnv(ParallelEnv):
 
     def __init__(
         self,
-        scenario: str | Scenario = DEFAULT_SCENARIO,
+        scenario: str | Scenario | None = None,
         *,
         settings: EnvironmentSettings | None = None,
         render_mode: str | None = None,
@@ -48,7 +47,8 @@ class CellsParallelEnv(ParallelEnv):
         """Build the network.
 
         Args:
-            scenario: What to run.
+            scenario: A name, a scenario file, or the scenario itself; None means that of the
+                settings, or hex-urban.
             settings: Everything else; None means the defaults.
             render_mode: "rgb_array" or None.
             **changes: Settings by name, for example ``guarded=False``.

@@ -24,17 +24,26 @@ FRAMES_PER_S = 10
 
 
 def core_of(
-    scenario: str | Scenario,
+    scenario: str | Scenario | None,
     settings: EnvironmentSettings | None,
     changes: dict[str, Any],
     networks: int = 1,
 ) -> CellEnvironment:
-    """Return the environment under a view; a scenario may be given by name.
+    """Return the environment under a view.
+
+    Args:
+        scenario: A name, a file, or the scenario itself; None means that of the settings, or
+            ``DEFAULT_SCENARIO`` where there are none.
+        settings: Everything else; None means the defaults.
+        changes: Settings by name.
+        networks: How many copies.
 
     Raises:
         BadInput: There is no setting of such a name.
         NotFound: There is no scenario of such a name.
     """
+    if scenario is None:
+        scenario = DEFAULT_SCENARIO if settings is None else settings.scenario
     recipe = scenario if isinstance(scenario, Scenario) else scenario_named(scenario)
     return CellEnvironment(settings_for(recipe, settings, changes), networks)
 
