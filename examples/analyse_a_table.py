@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.app import analyse_paths
+from cellhive.app.analysis import analyse_paths
 from cellhive.core.types import Change, KpiFrame, Network, Plan
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import Scenario, build_twin

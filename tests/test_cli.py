@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from cellhive import __version__
-from cellhive import app as composition
 from cellhive.__main__ import main as start
 from cellhive.adapters.runs import load_run
 from cellhive.adapters.scenarios import parse_scenario, scenario_named, scenario_names
 from cellhive.adapters.scenarios.studies import load_study
+from cellhive.app import runs as composition
 
 SMALL = ("--scenario", "stadium-surge", "--hours", "0.5", "--observed", "8")
 SITES = "id,lat,lon\nA,48.1,11.5\nB,48.105,11.505\nC,48.1,11.51\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cellhive import app
+from cellhive.app import runs as app
 from cellhive.core.errors import BadInput
 from cellhive.flows.operator import FreezeWindow
 

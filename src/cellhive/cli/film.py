@@ -35,8 +35,8 @@ def film(
     A page (.html) can be stopped and wound, and shows KPIs beside; a GIF plays anywhere and
     needs Pillow (pip install 'cellhive[rl]').
     """
-    from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output, write_whole  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
     from cellhive.flows.film import shots  # noqa: PLC0415
     from cellhive.ran.picture import MapPicture  # noqa: PLC0415
     from cellhive.reports.film import drawn, film_gif, film_html  # noqa: PLC0415

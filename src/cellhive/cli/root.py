@@ -170,8 +170,8 @@ def run(  # one parameter per option is how the command line is declared
     back. "Do nothing" runs beside it with the same users, and every plan is measured
     against an exact branch without it. Ctrl-C ends cleanly, with a report.
     """
-    from cellhive import app as composition  # noqa: PLC0415  # --help must not wait for it
     from cellhive.adapters.files import check_folder, check_output  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415  # --help must not wait for it
     from cellhive.reports.run.as_json import summary  # noqa: PLC0415
     from cellhive.reports.run.live import live_view, summary_table  # noqa: PLC0415
 
@@ -243,7 +243,7 @@ def replay(
     run_folder: Annotated[Path, typer.Argument(help="A run folder, e.g. runs/2026...")],
 ) -> None:
     """Run a recorded run again and compare every number with the record."""
-    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
     from cellhive.reports.run.live import live_view  # noqa: PLC0415
 
     messages = console(stderr=True)
@@ -267,7 +267,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a recorded run, for example of one that was killed."""
-    from cellhive import app as composition  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
 
     print(composition.report(run_folder, out))
 
@@ -337,9 +337,9 @@ def evaluate(
 
     This is the command behind docs/results.md; it takes about fifteen minutes on two cores.
     """
-    from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.adapters.scenarios import scenario_names  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
     from cellhive.reports.page import write_atomic  # noqa: PLC0415
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
@@ -388,8 +388,8 @@ def analyze(  # one parameter per option
     Reads 3GPP PM XML (TS 32.435 and TS 28.532, plain or packed) and KPI tables (CSV, TSV,
     XLSX, Parquet). A bad file never stops the others.
     """
-    from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.app import analysis as composition  # noqa: PLC0415
     from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
     from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
 
@@ -435,8 +435,8 @@ def plan_export(
     Without --plan it is everything that the run changed, from the initial to the final
     configuration.
     """
-    from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
 
     for path in out:
         check_output(path, "--out", composition.PLAN_SUFFIXES)
@@ -452,8 +452,8 @@ def plan_show(
     file: Annotated[Path, typer.Argument(help="A plan file, .xml or .csv.")],
 ) -> None:
     """Read a plan file back and list its changes."""
-    from cellhive import app as composition  # noqa: PLC0415
     from cellhive.adapters.runs import load_run  # noqa: PLC0415
+    from cellhive.app import runs as composition  # noqa: PLC0415
 
     plan = composition.read_plan(file, load_run(run_folder).network)
     table = Table("object", "parameter", "from", "to", "reason", box=None, pad_edge=False)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
 
-from cellhive.core.types import KpiFrame, Network, Parameters, Plan
+import numpy as np
+import numpy.typing as npt
+
+from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
+from cellhive.core.types import Floats32, KpiFrame, Network, Parameters, Plan
 
 
 class RadioNetwork(Protocol):
@@ -31,3 +36,118 @@ class RadioNetwork(Protocol):
 
 Observer = Callable[[object], None]
 """Where algorithms report frozen events; logging and views subscribe."""
+
+
+class RecordLog(Protocol):
+    """The truth of a memory: what has been written, durable, in order.
+
+    Indexes are derived from it and can be made again. Several processes may have one log
+    open; each has a ``writer`` of its own. Every method may be called from any thread.
+    """
+
+    @property
+    def writer(self) -> str:
+        """Name of this opening of the log, ``node~epoch``, never used before."""
+        ...
+
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """Return what is declared, by name."""
+        ...
+
+    def declare(self, namespace: Namespace) -> None:
+        """Declare a namespace; raise Conflict where it exists and differs."""
+        ...
+
+    def put(self, records: Sequence[Record], *, new: bool = False) -> list[Version]:
+        """Write records and tombstones and return their versions once they are durable.
+
+        Records without a version are stamped here and replace what they find. Records with
+        a version, from other replicas, replace only what is older; else they change nothing
+        but count as seen.
+
+        Args:
+            records: Records of declared namespaces, already validated.
+            new: Raise Conflict, and write nothing, where a record of that id exists.
+        """
+        ...
+
+    def submit(self, records: Sequence[Record]) -> Future[list[Version]]:
+        """Queue what ``put`` would write; writes that wait together share one disk sync."""
+        ...
+
+    def get(self, namespace: str, ids: Sequence[str]) -> list[Record | None]:
+        """Return records by id; None for what is not there or deleted."""
+        ...
+
+    def read(self, namespace: str, rows: Rows) -> list[Record | None]:
+        """Return records by row; None for what is deleted."""
+        ...
+
+    def scan(
+        self, namespace: str, *, kind: RecordKind | None = None, after_row: int = 0, limit: int
+    ) -> tuple[Rows, list[Record]]:
+        """Return records that are not deleted in order of their rows, at most ``limit``."""
+        ...
+
+    def count(self, namespace: str, *, kind: RecordKind | None = None) -> int:
+        """Return how many records are not deleted."""
+        ...
+
+    def last_change(self) -> int:
+        """Return the number of the last change by any process, cheaply."""
+        ...
+
+    def changes(self, namespace: str, *, after: int, limit: int) -> Changes:
+        """Return what changed after a change number, each row once, as it stands now."""
+        ...
+
+    def keyword(self, namespace: str, text: str, limit: int) -> tuple[Rows, Floats32]:
+        """Return rows whose text has the words, best first, and their scores (higher is better)."""
+        ...
+
+    def seen(self) -> Mapping[str, int]:
+        """Return the version vector: writer to highest sequence up to which all is known."""
+        ...
+
+    def since(self, known: Mapping[str, int], *, limit: int) -> Delta:
+        """Return what a replica lacks that has seen ``known``, at most ``limit`` records."""
+        ...
+
+    def absorb(self, delta: Delta) -> Future[int]:
+        """Take a delta of another replica: its records and what they cover, in one commit.
+
+        The result counts the records that replaced something older or were not there.
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued and let go."""
+        ...
+
+
+class DerivedFiles(Protocol):
+    """Where an index is kept between starts; may be lost at any time, and is never the truth."""
+
+    def load(self, name: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """Return saved arrays, mapped from disk; None where missing, damaged or half written."""
+        ...
+
+    def save(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Replace what is saved under a name, at once or not at all."""
+        ...
+
+    def floats(self, name: str, dimension: int) -> VectorFile:
+        """Open a file of float32 vectors that is mapped, not read, into memory."""
+        ...
+
+
+class VectorFile(Protocol):
+    """Vectors on disk, by row: read by mapping, so that only what is touched is in memory."""
+
+    def write(self, rows: Rows, vectors: Floats32) -> None:
+        """Store vectors, (N, D), at their rows; the file grows as needed."""
+        ...
+
+    def take(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Return vectors at rows, (N, D)."""
+        ...

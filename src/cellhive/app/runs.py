@@ -1,4 +1,4 @@
-"""Composition: the only place that picks adapters and puts a run together."""
+"""Puts a run together: its scenario, its optimiser, its guard, its folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ import numpy as np
 from cellhive import __version__
 from cellhive.adapters.files import check_output
 from cellhive.adapters.plans import cm_xml, plan_csv
-from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
-from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
-from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
@@ -34,7 +31,6 @@ from cellhive.core.types import (
     Parameters,
     Plan,
 )
-from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.decide import Approve, LoopSettings, Optimizer, PeriodObserved, Silent
 from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.operator import FreezeWindow, Operator
@@ -172,12 +168,6 @@ PLAN_SUFFIXES = (".xml", ".csv")
 REPORT_SUFFIXES = (".html", ".htm")
 """Forms of the report of a run."""
 
-ANALYSIS_SUFFIXES = (*REPORT_SUFFIXES, ".md", ".json")
-"""Forms of the report of an analysis."""
-
-MAPPING_SUFFIXES = (".yaml", ".yml")
-"""Forms of column mappings."""
-
 
 def read_plan(path: Path, network: Network) -> Plan:
     """Read a plan from bulk CM XML or CSV, told apart by the file's suffix."""
@@ -253,7 +243,7 @@ def prepare(
         twin.protect(protected)
     if options.plan is not None and plan is None:
         plan = read_plan(options.plan, twin.network)
-    now = dt.datetime.now(dt.UTC)  # noqa: TID251  # the composition root is where clocks begin
+    now = dt.datetime.now(dt.UTC)
     settings: dict[str, Any] = {
         **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
         "mode": str(options.mode),
@@ -495,33 +485,6 @@ def write_plan(plan: Plan, run_folder: Path, path: Path) -> None:
     record = load_run(run_folder)
     when = dt.datetime.fromisoformat(record.started)
     cm_xml.write_plan_xml(plan, record.network, path, dn_prefix=DN_PREFIX, when=when)
-
-
-def analyse_paths(
-    paths: Sequence[Path],
-    mapping: Path | None = None,
-    on_progress: Callable[[int, int, Path], None] | None = None,
-) -> tuple[ReadResult, Analysis]:
-    """Read files and folders and analyse what they hold.
-
-    Args:
-        paths: Files and folders.
-        mapping: YAML file that says what columns mean.
-        on_progress: Is told of every file.
-    """
-    rules = None if mapping is None else load_mapping(mapping)
-    result = read_paths(paths, rules, on_progress)
-    refuse_unknown(result.measurements)
-    return result, analyse(result.measurements, result.findings)
-
-
-def save_guesses(result: ReadResult, path: Path) -> None:
-    """Write what the columns were taken to mean as a mapping that can be edited."""
-    merged = Mapping()
-    for measured in result.measurements:
-        guessed = mapping_of(measured)
-        merged = replace(merged, columns={**guessed.columns, **merged.columns})
-    save_mapping(merged, path)
 
 
 def evaluate_scenarios(

@@ -1,0 +1,1 @@
+"""Composition: the only place that picks adapters and clocks."""

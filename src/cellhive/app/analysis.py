@@ -1,0 +1,45 @@
+"""Puts an analysis together: which readers, which mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from cellhive.adapters.reading import ReadResult, read_paths
+from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
+from cellhive.adapters.tabular.meaning import refuse_unknown
+from cellhive.flows.analyse import Analysis, analyse
+
+ANALYSIS_SUFFIXES = (".html", ".htm", ".md", ".json")
+"""Forms of the report of an analysis."""
+
+MAPPING_SUFFIXES = (".yaml", ".yml")
+"""Forms of column mappings."""
+
+
+def analyse_paths(
+    paths: Sequence[Path],
+    mapping: Path | None = None,
+    on_progress: Callable[[int, int, Path], None] | None = None,
+) -> tuple[ReadResult, Analysis]:
+    """Read files and folders and analyse what they hold.
+
+    Args:
+        paths: Files and folders.
+        mapping: YAML file that says what columns mean.
+        on_progress: Is told of every file.
+    """
+    rules = None if mapping is None else load_mapping(mapping)
+    result = read_paths(paths, rules, on_progress)
+    refuse_unknown(result.measurements)
+    return result, analyse(result.measurements, result.findings)
+
+
+def save_guesses(result: ReadResult, path: Path) -> None:
+    """Write what the columns were taken to mean as a mapping that can be edited."""
+    merged = Mapping()
+    for measured in result.measurements:
+        guessed = mapping_of(measured)
+        merged = replace(merged, columns={**guessed.columns, **merged.columns})
+    save_mapping(merged, path)

@@ -1,0 +1,1 @@
+"""The memory that agents share: records, similarity search, patterns and replication."""
