@@ -5,6 +5,7 @@ CellHiveError
 │   ├── BadInput      a file or value is not what it should be
 │   └── NotFound      something named does not exist
 ├── Conflict          somebody else's turn: a lock, a freeze, a newer version
+├── ProtocolError     a peer sent what the protocol does not allow
 └── Unavailable       not now; ``retry_after_s`` says when to ask again
 
 A message gives, in this order, what was expected, what was found and what to do.
@@ -45,6 +46,15 @@ class NotFound(UsageError):
 
 class Conflict(CellHiveError):
     """Somebody else holds what was asked for."""
+
+
+class ProtocolError(CellHiveError):
+    """A peer, or bytes from elsewhere, broke the protocol; the connection is of no more use."""
+
+    def __init__(self, *, expected: str, found: str, remedy: str = "") -> None:
+        """Compose the message from what would have been right, what came, and what to do."""
+        self.expected, self.found, self.remedy = expected, found, remedy
+        super().__init__(f"expected {expected}, found {found}{f'; {remedy}' if remedy else ''}")
 
 
 class Unavailable(CellHiveError):
