@@ -97,6 +97,7 @@ class _Batch(msgspec.Struct, array_like=True):
 
     session: m.Name
     number: m.Count
+    part: m.Count
     records: Bodies
     covers: m.Vector
     complete: bool
@@ -125,9 +126,9 @@ def encode(message: m.Message) -> bytes:
         case m.Push(number, records, withheld):
             bodies, vectors, payloads = _split(records)
             return _frame(_PUSH, _Push(number, bodies, withheld), vectors, payloads)
-        case m.Batch(session, number, records, covers, complete):
+        case m.Batch(session, number, part, records, covers, complete):
             bodies, vectors, payloads = _split(records)
-            body = _Batch(session, number, bodies, covers, complete)
+            body = _Batch(session, number, part, bodies, covers, complete)
             return _frame(_BATCH, body, vectors, payloads)
         case _:
             return _frame(_CODE_OF_TYPE[type(message)], message, [], [])
@@ -143,7 +144,7 @@ def decode(frame: bytes) -> m.Message:
         return m.Push(body.number, _join(body.records, vectors, payloads), body.withheld)
     if isinstance(body, _Batch):
         records = _join(body.records, vectors, payloads)
-        return m.Batch(body.session, body.number, records, body.covers, body.complete)
+        return m.Batch(body.session, body.number, body.part, records, body.covers, body.complete)
     if vectors or payloads:
         raise ProtocolError(expected="no vectors here", found="some")
     if isinstance(body, m.Hello | m.Digest):

@@ -67,6 +67,10 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     """Digest of the content of each namespace, as it was when ``vector`` had the print below."""
     totals_print: Count
     """Fingerprint of the vector at which the totals were taken; 0 where there are none."""
+    pushed: Count
+    """Number of the last push to this peer: what came before and did not arrive is lost."""
+    taken: Count
+    """Number of the last push taken in from this peer."""
 
 
 class Withheld(msgspec.Struct, frozen=True, array_like=True):
@@ -106,14 +110,18 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     """Counts the questions of that life."""
     known: Vector
     """What it has. What it has covered so far is how a broken transfer goes on."""
+    parts: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    """How many batches may come before the next question."""
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
-    """Part of the answer: with these records, one who has ``known`` has what it covers, too."""
+    """Part of an answer: whoever has what was known, and the parts before, has what it covers."""
 
     session: Name
     number: Count
     """The question answered; 0 for records sent to mend a difference, which cover nothing."""
+    part: Count
+    """Which part of the answer, from 1."""
     records: tuple[Record, ...]
     covers: Vector
     complete: bool
