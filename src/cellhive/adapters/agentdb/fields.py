@@ -19,16 +19,21 @@ import msgspec
 import numpy as np
 
 from cellhive.adapters.agentdb.source import Tally
-from cellhive.core.records import Metadata, Scalar
+from cellhive.core.records import Metadata, Metric, Scalar
 from cellhive.core.types import Floats32
 
 RESERVED = frozenset({"id", "kind", "time_s", "origin", "table"})
 """Names that filters give a meaning of their own."""
 LONG_TEXT = 1000
 """Texts with more characters than this go to the payload, as do tags."""
+LONG_NAME = 200
 MOST_FACTS = 200
-"""Facts of one JSON object that become metadata; larger objects go to the payload whole."""
+"""Facts of one record that become metadata; what is more goes to the payload."""
+MOST_CHARACTERS = 12_000
+"""Characters of all metadata of one record."""
 MOST_TAGS = 64
+LARGEST = 1e15
+"""Components beyond it have squares that float32 cannot add up."""
 INT64 = 2**63
 MILLISECONDS_FROM = 1e11
 """Numbers from here are milliseconds: as seconds they would lie past the year 5000."""
@@ -58,20 +63,35 @@ class Facts:
     rest: dict[str, Any] = field(default_factory=dict)
     """What metadata cannot hold."""
 
+    characters: int = 0
+    """Length of the metadata so far."""
+
     def put(self, name: str, value: Scalar | tuple[str, ...]) -> None:
-        """Note a fact; one that is too long for metadata goes to the rest."""
-        long = isinstance(value, str) and len(value) > LONG_TEXT
-        if isinstance(value, tuple):
-            long = len(value) > MOST_TAGS or any(len(tag) > LONG_TEXT for tag in value)
-        if long or len(name) > LONG_TEXT:
-            self.rest[name] = value
-        else:
+        """Note a fact; one that metadata has no room for goes to the rest."""
+        tags = value if isinstance(value, tuple) else (value,)
+        longest = max((len(each) for each in tags if isinstance(each, str)), default=0)
+        length = len(name) + sum(len(each) if isinstance(each, str) else 8 for each in tags)
+        plain = not any("\0" in each for each in tags if isinstance(each, str))
+        fits = (
+            plain
+            and longest <= LONG_TEXT
+            and len(tags) <= MOST_TAGS
+            and len(name) <= LONG_NAME
+            and name.isprintable()
+            and len(self.metadata) < MOST_FACTS
+            and self.characters + length <= MOST_CHARACTERS
+        )
+        if fits:
             self.metadata[self.free(name)] = value
+            self.characters += length
+        else:
+            self.rest[name] = value
 
     def free(self, name: str) -> str:
         """Return a name that no filter takes for something else and that is not yet used."""
-        taken = name in RESERVED or name.startswith("$") or name in self.metadata or not name
-        return f"{self.prefix}.{name}" if taken else name
+        while name in RESERVED or name.startswith("$") or name in self.metadata or not name:
+            name = f"{self.prefix}.{name}"
+        return name
 
     def payload(self) -> bytes:
         """Return the rest as a JSON object; nothing where there is none."""
@@ -100,24 +120,26 @@ def seconds(value: object, *, milliseconds: bool) -> tuple[float | None, str]:
     return (value / 1000 if taken else float(value)), told
 
 
-def decoded(blob: bytes, dimension: int) -> tuple[Floats32 | None, str]:
-    """Return an embedding bit by bit, and why there is none.
+def decoded(blob: bytes, dimension: int, metric: Metric) -> tuple[Floats32 | None, str]:
+    """Return an embedding bit by bit, or none and the reason.
 
     Args:
         blob: Little-endian float32, without a header.
         dimension: Components expected.
+        metric: How vectors of its namespace are compared.
     """
     if len(blob) != 4 * dimension:
         return None, f"not {dimension} float32"
-    vector = np.frombuffer(blob, "<f4").astype(np.float32)
-    return usable(vector)
+    return usable(np.frombuffer(blob, "<f4").astype(np.float32), metric)
 
 
-def usable(vector: Floats32) -> tuple[Floats32 | None, str]:
+def usable(vector: Floats32, metric: Metric) -> tuple[Floats32 | None, str]:
     """Return the vector, or none and the reason where it cannot be compared with others."""
     if not np.isfinite(vector).all():
         return None, "has NaN or infinite components"
-    if not vector.any():
+    if np.abs(vector).max(initial=0.0) > LARGEST:
+        return None, f"has components beyond {LARGEST:g}"
+    if metric is Metric.COSINE and not vector.any():
         return None, "is all zeros, which has no direction"
     return vector, ""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from cellhive.adapters.agentdb.relational import METRICS, MOST_COMPONENTS
-from cellhive.adapters.agentdb.side_car import SideCar, check_all_came, labelled, read_side_car
+from cellhive.adapters.agentdb.side_car import Labels, read_side_car
 from cellhive.adapters.agentdb.source import Reading, Source, Tally
 from cellhive.core.errors import BadInput
 from cellhive.core.records import Metric, Namespace, Record
@@ -115,7 +115,7 @@ def open_hnswlib(reading: Reading) -> Source:
         form="agentdb 3.x hnswlib index",
         namespaces=(Namespace(reading.namespace, header.dimension, metric),),
         expected=header.elements,
-        records=partial(_records, reading, header, car, tally),
+        records=partial(_records, header, Labels(car, reading, metric, tally)),
         tally=tally,
     )
 
@@ -141,7 +141,8 @@ def _check_graph(path: Path, header: Header, tally: Tally) -> None:
     tally.damaged("graph", "the links after the vectors are cut; vectors are complete")
 
 
-def _records(reading: Reading, header: Header, car: SideCar, tally: Tally) -> Iterator[Record]:
+def _records(header: Header, labels: Labels) -> Iterator[Record]:
+    tally = labels.tally
     layout = np.dtype(
         {
             "names": ["mark", "vector", "label"],
@@ -151,8 +152,7 @@ def _records(reading: Reading, header: Header, car: SideCar, tally: Tally) -> It
         }
     )
     batch = max(BATCH_BYTES // header.element_bytes, 1)
-    came: set[int] = set()
-    with reading.path.open("rb") as file:
+    with labels.reading.path.open("rb") as file:
         file.seek(HEADER.size)
         for start in range(0, header.elements, batch):
             count = min(batch, header.elements - start)
@@ -163,13 +163,13 @@ def _records(reading: Reading, header: Header, car: SideCar, tally: Tally) -> It
                 label = int(element["label"])
                 if element["mark"] & DELETED:
                     tally.left_out("vectors", "marked as deleted")
-                elif label in came:
+                elif label in labels.came:
                     tally.damaged("vectors", "labels that another vector has")
                     continue
                 else:
                     vector = element["vector"].astype(np.float32)
-                    yield labelled(label, vector, car, reading, tally)
-                came.add(label)
+                    yield labels.record(label, vector)
+                labels.came.add(label)
             if whole < count:
                 break
-    check_all_came(car, came, tally)
+    labels.finish()

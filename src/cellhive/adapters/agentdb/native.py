@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cellhive.adapters.agentdb.relational import MOST_COMPONENTS, USUAL_DIMENSION
-from cellhive.adapters.agentdb.side_car import SideCar, check_all_came, labelled, read_side_car
+from cellhive.adapters.agentdb.side_car import Labels, read_side_car
 from cellhive.adapters.agentdb.source import Reading, Source, Tally
 from cellhive.core.errors import BadInput
 from cellhive.core.records import Metric, Namespace, Record
@@ -111,7 +111,7 @@ def open_native(reading: Reading) -> Source:
         form="agentdb 3.x native .rvf",
         namespaces=(Namespace(reading.namespace, dimension, metric),),
         expected=sum(count for _, count in sizes),
-        records=partial(_records, reading, vectors, manifest, car, tally),
+        records=partial(_records, vectors, manifest, Labels(car, reading, metric, tally)),
         tally=tally,
     )
 
@@ -211,20 +211,15 @@ def _vectors(
 
 
 def _records(
-    reading: Reading,
-    segments: list[Segment],
-    manifest: Manifest | None,
-    car: SideCar,
-    tally: Tally,
+    segments: list[Segment], manifest: Manifest | None, labels: Labels
 ) -> Iterator[Record]:
     deleted = manifest.deleted if manifest else frozenset()
-    came: set[int] = set()
-    for label, vector in _vectors(reading, segments, tally):
+    for label, vector in _vectors(labels.reading, segments, labels.tally):
         if label in deleted:
-            tally.left_out("vectors", "deleted")
-        elif label in came:
-            tally.left_out("vectors", "replaced by a later one of the same label")
+            labels.tally.left_out("vectors", "deleted")
+        elif label in labels.came:
+            labels.tally.left_out("vectors", "replaced by a later one of the same label")
         else:
-            yield labelled(label, vector, car, reading, tally)
-        came.add(label)
-    check_all_came(car, came, tally)
+            yield labels.record(label, vector)
+        labels.came.add(label)
+    labels.finish()

@@ -42,13 +42,23 @@ MOST_VALUE_BYTES = 64 << 20
 MOST_COMPONENTS = 65_536
 USUAL_DIMENSION = 384
 """Components of the package's embeddings where a file has none to tell."""
-LONGEST_ID = 512
+LONGEST_ID = 500
+MOST_TEXT = 1 << 18
+"""Characters of what a record is found by; the whole of a longer text is in the payload."""
 METRICS = {
     "cosine": Metric.COSINE, "ip": Metric.INNER_PRODUCT, "inner_product": Metric.INNER_PRODUCT,
     "dotproduct": Metric.INNER_PRODUCT, "dot": Metric.INNER_PRODUCT, "l2": Metric.L2,
     "euclidean": Metric.L2,
 }  # fmt: skip
 """What the package calls its metrics."""
+
+
+A_NAME = f"1 to {LONGEST_ID} printable characters"
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value can be the id of a record."""
+    return value is not None and 0 < len(str(value)) <= LONGEST_ID and str(value).isprintable()
 
 
 @dataclass
@@ -239,8 +249,8 @@ def _records(reading: Reading, tables: _Tables, tally: Tally) -> Iterator[Record
             last: object = None
             for values in _values(connection, query, tally):
                 name = _text(values[0])
-                if name is None or len(str(name)) > LONGEST_ID:
-                    tally.left_out(form.name, f"rows without an id of 1 to {LONGEST_ID} characters")
+                if not is_name(name):
+                    tally.left_out(form.name, f"rows without {A_NAME} as their id")
                 elif name == last:
                     tally.left_out(form.name, "rows with the id of another row")
                 else:
@@ -361,18 +371,19 @@ def _record(row: _Row, reading: Reading, tables: _Tables, tally: Tally) -> Recor
     if isinstance(row.embedding, bytes) and row.embedding:
         found = len(row.embedding) // 4
         dimension = found if found in tables.dimensions else dimension
-        vector, reason = decoded(row.embedding, dimension)
+        vector, reason = decoded(row.embedding, dimension, tables.metric)
         if reason:
             tally.damaged(where, f"embedding {reason}; its record arrives without a vector")
     elif row.embedding is not None:
         tally.damaged(where, "embedding is no blob; its record arrives without a vector")
+    words = (str(texts[name]) for name in form.words if texts.get(name))
     return Record(
         namespace=reading.namespace_of(dimension, tables.main_dimension),
         id=_id(form, row.id),
         kind=form.kind or reading.kind,
         vector=vector,
         metadata=metadata_of(facts),
-        text="\n".join(str(texts[name]) for name in form.words if texts.get(name)),
+        text="\n".join(words).replace("\0", " ")[:MOST_TEXT],
         payload=facts.payload(),
         time_s=time_s,
         origin=reading.origin,
@@ -404,7 +415,7 @@ def _id(form: TableForm, own: str) -> str:
     if form.prefix:
         return f"{form.prefix}/{own}"
     taken = own.partition("/")[0] in {*PREFIXES, "vector"}
-    return f"vector/{own}" if taken or not own else own
+    return f"vector/{own}" if taken else own
 
 
 def _decoded_text(value: object, name: str, tally: Tally, where: str) -> object:

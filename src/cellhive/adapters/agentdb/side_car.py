@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from cellhive.adapters.agentdb.fields import Facts, add_value, metadata_of, usable
-from cellhive.adapters.agentdb.relational import LONGEST_ID
+from cellhive.adapters.agentdb.relational import is_name
 from cellhive.adapters.agentdb.source import Reading, Tally
 from cellhive.adapters.files import read_bounded
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Record
+from cellhive.core.records import Metric, Record
 from cellhive.core.types import Floats32
 
 MOST_BYTES = 1 << 30
@@ -54,10 +54,8 @@ def read_side_car(path: Path, tally: Tally) -> SideCar:
         raise BadInput(place=str(path), expected="an object with idToLabel", found="none")
     ids: dict[int, str] = {}
     for name, label in labels.items():
-        fine = (
-            isinstance(label, int) and not isinstance(label, bool) and 0 < len(name) <= LONGEST_ID
-        )
-        if fine and label not in ids:
+        whole = isinstance(label, int) and not isinstance(label, bool)
+        if whole and is_name(name) and label not in ids:
             ids[label] = name
         else:
             tally.damaged(path.name, "ids with no label of their own")
@@ -68,27 +66,39 @@ def read_side_car(path: Path, tally: Tally) -> SideCar:
     )  # fmt: skip
 
 
-def labelled(label: int, vector: Floats32, car: SideCar, reading: Reading, tally: Tally) -> Record:
-    """Return the record of a vector that the vector file knows by a number."""
-    name = car.ids.get(label)
-    if name is None:
-        name = f"label/{label}"
-        if car.name:
-            tally.remark(car.name, "vectors without an id there; called by their labels")
-    facts = Facts("vector")
-    facts.metadata["table"] = "vectors"
-    if (own := car.metadata.get(name)) is not None:
-        add_value(facts, "metadata", own, msgspec.json.encode(own).decode())
-    found, reason = usable(vector)
-    if reason:
-        tally.damaged("vectors", f"embedding {reason}; its record arrives without a vector")
-    return Record(
-        namespace=reading.namespace, id=name, kind=reading.kind, vector=found,
-        metadata=metadata_of(facts), payload=facts.payload(), origin=reading.origin,
-    )  # fmt: skip
+@dataclass
+class Labels:
+    """Makes records of vectors that a file knows by numbers."""
 
+    car: SideCar
+    reading: Reading
+    metric: Metric
+    tally: Tally
+    came: set[int] = field(default_factory=set)
+    """Labels met so far, also those of deleted vectors."""
 
-def check_all_came(car: SideCar, came: set[int], tally: Tally) -> None:
-    """Say how many ids have no vector."""
-    missing = sum(label not in came for label in car.ids)
-    tally.damaged(car.name, "ids whose vectors are not in the vector file", missing)
+    def record(self, label: int, vector: Floats32) -> Record:
+        """Return the record of a vector."""
+        name = self.car.ids.get(label)
+        if name is None:
+            name = f"label/{label}"
+            if self.car.name:
+                what = "vectors without an id there; called by their labels"
+                self.tally.remark(self.car.name, what)
+        facts = Facts("vector")
+        facts.metadata["table"] = "vectors"
+        if (own := self.car.metadata.get(name)) is not None:
+            add_value(facts, "metadata", own, msgspec.json.encode(own).decode())
+        found, reason = usable(vector, self.metric)
+        if reason:
+            what = f"embedding {reason}; its record arrives without a vector"
+            self.tally.damaged("vectors", what)
+        return Record(
+            namespace=self.reading.namespace, id=name, kind=self.reading.kind, vector=found,
+            metadata=metadata_of(facts), payload=facts.payload(), origin=self.reading.origin,
+        )  # fmt: skip
+
+    def finish(self) -> None:
+        """Say how many ids have no vector."""
+        missing = sum(label not in self.came for label in self.car.ids)
+        self.tally.damaged(self.car.name, "ids whose vectors are not in the vector file", missing)

@@ -75,7 +75,7 @@ class Reading:
     @property
     def origin(self) -> str:
         """Name of the file, as every record of it tells it."""
-        return self.path.name
+        return self.path.name.encode(errors="replace").decode()
 
     def namespace_of(self, dimension: int, main: int) -> str:
         """Return the namespace of vectors of a dimension; the most frequent one has the name."""
