@@ -254,6 +254,7 @@ class Listed:
     id: str
     version: Version
     private: bool
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)

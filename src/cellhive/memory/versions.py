@@ -21,7 +21,8 @@ from cellhive.core.records import Record, Version
 BUCKETS = 1_024
 """Parts into which the ids of a namespace fall when two replicas look for a difference."""
 
-_COUNTER_BITS = 16
+COUNTER_BITS = 16
+"""Low bits of a hybrid time, which count within a millisecond."""
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ class HybridClock:
 
     def tick(self) -> int:
         """Return a time later than every one given or seen before."""
-        self.last = max(self.last + 1, self.now_ms() << _COUNTER_BITS)
+        self.last = max(self.last + 1, self.now_ms() << COUNTER_BITS)
         return self.last
 
     def observe(self, time_hlc: int) -> None:
@@ -48,7 +49,7 @@ class HybridClock:
 
 def wall_ms(time_hlc: int) -> int:
     """Return the milliseconds since the epoch in a hybrid time."""
-    return time_hlc >> _COUNTER_BITS
+    return time_hlc >> COUNTER_BITS
 
 
 def ahead_ms(time_hlc: int, now_ms: int) -> int:
@@ -110,11 +111,20 @@ class KnownWrites:
         """Return whether a write is known."""
         if sequence <= self.upto.get(writer, 0):
             return True
-        runs = self._beyond.get(writer)
-        if not runs:
-            return False
+        return writer in self._beyond and sequence <= self._run_at(writer, sequence)[1]
+
+    def has_all(self, writer: str, first: int, last: int) -> bool:
+        """Return whether a run of writes is known; one that is none, too."""
+        return first > last or (
+            self.has(writer, last)
+            and (last <= self.upto.get(writer, 0) or self._run_at(writer, last)[0] <= first)
+        )
+
+    def _run_at(self, writer: str, sequence: int) -> tuple[int, int]:
+        """Return the run beyond the gap that begins last at or before a number."""
+        runs = self._beyond.get(writer, [])
         at = bisect.bisect_right(runs, sequence, key=lambda run: run[0]) - 1
-        return at >= 0 and runs[at][0] <= sequence <= runs[at][1]
+        return runs[at] if at >= 0 else (0, 0)
 
     def learn(self, writer: str, first: int, last: int) -> bool:
         """Take in that a run of writes is known.

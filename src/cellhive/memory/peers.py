@@ -1,0 +1,255 @@
+"""What a replica knows: of itself, and of each peer with what is on the way to it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cellhive.core.records import Metric, Namespace, Record
+from cellhive.memory import messages as m
+from cellhive.memory.codec import weight_bytes
+from cellhive.memory.versions import KnownWrites, is_private
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """Times and bounds of replication."""
+
+    digest_every_s: float = 1.0
+    ask_timeout_s: float = 5.0
+    """How long to wait for the next batch before asking somebody else."""
+    compare_every_s: float = 300.0
+    """How often contents are compared; it reads the whole log."""
+    batch_records: int = 1_024
+    batch_bytes: int = 1 << 20
+    batches_ahead: int = 8
+    """How many batches a peer may send before it is asked again."""
+    window_bytes: int = 4 << 20
+    """How much may be pushed to a peer and not yet taken in by it."""
+    mend_records: int = 256
+    """How many records are read at a time to mend a difference in content."""
+    most_runs: int = 1_024
+    """How many runs of writes beyond gaps are remembered."""
+    most_ahead_ms: int = 60_000
+    """How far a peer's clock may be ahead of ours."""
+    tombstone_age_ms: int = 30 * 86_400_000
+    """How old a deletion has to be before it may be forgotten."""
+    private_namespaces: frozenset[str] = frozenset()
+    """Namespaces of which nothing leaves, not even their names."""
+    members: frozenset[str] = frozenset()
+    """All nodes that replicate, by name; without them no deletion is ever forgotten."""
+
+
+class Totals(Protocol):
+    """What a look at the log found."""
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """One number per namespace."""
+        ...
+
+    @property
+    def vector_print(self) -> int:
+        """Fingerprint of the vector at that look; 0 before the first."""
+        ...
+
+
+@dataclass(slots=True)
+class Held:
+    """What this node has, and what it tells of it."""
+
+    node: str
+    writer: str
+    known: KnownWrites
+    """What can be searched."""
+    durable: dict[str, int]
+    """What is on disk."""
+    namespaces: dict[str, Namespace]
+    private_namespaces: frozenset[str]
+
+    def hides(self, record: Record) -> bool:
+        """Return whether a record must not leave this node."""
+        return record.namespace in self.private_namespaces or is_private(record)
+
+    def learn(
+        self, records: Sequence[Record], holes: Sequence[m.Withheld], covers: Mapping[str, int]
+    ) -> tuple[list[Record], list[m.Withheld], dict[str, int]]:
+        """Count writes as known.
+
+        Returns:
+            The records and numbers that will be recognised when they come again, and the
+            part of the vector that has risen.
+        """
+        known = self.known
+        writers = {r.version.writer for r in records} | {w.writer for w in holes} | set(covers)
+        before = {writer: known.upto.get(writer, 0) for writer in writers}
+        remembered = [
+            record
+            for record in records
+            if known.learn(record.version.writer, record.version.sequence, record.version.sequence)
+        ]
+        numbers = [hole for hole in holes if known.learn(hole.writer, hole.first, hole.last)]
+        known.cover(covers)
+        risen = {w: known.upto[w] for w, old in before.items() if known.upto.get(w, 0) > old}
+        return remembered, numbers, risen
+
+    def hello(self, time_ms: int, neighbours: tuple[str, ...], *, answer: bool) -> m.Hello:
+        """Return what is said first."""
+        return m.Hello(
+            protocol=m.PROTOCOL,
+            node=self.node,
+            session=self.writer,
+            answer=answer,
+            time_ms=time_ms,
+            namespaces=self._public_namespaces(),
+            vector=dict(self.known.upto),
+            undurable=self._undurable(),
+            neighbours=neighbours,
+        )
+
+    def digest(
+        self, time_ms: int, neighbours: tuple[str, ...], totals: Totals, link: Link
+    ) -> m.Digest:
+        """Return what is said now and then."""
+        return m.Digest(
+            time_ms=time_ms,
+            namespaces=self._public_namespaces(),
+            vector=dict(self.known.upto),
+            undurable=self._undurable(),
+            neighbours=neighbours,
+            totals=dict(totals.totals),
+            totals_print=totals.vector_print,
+            pushed=link.pushed,
+            taken=link.taken,
+        )
+
+    def _public_namespaces(self) -> tuple[Namespace, ...]:
+        hidden = self.private_namespaces
+        return tuple(space for name, space in self.namespaces.items() if name not in hidden)
+
+    def _undurable(self) -> dict[str, int]:
+        durable = self.durable
+        return {w: durable.get(w, 0) for w, n in self.known.upto.items() if n > durable.get(w, 0)}
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer that is being read and sent, part by part."""
+
+    ask: m.Ask
+    known: dict[str, int]
+    """What the asker has once the parts sent so far have arrived."""
+    part: int = 0
+
+
+@dataclass(slots=True)
+class Question:
+    """The one question that is open: a whole transfer comes from one peer."""
+
+    peer: str
+    number: int
+    part: int
+    """The part that comes next."""
+    since_s: float
+    """When it was asked, or the last part came."""
+
+
+@dataclass(slots=True)
+class Link:
+    """What is known of one connected peer."""
+
+    limit: int
+    """Records to read for the next batch."""
+    session: str = ""
+    """Its life; empty until its Hello came."""
+    closed: bool = False
+    """Whether one of the two has refused the other."""
+    refused: set[str] = field(default_factory=set)
+    """Namespaces that do not match."""
+    vector: dict[str, int] = field(default_factory=dict)
+    """What it can search, as far as it told."""
+    durable: dict[str, int] = field(default_factory=dict)
+    neighbours: frozenset[str] = frozenset()
+    owes: bool = False
+    """Whether it is worth asking."""
+    pushed: int = 0
+    """Number of the last push to it."""
+    taken: int = 0
+    """Number of the last push from it."""
+    lagging: bool = False
+    """Whether something was not pushed because the window was full."""
+    answer: Answer | None = None
+    waiting: m.Ask | None = None
+    """A question that waits: for the disk, or for the answer before it."""
+    totals: dict[str, int] = field(default_factory=dict)
+    totals_print: int = 0
+    window_bytes: int = 0
+    """Size of what it has not yet taken in."""
+    _window: deque[tuple[int, int]] = field(default_factory=deque)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has said who it is and neither has refused the other."""
+        return bool(self.session) and not self.closed
+
+    def restart(self) -> None:
+        """Forget what a former life of the peer knew, asked and was sent."""
+        self.vector, self.durable = {}, {}
+        self._window.clear()
+        self.window_bytes, self.lagging = 0, False
+        self.answer = self.waiting = None
+
+    def has_room(self, size: int, most: int) -> bool:
+        """Return whether so many more bytes may be on the way; one message always may."""
+        return not self.window_bytes or self.window_bytes + size <= most
+
+    def count_sent(self, size: int) -> int:
+        """Count something as sent and not yet taken in; return its number."""
+        self.pushed += 1
+        self._window.append((self.pushed, size))
+        self.window_bytes += size
+        return self.pushed
+
+    def count_taken(self, number: int) -> None:
+        """Count everything up to a number as taken in."""
+        while self._window and self._window[0][0] <= number:
+            self.window_bytes -= self._window.popleft()[1]
+
+
+def parts(
+    records: Sequence[Record], *, most_bytes: int, most_records: int
+) -> Iterator[tuple[tuple[Record, ...], int]]:
+    """Yield records in parts that are not too large, and the size of each part [bytes]."""
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        weight = weight_bytes(record)
+        if part and (size + weight > most_bytes or len(part) == most_records):
+            yield tuple(part), size
+            part, size = [], 0
+        part.append(record)
+        size += weight
+    if part:
+        yield tuple(part), size
+
+
+def misfit(record: Record, namespace: Namespace) -> str:
+    """Return why a record cannot be in its namespace, or ""."""
+    vector = record.vector
+    if vector is None:
+        return ""
+    if len(vector) != namespace.dimension:
+        return (
+            f"expected vectors of {namespace.dimension} components in {namespace.name},"
+            f" found {len(vector)} in {record.id[:80]}"
+        )
+    if namespace.metric is Metric.COSINE and not vector.any():
+        return f"expected a vector with a direction in {namespace.name}, found zeros"
+    return ""
+
+
+def tombstone(record: Record) -> Record:
+    """Return what says that a record is gone, and no more."""
+    return Record(record.namespace, record.id, record.kind, version=record.version, deleted=True)
