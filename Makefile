@@ -6,7 +6,7 @@ OTHER_VENV := .venv-gymnasium14
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup run test lint bench docs results clean
+.PHONY: help setup run test lint bench docs results clean postgres-server
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -35,7 +35,20 @@ setup: $(VENV)/.run ## install without running
 run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report
 	@$(BIN)/cellhive run
 
-test: $(VENV)/.test $(OTHER_VENV)/.done lint ## everything CI runs
+# A real PostgreSQL for the tests, which start and stop clusters of their own; none is left running.
+postgres-server:
+	@if command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing PostgreSQL (Debian's package) ..."; \
+		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+		install="apt-get install -qq -y --no-install-recommends postgresql"; \
+		$$install >/dev/null 2>&1 || { apt-get update -qq && said=$$($$install 2>&1); } \
+			|| { echo "$$said"; exit 1; }; \
+	else \
+		echo "PostgreSQL is not installed: its tests are skipped (as root: make postgres-server)"; \
+	fi
+
+test: $(VENV)/.test $(OTHER_VENV)/.done postgres-server lint ## everything CI runs
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 lint: $(VENV)/.test ## style, types, layers

@@ -1,4 +1,4 @@
-"""The command line as a person uses it, called in this process."""
+"""The command line as a person uses it, called in this process; a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from unittest import mock
 
 import pytest
+from postgres_server import TemporaryServer, installed, packaged
 
 with warnings.catch_warnings():
     # Typer imports names that Click deprecates; neither is ours.
@@ -53,3 +54,27 @@ def cellhive() -> Command:
         return Ended(code, out.getvalue(), err.getvalue())
 
     return call
+
+
+# What is tested is that processes die, not that power fails: the system's cache outlives them.
+_SERVER = {"fsync": "off", "max_connections": "200"}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[TemporaryServer]:
+    """Run a PostgreSQL server of this machine for as long as tests need one."""
+    binaries = installed()
+    if binaries is None:
+        pytest.skip("needs PostgreSQL: make postgres-server as root, or install it")
+    with TemporaryServer(binaries, options=_SERVER) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgvector() -> Iterator[TemporaryServer]:
+    """Run a PostgreSQL server that has the extension pgvector."""
+    binaries = packaged()
+    if binaries is None:
+        pytest.skip("needs pgvector: pip install pgserver")
+    with TemporaryServer(binaries, options=_SERVER) as server:
+        yield server

@@ -1,0 +1,1 @@
+"""The log of a memory in PostgreSQL, for several machines that share one."""
