@@ -16,9 +16,9 @@ from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Storage, Version
 from cellhive.core.types import Floats32
 from cellhive.memory.filters import matches, parse
+from cellhive.memory.indexes.index import IndexSettings
 from cellhive.memory.ranking import Outcomes, Ranking
 from cellhive.memory.store import Memory
-from cellhive.memory.vectors.index import IndexSettings
 from cellhive.memory.volatile import VolatileLog
 
 SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)

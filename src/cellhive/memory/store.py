@@ -15,12 +15,12 @@ from cellhive.core.ports import DerivedFiles, RecordLog
 from cellhive.core.records import Namespace, Record, RecordKind, Rows, Storage, Version
 from cellhive.core.types import Bools, Floats32
 
-from .columns import Columns
 from .filters import Condition, matches, parse
+from .indexes.columns import Columns
+from .indexes.index import IndexSettings, VectorIndex
+from .indexes.tail import Tail
 from .ranking import Candidate, Ranking, contributions, fused, ordered, similarities
-from .tail import Tail
 from .validation import check_k, check_namespace, check_queries, check_record
-from .vectors.index import IndexSettings, VectorIndex
 
 _PAGE = 8_192
 _SPOT_CHECKS = 16

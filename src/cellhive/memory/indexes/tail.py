@@ -7,10 +7,10 @@ import numpy as np
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Metric, Namespace, Record, Rows
 from cellhive.core.types import Bools, Floats32
+from cellhive.memory.filters import Condition, matches
 
-from .filters import Condition, matches
-from .vectors.index import VectorIndex
-from .vectors.scan import nearest_of
+from .index import VectorIndex
+from .scan import nearest_of
 
 
 class Tail:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Record, Rows
 from cellhive.core.types import Bools
-
-from .filters import Column, Condition, Value, evaluate, field_of, fields
+from cellhive.memory.filters import Column, Condition, Value, evaluate, field_of, fields
 
 _PAGE = 8_192
 _ALWAYS = "kind"

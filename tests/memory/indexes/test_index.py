@@ -16,7 +16,7 @@ from nearest import clusters
 
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
-from cellhive.memory.vectors.index import IndexSettings, VectorIndex
+from cellhive.memory.indexes.index import IndexSettings, VectorIndex
 
 SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)
 """Cells from 300 vectors, so that a test sees every way of searching."""

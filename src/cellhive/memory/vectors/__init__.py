@@ -1,1 +1,0 @@
-"""Vectors by number: how they are stored, coded, divided into cells, and searched."""
