@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_logs import RECORD_LOGS, Stores
+from record_logs import RECORD_LOGS, SERVERS, Stores
 
 from cellhive.core.ports import RecordLog
 
@@ -16,6 +16,8 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """Each adapter of the record log in turn."""
     opener, keeps = RECORD_LOGS[request.param]
     made = Stores(tmp_path, opener, keeps)
+    if request.param in SERVERS:
+        made.url = request.getfixturevalue(request.param).url()
     yield made
     for log in made.opened:
         log.close()

@@ -38,6 +38,8 @@ class Stores:
     openings and threads."""
     clock: Ticking = field(default_factory=Ticking)
     opened: list[RecordLog] = field(default_factory=list)
+    url: str = ""
+    """Where the server is, for adapters that need one."""
 
     def open(self, store: str = "one", node: str = "") -> RecordLog:
         """Open a store; the same name is the same store. ``node`` is its name among replicas."""
@@ -70,11 +72,24 @@ def open_encrypted(stores: Stores, store: str, node: str) -> RecordLog:
     return SqliteLog(path, now_ms=stores.clock, node=node, key=lambda: KEY)
 
 
+def open_postgres(stores: Stores, store: str, node: str) -> RecordLog:
+    """Open a log in a PostgreSQL server; each store of each test has a schema."""
+    from cellhive.adapters.postgres.log import PostgresLog  # noqa: PLC0415
+    from cellhive.adapters.postgres.schema import Settings  # noqa: PLC0415
+
+    schema = Settings(schema=f"{store}-{stores.folder.name}")
+    return PostgresLog(stores.url, now_ms=stores.clock, node=node, settings=schema)
+
+
 RECORD_LOGS: dict[str, tuple[Callable[[Stores, str, str], RecordLog], bool]] = {
     "volatile": (open_volatile, False),
     "sqlite": (open_sqlite, True),
     "sqlite encrypted": (open_encrypted, True),
+    "postgres": (open_postgres, True),
+    "pgvector": (open_postgres, True),
 }
 """How a store of each adapter is opened, and whether it keeps what was written."""
 if find_spec("cellhive.adapters.embedded") is None:
     del RECORD_LOGS["sqlite"], RECORD_LOGS["sqlite encrypted"]
+SERVERS = ("postgres", "pgvector")
+"""Adapters that need a server, called like the fixture that runs it."""

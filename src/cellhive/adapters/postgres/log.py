@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 _MOST_WORDS = 5_000
 _LONGEST_NAME = 500
+_LONGEST_SCHEMA = 63
+"""PostgreSQL cuts longer names off, and two might become one."""
 _PGVECTOR_DIMENSIONS = 16_000
 _DISTANCE = {Metric.COSINE: "<=>", Metric.INNER_PRODUCT: "<#>", Metric.L2: "<->"}
 _SPARE_CANDIDATES = 32
@@ -81,6 +83,10 @@ class PostgresLog:
         if not node or "~" in node or "\0" in node or len(node.encode()) > _LONGEST_NAME - 50:
             raise BadInput(expected="a node name without ~", found=repr(node[:80]))
         self._settings = settings or Settings()
+        schema = self._settings.schema
+        if not 0 < len(schema.encode()) <= _LONGEST_SCHEMA or "\0" in schema:
+            expected = f"a schema name of 1 to {_LONGEST_SCHEMA} bytes"
+            raise BadInput(expected=expected, found=repr(schema[:80]))
         self._address = Address.parse(url)
         self._node = node
         self._closed = False
