@@ -22,6 +22,7 @@ from rich.table import Table
 
 from cellhive import __version__
 from cellhive.cli.headroom import headroom
+from cellhive.cli.memory import memory_app
 from cellhive.cli.output import console
 from cellhive.cli.twin import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
@@ -44,6 +45,7 @@ plan_app = typer.Typer(
 )
 app.add_typer(plan_app, name="plan")
 app.add_typer(twin_app, name="twin")
+app.add_typer(memory_app, name="memory")
 
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)
