@@ -1,0 +1,1 @@
+"""Replication between processes over QUIC, in which both ends show a certificate."""
