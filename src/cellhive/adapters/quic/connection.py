@@ -36,8 +36,8 @@ WINDOW_BYTES = 4 << 20
 """What a peer may have under way in one stream."""
 IN_FLIGHT_BYTES = 1 << 20
 """Bulk handed to QUIC that is not acknowledged yet; more would only fill memory."""
-MOST_WAITING_BYTES = 64 << 20
-"""Messages waiting for a peer that takes none; above, the connection is given up."""
+MOST_QUICK_FRAME_BYTES = 8 << 20
+"""Longest frame in the stream for quick messages; bulk may be what the codec allows."""
 PROTOCOL_ERROR, TOO_SLOW, REPLACED = 1, 2, 3
 """Codes of a close, seen by the peer."""
 
@@ -150,6 +150,8 @@ class LinkSettings:
     bandwidth_bytes_s: float = float("inf")
     """Bulk sent to one peer, on average [bytes/s]."""
     congestion: str = "cubic"
+    most_waiting_bytes: int = 64 << 20
+    """Messages waiting for a peer that takes none; above, the connection is given up."""
 
 
 def configure(identity: Identity, settings: LinkSettings, *, peer: str = "") -> QuicConfiguration:
@@ -207,10 +209,11 @@ class Link(QuicConnectionProtocol):
         self.sent_bytes = self.received_bytes = 0
         self.finished = asyncio.Event()
         self._owner = owner
+        self._most_waiting = settings.most_waiting_bytes
         first = 2 if outgoing else 3
         self._quick, self._bulk = first, first + 4
         theirs = 3 if outgoing else 2
-        self._cutters = {theirs: Frames(), theirs + 4: Frames()}
+        self._cutters = {theirs: Frames(MOST_QUICK_FRAME_BYTES), theirs + 4: Frames()}
         self._bulk_in = theirs + 4
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
@@ -242,8 +245,8 @@ class Link(QuicConnectionProtocol):
         """
         if not self.open:
             return
-        if self.backlog_bytes + len(frame) > MOST_WAITING_BYTES:
-            self.give_up(TOO_SLOW, f"more than {MOST_WAITING_BYTES} bytes wait for the peer")
+        if self.backlog_bytes + len(frame) > self._most_waiting:
+            self.give_up(TOO_SLOW, f"more than {self._most_waiting} bytes wait for the peer")
             return
         self.sent_bytes += len(frame)
         if not bulk:
@@ -256,13 +259,12 @@ class Link(QuicConnectionProtocol):
         self._waiting_bytes += len(frame)
         self._pump()
 
-    def hold(self, *, bulk: bool) -> None:
-        """Keep the peer from sending more bulk, or let it go on."""
-        held = self._quic.held
-        if bulk and self._bulk_in not in held:
-            held.add(self._bulk_in)
-        elif not bulk and self._bulk_in in held:
-            held.discard(self._bulk_in)
+    def hold(self, *, bulk: bool, quick: bool = False) -> None:
+        """Say of both streams whether the peer has to pause; what is under way still comes."""
+        streams = {self._bulk_in: bulk, self._bulk_in - 4: quick}
+        held = {stream for stream, pause in streams.items() if pause}
+        if held != self._quic.held:
+            self._quic.held = held
             self._transmit_soon()
 
     def check_trust(self) -> None:

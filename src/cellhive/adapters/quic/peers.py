@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -162,8 +162,12 @@ class Peers(LinkEvents):
 
         self._loop.run_in_executor(self._codec, encode, message).add_done_callback(encoded)
 
+    async def sent(self) -> None:
+        """Wait until large messages given so far have been encoded and handed on."""
+        await self._loop.run_in_executor(self._codec, lambda: None)
+
     def hold(self, *, on: bool) -> None:
-        """Keep all peers from sending more bulk while the disk is behind, or let them go on."""
+        """Keep all peers from sending more while the disk is behind, or let them go on."""
         self._held = on
         for link in self._links.values():
             self._steer(link)
@@ -276,10 +280,8 @@ class Peers(LinkEvents):
     def _steer(self, link: Link) -> None:
         """Let bulk come while there is room for it."""
         unread = self._unread.get(link, 0)
-        if self._held or unread > MOST_UNREAD_BYTES:
-            link.hold(bulk=True)
-        elif unread <= MOST_UNREAD_BYTES // 2:
-            link.hold(bulk=False)
+        if self._held or unread > MOST_UNREAD_BYTES or unread <= MOST_UNREAD_BYTES // 2:
+            link.hold(bulk=self._held or unread > MOST_UNREAD_BYTES, quick=self._held)
 
     def _send_frame(self, link: Link, frame: bytes, *, bulk: bool) -> None:
         self.counts["sent_bytes"] += len(frame)
@@ -306,12 +308,7 @@ class Peers(LinkEvents):
         """Return the settings, with the datagrams that the way to a host can take."""
         if self._settings.datagram_bytes or not _is_loopback(host):
             return self._settings
-        return LinkSettings(
-            LOOPBACK_DATAGRAM_BYTES,
-            self._settings.idle_timeout_s,
-            self._settings.bandwidth_bytes_s,
-            self._settings.congestion,
-        )
+        return replace(self._settings, datagram_bytes=LOOPBACK_DATAGRAM_BYTES)
 
     async def _keep_connected(self, address: PeerAddress) -> None:
         waits = self._waits()

@@ -1,0 +1,178 @@
+"""What waits for the disk: committed in a thread beside, all that waits in one go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from cellhive.core.errors import Unavailable
+from cellhive.core.ports import RecordLog
+from cellhive.core.records import Delta, Namespace, Record
+from cellhive.memory.codec import weight_bytes
+from cellhive.memory.versions import merge
+
+T = TypeVar("T")
+
+MOST_QUEUED_BYTES = 32 << 20
+"""Above this much, peers are asked to hold back; local writers wait, too."""
+MOST_COMMIT_RECORDS = 8_192
+
+
+@dataclass(slots=True)
+class _Work:
+    """Part of the queue that is committed together."""
+
+    namespaces: list[Namespace] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    own: bool = False
+    """Whether some of the records were written here."""
+    covers: dict[str, int] = field(default_factory=dict)
+    weight: int = 0
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+
+class Disk:
+    """Commits to a log in the order of the calls; for use from one event loop."""
+
+    def __init__(
+        self,
+        log: RecordLog,
+        *,
+        stored: Callable[[Mapping[str, int], Sequence[Namespace]], None],
+        failed: Callable[[Exception, bool], None],
+        crowded: Callable[[bool], None],
+    ) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            log: Where everything goes.
+            stored: Told what is committed now: a vector, and namespaces declared.
+            failed: Told why a commit failed, and whether own writes were in it. Everything
+                that waited behind it has been dropped.
+            crowded: Told when too much waits, and when that is over.
+        """
+        self._log = log
+        self._stored, self._failed, self._crowded = stored, failed, crowded
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "disk")
+        self._queue: list[_Work] = []
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self.queued_bytes = 0
+
+    def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
+        """Queue own stamped records; the future is done when they are durable."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        work = self._last()
+        work.records.extend(records)
+        work.own = True
+        for record in records:
+            version = record.version
+            work.covers[version.writer] = max(work.covers.get(version.writer, 0), version.sequence)
+        work.waiters.append(done)
+        self._added(work, records)
+        return done
+
+    def apply(self, delta: Delta) -> None:
+        """Queue what a peer sent."""
+        work = self._last()
+        work.records.extend(delta.records)
+        work.covers = merge(work.covers, delta.covers)
+        self._added(work, delta.records)
+
+    def declare(self, namespace: Namespace) -> asyncio.Future[None]:
+        """Queue a declaration; what is queued afterwards may be of that namespace."""
+        done: asyncio.Future[None] = self._loop.create_future()
+        if not self._queue or self._queue[-1].records or self._queue[-1].covers:
+            self._queue.append(_Work())
+        work = self._queue[-1]
+        work.namespaces.append(namespace)
+        work.waiters.append(done)
+        self._added(work, ())
+        return done
+
+    async def read(self, question: Callable[[], T]) -> T:
+        """Return what a question to the log gives, asked between commits."""
+        return await self._loop.run_in_executor(self._thread, question)
+
+    async def room(self) -> None:
+        """Wait until not too much is queued."""
+        await self._room.wait()
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await self._some.wait()
+            while self._queue:
+                await self._commit_first()
+            self._some.clear()
+            self._idle.set()
+
+    async def flushed(self) -> None:
+        """Wait until nothing waits."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Let the thread go; what is still queued is dropped."""
+        self._drop(Unavailable("expected a running node, found it stopping", retry_after_s=1.0))
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _last(self) -> _Work:
+        if not self._queue or len(self._queue[-1].records) >= MOST_COMMIT_RECORDS:
+            self._queue.append(_Work())
+        return self._queue[-1]
+
+    def _added(self, work: _Work, records: Sequence[Record]) -> None:
+        weight = sum(map(weight_bytes, records))
+        work.weight += weight
+        self.queued_bytes += weight
+        self._idle.clear()
+        self._some.set()
+        if self.queued_bytes > MOST_QUEUED_BYTES and self._room.is_set():
+            self._room.clear()
+            self._crowded(True)
+
+    async def _commit_first(self) -> None:
+        work = self._queue.pop(0)
+        try:
+            await self._loop.run_in_executor(self._thread, self._commit, work)
+        except Exception as error:  # whatever it is, it is not on disk
+            self._release(work.weight)
+            waiting = [work, *self._queue]
+            own = any(part.own for part in waiting)
+            self._drop(error, work)
+            self._failed(error, own)
+            return
+        self._release(work.weight)
+        self._stored(work.covers, work.namespaces)
+        for waiter in work.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _commit(self, work: _Work) -> None:
+        """Write one part of the queue and return when it is durable; in the thread."""
+        for namespace in work.namespaces:
+            self._log.declare(namespace)
+        if work.records or work.covers:
+            self._log.absorb(Delta(tuple(work.records), work.covers, complete=True)).result()
+
+    def _release(self, weight: int) -> None:
+        self.queued_bytes -= weight
+        if self.queued_bytes <= MOST_QUEUED_BYTES // 2 and not self._room.is_set():
+            self._room.set()
+            self._crowded(False)
+
+    def _drop(self, error: Exception, *more: _Work) -> None:
+        for work in (*more, *self._queue):
+            for waiter in work.waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+                    waiter.exception()  # nobody has to look
+        self._release(sum(work.weight for work in self._queue))
+        self._queue.clear()
