@@ -1,0 +1,443 @@
+"""The log of records in one SQLite file: durable, shared by processes, encrypted where asked for.
+
+By default an acknowledged write survives power loss: its commit is synced to the disk
+first, and writes that wait meanwhile share the next sync. ``Durability.KILLED_PROCESS``
+leaves syncing to the system: acknowledged writes survive ``kill -9`` of every process, and
+the last ones may be lost with the power, never the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from cellhive.adapters.embedded import keywords
+from cellhive.adapters.embedded.connections import Connections
+from cellhive.adapters.embedded.encryption import SALT_BYTES, Cipher, KeySource
+from cellhive.adapters.embedded.group_commit import GroupCommit, Submission
+from cellhive.adapters.embedded.row_codec import KIND_NUMBERS, RowCodec
+from cellhive.adapters.embedded.schema import (
+    HIGHEST,
+    LOOKED_UP_TOGETHER,
+    ROW_BITS,
+    Durability,
+    in_parts,
+    marks,
+    number_in,
+    prepare,
+    set_state,
+    state,
+    transaction,
+)
+from cellhive.adapters.embedded.transaction import Commit
+from cellhive.core.errors import BadInput, Conflict, NotFound
+from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
+from cellhive.core.types import Floats32
+from cellhive.memory.versions import HybridClock
+
+_STORED = (
+    "row, hlc, writer, sequence, "
+    "id, kind, deleted, time_s, origin, vector, metadata, text, payload, checksum"
+)
+_TOO_LONG_BYTES = 256 << 20
+"""A write-ahead log that grew beyond, for readers kept it in use, is folded in with a wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    """A declared namespace."""
+
+    number: int
+    namespace: Namespace
+
+
+class SqliteLog:
+    """A RecordLog in an SQLite file.
+
+    Any number of processes may have it open, and read while one of them writes; writers
+    queue. Every opening is a writer of its own, called after its node and the millisecond it
+    was opened in, so that not even a backup that was put back uses a number twice.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now_ms: Callable[[], int],
+        node: str = "",
+        key: KeySource | None = None,
+        durability: Durability = Durability.POWER_LOSS,
+        patience_s: float = 10.0,
+    ) -> None:
+        """Open a memory, or make a new one where there is none.
+
+        Args:
+            path: The file; SQLite keeps two more beside it while it is open.
+            now_ms: Wall clock [ms since the epoch].
+            node: Name of this replica among others; by default one made up when the file was.
+            key: Where the key comes from, if the values are to be encrypted. A memory is made
+                encrypted or not, and stays so.
+            durability: What an acknowledged write survives.
+            patience_s: How long a write waits for other processes [s].
+
+        Raises:
+            BadInput: The file is damaged, of something else, or of another format or key; or
+                its folder cannot be written.
+            Unavailable: Another process keeps writing; or the disk is full.
+        """
+        self.path = path
+        self._connections = Connections(path, durability, patience_s)
+        self._clock = HybridClock(now_ms)
+        self._spaces: dict[str, _Space] = {}
+        self._writers: dict[int, str] = {}
+        try:
+            with self._connections.writing() as connection, transaction(connection):
+                made = prepare(connection, path)
+                self._cipher = _cipher(connection, path, key, made=made)
+                self._writer = _new_life(connection, node, now_ms())
+                self._clock.observe(number_in(connection, "last_hlc"))
+                self.incarnation = str(state(connection, "incarnation"))
+            self._codec = RowCodec(self._cipher)
+            self._words = None if self._cipher is None else keywords.WordsInMemory(self._texts)
+            if self._words is not None:
+                self._words.catch_up()
+        except BaseException:
+            self._connections.close()
+            raise
+        self._queue = GroupCommit(self._commit, f"memory {path.name}")
+
+    @property
+    def writer(self) -> str:
+        """Name of this opening of the log, ``node~epoch``, never used before."""
+        return self._writer
+
+    # --- namespaces -----------------------------------------------------------------------
+
+    def namespaces(self) -> Mapping[str, Namespace]:
+        """Return what is declared, by name."""
+        self._read_spaces()
+        return {name: space.namespace for name, space in sorted(self._spaces.items())}
+
+    def declare(self, namespace: Namespace) -> None:
+        """Declare a namespace; raise Conflict where it exists and differs."""
+        settings = msgspec.json.encode(namespace).decode()
+        with self._connections.writing() as connection, transaction(connection):
+            found = connection.execute(
+                "SELECT settings FROM namespaces WHERE name=?", (namespace.name,)
+            ).fetchone()
+            if found is None:
+                connection.execute(
+                    "INSERT INTO namespaces (name, settings) VALUES (?, ?)",
+                    (namespace.name, settings),
+                )
+            elif msgspec.json.decode(found[0], type=Namespace) != namespace:
+                message = (
+                    f"expected the namespace {namespace.name} as it was declared, {found[0]}, "
+                    f"found {settings}; use that declaration, or another name"
+                )
+                raise Conflict(message)
+        self._read_spaces()
+
+    def _read_spaces(self) -> None:
+        with self._connections.reading() as connection:
+            for number, name, settings in connection.execute(
+                "SELECT number, name, settings FROM namespaces"
+            ):
+                if name not in self._spaces:
+                    namespace = msgspec.json.decode(settings, type=Namespace)
+                    self._spaces[name] = _Space(number, namespace)
+
+    def _space(self, name: str) -> _Space:
+        if name not in self._spaces:
+            self._read_spaces()
+        try:
+            return self._spaces[name]
+        except KeyError:
+            known = ", ".join(sorted(self._spaces)) or "none"
+            message = f"expected a namespace that is declared ({known}), found {name}; declare it"
+            raise NotFound(message) from None
+
+    # --- writing --------------------------------------------------------------------------
+
+    def put(self, records: Sequence[Record], *, new: bool = False) -> list[Version]:
+        """Write records and tombstones and return their versions once they are durable.
+
+        Args:
+            records: Records of declared namespaces; see ``RecordLog.put``.
+            new: Raise Conflict, and write nothing, where a record of that id exists.
+
+        Raises:
+            BadInput: A record could not come back as it is.
+            Conflict: An id is taken, and ``new`` was asked for.
+            NotFound: A namespace is not declared.
+            Unavailable: No room on the disk, or no turn to write.
+        """
+        versions: list[Version] = self._submit(records, new=new).result()
+        return versions
+
+    def submit(self, records: Sequence[Record]) -> Future[list[Version]]:
+        """Queue what ``put`` would write; writes that wait together share one disk sync.
+
+        Waits itself where very much is queued.
+        """
+        return self._submit(records)
+
+    def absorb(self, delta: Delta) -> Future[int]:
+        """Take a delta of another replica: its records and what they cover, in one commit.
+
+        The result counts the records that replaced something older or were not there.
+        """
+        for writer, upto in delta.covers.items():
+            if not (writer and 0 <= upto < HIGHEST):
+                raise BadInput(
+                    expected="writers and how far they are known", found=f"{writer!r}: {upto}",
+                    remedy="ask the replica again",
+                )  # fmt: skip
+        return self._submit(delta.records, covers=delta.covers)
+
+    def _submit(
+        self, records: Sequence[Record], *, new: bool = False,
+        covers: Mapping[str, int] | None = None,
+    ) -> Future[Any]:  # fmt: skip
+        encode, space = self._codec.encode, self._space
+        encoded = [encode(record, space(record.namespace).namespace) for record in records]
+        return self._queue.submit(Submission(encoded, new, covers))
+
+    def _commit(self, group: list[Submission]) -> list[Callable[[], None]]:
+        with self._connections.writing() as connection:
+            numbers = {name: space.number for name, space in self._spaces.items()}
+            commit = Commit(connection, self._writer, self._clock, numbers, self._words is None)
+            with transaction(connection):
+                commit.write(group)
+            self._fold_if_long(connection)
+        return commit.told
+
+    def _fold_if_long(self, connection: sqlite3.Connection) -> None:
+        log = Path(f"{self.path}-wal")
+        if log.exists() and log.stat().st_size > _TOO_LONG_BYTES:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # --- reading --------------------------------------------------------------------------
+
+    def get(self, namespace: str, ids: Sequence[str]) -> list[Record | None]:
+        """Return records by id; None for what is not there or deleted."""
+        space = self._space(namespace)
+        found: dict[str, Record] = {}
+        with self._connections.reading() as connection:
+            for part in in_parts(list(dict.fromkeys(ids)), LOOKED_UP_TOGETHER):
+                rows = connection.execute(
+                    f"SELECT {_STORED} FROM records WHERE namespace=? "  # noqa: S608  # marks only
+                    f"AND id IN ({marks(len(part))}) AND NOT deleted", (space.number, *part),
+                )  # fmt: skip
+                found.update({x.id: x for _, x in self._decoded(connection, namespace, rows)})
+        return [found.get(id_) for id_ in ids]
+
+    def read(self, namespace: str, rows: Rows) -> list[Record | None]:
+        """Return records by row; None for what is deleted."""
+        base = self._space(namespace).number << ROW_BITS
+        found: dict[int, Record] = {}
+        asked = [row for row in rows.tolist() if 0 < row < 1 << ROW_BITS]
+        with self._connections.reading() as connection:
+            for part in in_parts(list(dict.fromkeys(asked)), LOOKED_UP_TOGETHER):
+                stored = connection.execute(
+                    f"SELECT {_STORED} FROM records "  # noqa: S608  # marks only
+                    f"WHERE row IN ({marks(len(part))}) AND NOT deleted", [base + x for x in part],
+                )  # fmt: skip
+                found.update(self._decoded(connection, namespace, stored))
+        return [found.get(base + row) for row in rows.tolist()]
+
+    def scan(
+        self, namespace: str, *, kind: RecordKind | None = None, after_row: int = 0, limit: int
+    ) -> tuple[Rows, list[Record]]:
+        """Return records that are not deleted in order of their rows, at most ``limit``."""
+        base = self._space(namespace).number << ROW_BITS
+        kinds = list(KIND_NUMBERS.values()) if kind is None else [KIND_NUMBERS[kind]]
+        with self._connections.reading() as connection:
+            stored = connection.execute(
+                f"SELECT {_STORED} FROM records WHERE row>? AND row<? AND NOT deleted "  # noqa: S608  # marks only
+                f"AND kind IN ({marks(len(kinds))}) ORDER BY row LIMIT ?",
+                (base + max(after_row, 0), base + (1 << ROW_BITS), *kinds, max(limit, 0)),
+            )  # fmt: skip
+            found = list(self._decoded(connection, namespace, stored))
+        rows = np.fromiter((row - base for row, _ in found), np.int64, len(found))
+        return rows, [record for _, record in found]
+
+    def count(self, namespace: str, *, kind: RecordKind | None = None) -> int:
+        """Return how many records are not deleted."""
+        number = self._space(namespace).number
+        kinds = list(KIND_NUMBERS.values()) if kind is None else [KIND_NUMBERS[kind]]
+        with self._connections.reading() as connection:
+            counted = connection.execute(
+                "SELECT total(records) FROM tally "  # noqa: S608  # marks only
+                f"WHERE namespace=? AND kind IN ({marks(len(kinds))})", (number, *kinds),
+            )  # fmt: skip
+            return int(counted.fetchone()[0])
+
+    def last_change(self) -> int:
+        """Return the number of the last change by any process, cheaply."""
+        with self._connections.reading() as connection:
+            return number_in(connection, "last_change")
+
+    def changes(self, namespace: str, *, after: int, limit: int) -> Changes:
+        """Return what changed after a change number, each row once, as it stands now.
+
+        Where that is all, ``last`` is the number of the last change of any namespace.
+        """
+        space = self._space(namespace)
+        with self._connections.reading() as connection:
+            found = connection.execute(
+                "SELECT row, deleted, change, id, kind, vector, checksum FROM records "
+                "WHERE namespace=? AND change>? ORDER BY change LIMIT ?",
+                (space.number, after, max(limit, 0)),
+            ).fetchall()
+            last = number_in(connection, "last_change")
+        if len(found) >= limit:
+            last = found[-1][2] if found else after
+        count, dimension = len(found), space.namespace.dimension
+        base, nothing = space.number << ROW_BITS, bytes(4 * dimension)
+        floats = b"".join(
+            nothing if vector is None
+            else self._codec.vector(namespace, id_, kind, vector, checksum)
+            for _, _, _, id_, kind, vector, checksum in found
+        )  # fmt: skip
+        return Changes(
+            np.fromiter((x[0] - base for x in found), np.int64, count),
+            np.fromiter((x[1] for x in found), np.bool_, count),
+            np.frombuffer(floats, "<f4").reshape(count, dimension),
+            np.fromiter((x[5] is not None for x in found), np.bool_, count),
+            max(last, after),
+        )
+
+    def keyword(self, namespace: str, text: str, limit: int) -> tuple[Rows, Floats32]:
+        """Return rows whose text has any of the words, best first, and their BM25 scores."""
+        number = self._space(namespace).number
+        if self._words is not None:
+            return self._words.find(number, text, limit)
+        with self._connections.reading() as connection:
+            return keywords.find(connection, number, text, limit)
+
+    def _texts(self, after: int) -> tuple[int, list[tuple[int, str]]]:
+        """Return the number of the last change and the texts of rows that changed after one."""
+        self._read_spaces()
+        texts = []
+        with self._connections.reading() as connection:
+            for name, space in self._spaces.items():
+                stored = connection.execute(
+                    "SELECT row, id, text FROM records WHERE namespace=? AND change>?",
+                    (space.number, after),
+                )
+                texts += [(row, self._codec.words(name, id_, text)) for row, id_, text in stored]
+            return number_in(connection, "last_change"), texts
+
+    def _decoded(
+        self, connection: sqlite3.Connection, namespace: str, stored: sqlite3.Cursor
+    ) -> Iterator[tuple[int, Record]]:
+        for row, hlc, writer, sequence, *columns in stored.fetchall():
+            version = Version(hlc, self._name(connection, writer), sequence)
+            yield row, self._codec.decode(namespace, version, columns)
+
+    def _name(self, connection: sqlite3.Connection, number: int) -> str:
+        if number not in self._writers:
+            self._writers.update(connection.execute("SELECT number, name FROM writers"))
+        return self._writers[number]
+
+    # --- replicas -------------------------------------------------------------------------
+
+    def seen(self) -> Mapping[str, int]:
+        """Return the version vector: writer to highest sequence up to which all is known."""
+        with self._connections.reading() as connection:
+            return dict(connection.execute("SELECT name, seen FROM writers WHERE seen>0"))
+
+    def since(self, known: Mapping[str, int], *, limit: int) -> Delta:
+        """Return what a replica lacks that has seen ``known``, at most ``limit`` records.
+
+        Records come by writer and sequence. A version that was replaced is not told: the one
+        that replaced it is. Nor is what arrived out of turn, until what came before it is
+        known.
+        """
+        records: list[Record] = []
+        covers: dict[str, int] = {}
+        with self._connections.reading() as connection:
+            writers = connection.execute(
+                "SELECT name, number, seen FROM writers WHERE seen>0 ORDER BY name"
+            ).fetchall()
+            names = dict(connection.execute("SELECT number, name FROM namespaces"))
+            for writer, number, seen in writers:
+                after = known.get(writer, 0)
+                if seen <= after:
+                    continue
+                stored = connection.execute(
+                    f"SELECT namespace, {_STORED} FROM records WHERE writer=? "  # noqa: S608  # our names
+                    "AND sequence>? AND sequence<=? ORDER BY sequence LIMIT ?",
+                    (number, after, seen, limit - len(records) + 1),
+                ).fetchall()
+                room = limit - len(records)
+                for space, _, hlc, _, sequence, *columns in stored[:room]:
+                    version = Version(hlc, writer, sequence)
+                    records.append(self._codec.decode(names[space], version, columns))
+                if len(stored) > room:
+                    if room > 0:
+                        covers[writer] = records[-1].version.sequence
+                    return Delta(tuple(records), covers, complete=False)
+                covers[writer] = seen
+        return Delta(tuple(records), covers, complete=True)
+
+    def close(self) -> None:
+        """Finish what is queued and let go."""
+        self._queue.close()
+        self._connections.close()
+        if self._words is not None:
+            self._words.close()
+
+
+def _cipher(
+    connection: sqlite3.Connection, path: Path, key: KeySource | None, *, made: bool
+) -> Cipher | None:
+    """Return what a memory is encrypted with; a new one is, where there is a key."""
+    if made and key is not None:
+        fresh = os.urandom(SALT_BYTES)
+        cipher = Cipher(key(), fresh)
+        set_state(connection, "salt", fresh)
+        set_state(connection, "proof", cipher.proof())
+        return cipher
+    salt, proof = state(connection, "salt"), state(connection, "proof")
+    if not isinstance(salt, bytes) or not isinstance(proof, bytes):
+        if key is None:
+            return None
+        raise BadInput(
+            expected="an encrypted memory, for a key was given", found="one that is not",
+            remedy="open it without a key, or copy its records into a new one", place=str(path),
+        )  # fmt: skip
+    if key is None:
+        raise BadInput(
+            expected="a key, for the memory is encrypted", found="none",
+            remedy="say where its key comes from", place=str(path),
+        )  # fmt: skip
+    cipher = Cipher(key(), salt)
+    if not cipher.proves(proof):
+        raise BadInput(
+            expected="the key that the memory was made with", found="another one",
+            remedy="look for the right key: without it nothing can be read", place=str(path),
+        )  # fmt: skip
+    return cipher
+
+
+def _new_life(connection: sqlite3.Connection, node: str, now_ms: int) -> str:
+    """Return the name of a writer that has never been, and remember it."""
+    if not node:
+        found = state(connection, "node")
+        node = found if isinstance(found, str) else os.urandom(4).hex()
+        set_state(connection, "node", node)
+    epoch = max(now_ms, number_in(connection, "epoch") + 1)
+    set_state(connection, "epoch", epoch)
+    writer = f"{node}~{epoch:x}"
+    connection.execute("INSERT INTO writers (name) VALUES (?)", (writer,))
+    return writer
