@@ -363,9 +363,7 @@ TEXTS = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs
     payload=st.binary(max_size=2000) | st.integers(250, 3000).map(bytes),
     time_s=st.floats(allow_nan=False),
 )  # fmt: skip
-def test_whatever_a_record_says_comes_back(
-    north: PostgresLog, *, name: str, **fields: Any
-) -> None:
+def test_whatever_a_record_says_comes_back(north: PostgresLog, *, name: str, **fields: Any) -> None:
     """Text, numbers and bytes return as they were, and none of them is taken for SQL."""
     north.put([record(name, **fields)])
     found = north.get("cells", [name])[0]
