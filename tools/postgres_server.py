@@ -109,14 +109,30 @@ class TemporaryServer:
 
     def url(self, database: str = "postgres", user: str = OWNER) -> str:
         """Return where a database is, as a URL over the Unix socket."""
-        return f"postgresql://{user}@/{database}?host={self.folder}&port={self._port or 5432}"
+        return f"postgresql://{user}@/{database}?host={self.folder}&port={self.port}"
+
+    @property
+    def port(self) -> int:
+        """TCP port, or the number in the name of the socket."""
+        return self._port or 5432
+
+    def secure(self, certificate: bytes, key: bytes) -> None:
+        """Let the server use TLS with a certificate and its key, as PEM, and start again."""
+        for name, content in (("server.crt", certificate), ("server.key", key)):
+            path = self.data / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            self._own(path)
+        self.sql("ALTER SYSTEM SET ssl = on")
+        self.stop()
+        self.start()
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
         settings = {
             "unix_socket_directories": str(self.folder),
             "listen_addresses": "127.0.0.1" if self._port else "",
-            "port": str(self._port or 5432),
+            "port": str(self.port),
             **self._options,
         }
         given = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
@@ -136,13 +152,13 @@ class TemporaryServer:
         """Run a statement as the superuser and return what psql prints."""
         return self._call(
             "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder),
-            "-p", str(self._port or 5432), "-U", OWNER, "-d", database, "-c", statement,
+            "-p", str(self.port), "-U", OWNER, "-d", database, "-c", statement,
         )  # fmt: skip
 
     def dump(self, database: str) -> str:
         """Return a database as pg_dump writes it."""
         return self._call(
-            "pg_dump", "-h", str(self.folder), "-p", str(self._port or 5432), "-U", OWNER, database
+            "pg_dump", "-h", str(self.folder), "-p", str(self.port), "-U", OWNER, database
         )
 
     def restore(self, dump: str, database: str) -> None:
@@ -151,7 +167,7 @@ class TemporaryServer:
         script.write_text(dump, encoding="utf-8")
         self._call(
             "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(self.folder),
-            "-p", str(self._port or 5432), "-U", OWNER, "-d", database, "-f", str(script),
+            "-p", str(self.port), "-U", OWNER, "-d", database, "-f", str(script),
         )  # fmt: skip
 
     def _call(self, program: str, *arguments: str, check: bool = True) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Condition, Event
@@ -16,6 +20,10 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_server import SECURED, TemporaryServer, installed
@@ -30,6 +38,7 @@ from cellhive.core.errors import BadInput, CellHiveError, Unavailable
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
 from cellhive.core.types import Floats32
 
+ROOT = Path(__file__).resolve().parents[2]
 SPACE = Namespace("cells", 3)
 NOW_MS = 1_800_000_000_000
 _FRESH = count()
@@ -536,6 +545,57 @@ def test_a_password_may_come_from_several_places(
         assert password not in repr(log) + repr(log.__dict__)
 
 
+def self_signed(name: str) -> tuple[bytes, bytes]:
+    """Return a certificate that vouches for itself, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=20_000))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return made.public_bytes(serialization.Encoding.PEM), secret
+
+
+def test_tls_is_as_strict_as_it_is_asked_to_be(tmp_path: Path) -> None:
+    """No server without TLS, of another name or authority is taken where sslmode forbids it."""
+    binaries = installed()
+    if binaries is None:
+        pytest.skip("needs PostgreSQL: make postgres-server as root, or install it")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with TemporaryServer(binaries, port=port, options={"fsync": "off"}) as server:
+        url = f"postgresql://owner@localhost:{port}/postgres?sslmode="
+        with pytest.raises(BadInput, match="SSL"):
+            PostgresLog(url + "require", now_ms=lambda: 0, node="n")
+        certificate, key = self_signed("localhost")
+        server.secure(certificate, key)
+        authority, other = tmp_path / "ca.pem", tmp_path / "other.pem"
+        authority.write_bytes(certificate)
+        other.write_bytes(self_signed("localhost")[0])
+        url += "verify-full&sslrootcert="
+        with opened(server, url=f"{url}{authority}") as log:
+            assert log.put([record("a")])[0].sequence == 1
+        wrong_name = url.replace("localhost", "127.0.0.1")
+        for bad in (f"{url}{other}", f"{wrong_name}{authority}", f"{url}{tmp_path / 'none.pem'}"):
+            with pytest.raises(BadInput, match="certificate"):
+                PostgresLog(bad, now_ms=lambda: 0, node="n")
+
+
 # --- vectors -------------------------------------------------------------------------------------
 
 
@@ -638,6 +698,45 @@ def test_a_restored_backup_goes_on_under_new_names(postgres: TemporaryServer) ->
     assert restored.put([record("d")])[0].writer != forgotten.writer
     assert restored.read("cells", np.array([3]))[0] is not None
     restored.close()
+
+
+def test_the_privileges_of_the_page_are_enough_and_needed(postgres: TemporaryServer) -> None:
+    """With the grants of the how-to a role can use a memory; without any of them it cannot."""
+    page = (ROOT / "docs" / "how-to" / "memory-postgres.md").read_text(encoding="utf-8")
+    match = re.search(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert match is not None
+    create, *grants = [x.strip() for x in match[1].split(";") if x.strip()]
+    postgres.sql("CREATE DATABASE cellhive")
+    postgres.sql("REVOKE ALL ON DATABASE cellhive FROM PUBLIC")
+    postgres.sql(create)
+
+    def use() -> None:
+        url = postgres.url("cellhive", "hive")
+        log = PostgresLog(url, now_ms=lambda: NOW_MS, node="n")
+        try:
+            log.declare(Namespace("more", 2))
+            versions = log.put([record("a"), record("b"), record("a", deleted=True)])
+            far = [replace(versions[0], writer="far~1", sequence=number) for number in (3, 1, 2)]
+            for version in far:
+                log.put([record("c", version=version)])
+            log.absorb(log.since({}, limit=9)).result()
+            assert log.keyword("cells", "rain", 3)[0].tolist() == []
+            assert log.seen()["far~1"] == 3
+        finally:
+            log.close()
+
+    owned = PostgresLog(postgres.url("cellhive"), now_ms=lambda: NOW_MS, node="n")
+    owned.declare(SPACE)
+    owned.close()
+    for left_out in range(len(grants)):
+        postgres.sql("REASSIGN OWNED BY hive TO owner; DROP OWNED BY hive", "cellhive")
+        for i, grant in enumerate(grants):
+            if i != left_out:
+                postgres.sql(grant, "cellhive")
+        with pytest.raises(BadInput, match=r"permission|privilege"):
+            use()
+    postgres.sql(grants[-1], "cellhive")
+    use()
 
 
 def test_tools_of_the_server_leave_nothing_behind() -> None:

@@ -41,9 +41,12 @@ _OURS = (
     "is not permitted to log in",
     "authentication method",
     "certificate",
+    "permission denied for database",
     "SSL",
 )
 """Parts of messages about connections that do not get better by waiting. libpq gives no code."""
+_HIDDEN = ("42501", "42P01", "3F000")
+"""Codes of what a role may not use, or not even see."""
 _LATER = ("08", "53", "57P", "40", "55P03", "57014", "25006")
 """Codes of errors that pass: connection, resources, shutdown, deadlock, time-outs, standby."""
 
@@ -121,7 +124,7 @@ class Address:
         if is_lost(error) or code.startswith(_LATER):
             wait_s = _DISK_FULL_RETRY_S if code.startswith("53100") else RETRY_AFTER_S
             return Unavailable(f"expected an answer, found {said}; try again", retry_after_s=wait_s)
-        if code == "42501":
+        if code in _HIDDEN:
             return BadInput(
                 expected="a role with the privileges of docs/how-to/memory-postgres.md",
                 found=said,

@@ -41,7 +41,7 @@ CREATE TABLE namespaces (
   features text[] NOT NULL,
   last_row bigint NOT NULL DEFAULT 0);
 CREATE TABLE records (
-  namespace_id integer NOT NULL REFERENCES namespaces,
+  namespace_id integer NOT NULL,
   row_no bigint NOT NULL,
   change bigint NOT NULL,
   time_hlc bigint NOT NULL,
