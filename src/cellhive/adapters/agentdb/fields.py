@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -32,6 +33,7 @@ MOST_FACTS = 200
 MOST_CHARACTERS = 12_000
 """Characters of all metadata of one record."""
 MOST_TAGS = 64
+LONGER_THAN_ANY = 1_000_000
 LARGEST = 1e15
 """Components beyond it have squares that float32 cannot add up."""
 INT64 = 2**63
@@ -53,6 +55,28 @@ TIMES = frozenset(_WORDS_TIMES.split())
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d")
 
 
+@lru_cache(maxsize=10_000)
+def _is_taken(name: str) -> bool:
+    """Return whether filters give a name a meaning of their own."""
+    return name in RESERVED or name.startswith("$") or not name
+
+
+@lru_cache(maxsize=10_000)
+def _can_name(name: str) -> bool:
+    return len(name) <= LONG_NAME and name.isprintable()
+
+
+def _length(value: Scalar | tuple[str, ...]) -> int:
+    """Return the characters of a fact; more than any may have where it is none for metadata."""
+    if isinstance(value, str):
+        return len(value) if len(value) <= LONG_TEXT and "\0" not in value else LONGER_THAN_ANY
+    if isinstance(value, tuple):
+        if len(value) > MOST_TAGS:
+            return LONGER_THAN_ANY
+        return sum(map(_length, value))
+    return 8
+
+
 @dataclass
 class Facts:
     """What is known of one record, on its way to metadata and payload."""
@@ -68,20 +92,9 @@ class Facts:
 
     def put(self, name: str, value: Scalar | tuple[str, ...]) -> None:
         """Note a fact; one that metadata has no room for goes to the rest."""
-        tags = value if isinstance(value, tuple) else (value,)
-        longest = max((len(each) for each in tags if isinstance(each, str)), default=0)
-        length = len(name) + sum(len(each) if isinstance(each, str) else 8 for each in tags)
-        plain = not any("\0" in each for each in tags if isinstance(each, str))
-        fits = (
-            plain
-            and longest <= LONG_TEXT
-            and len(tags) <= MOST_TAGS
-            and len(name) <= LONG_NAME
-            and name.isprintable()
-            and len(self.metadata) < MOST_FACTS
-            and self.characters + length <= MOST_CHARACTERS
-        )
-        if fits:
+        length = len(name) + _length(value)
+        room = self.characters + length <= MOST_CHARACTERS and len(self.metadata) < MOST_FACTS
+        if length < LONGER_THAN_ANY and room and _can_name(name):
             self.metadata[self.free(name)] = value
             self.characters += length
         else:
@@ -89,7 +102,7 @@ class Facts:
 
     def free(self, name: str) -> str:
         """Return a name that no filter takes for something else and that is not yet used."""
-        while name in RESERVED or name.startswith("$") or name in self.metadata or not name:
+        while name in self.metadata or _is_taken(name):
             name = f"{self.prefix}.{name}"
         return name
 
@@ -135,6 +148,10 @@ def decoded(blob: bytes, dimension: int, metric: Metric) -> tuple[Floats32 | Non
 
 def usable(vector: Floats32, metric: Metric) -> tuple[Floats32 | None, str]:
     """Return the vector, or none and the reason where it cannot be compared with others."""
+    with np.errstate(all="ignore"):
+        square = float(np.dot(vector, vector))
+    if 0.0 < square < LARGEST:
+        return vector, ""  # by far most of them
     if not np.isfinite(vector).all():
         return None, "has NaN or infinite components"
     if np.abs(vector).max(initial=0.0) > LARGEST:
