@@ -1,0 +1,1 @@
+"""Why it dropped, and what a change would do: a posterior over causal graphs and mechanisms."""

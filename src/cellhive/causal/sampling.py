@@ -1,0 +1,320 @@
+"""Compiled moves of the sampler of graphs: relocations in orders, tempered, without order bias.
+
+A sampler that draws orders with weight "sum over the graphs that fit" counts a graph once
+for every order it fits. Here a state is a graph *and* an order of it, and the order is drawn
+from a distribution that is known and sums to one: nodes are placed one by one, each chosen
+evenly among those whose parents are all placed. The target
+
+    p(graph | data) · q(order | graph)
+
+has exactly the posterior over graphs as its marginal. A move takes one node out of the order,
+puts it back with probability in proportion to Z(order), the sum over all graphs that fit,
+draws new parents for the nodes whose possible parents changed, and is accepted with
+probability min(1, q' / q). A tempered rung has the target times Z(order)^(beta - 1): its
+relocations are drawn in proportion to Z^beta, the acceptance stays the same, and two rungs
+exchange their states with probability min(1, (Z_hot / Z_cold)^(beta_cold - beta_hot)).
+
+Nodes of an earlier tier stand before those of a later one; lagged columns are always
+possible parents and stand in no order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cellhive.core.compiled import Scalar, Word, compiled
+from cellhive.core.types import Floats, Floats32, Ints
+
+Words = npt.NDArray[np.uint64]
+
+_U64 = np.uint64
+_GOLDEN = _U64(0x9E3779B97F4A7C15)
+_MIX_1, _MIX_2 = _U64(0xBF58476D1CE4E5B9), _U64(0x94D049BB133111EB)
+_S30, _S27, _S31, _S11 = _U64(30), _U64(27), _U64(31), _U64(11)
+
+
+class Problem(NamedTuple):
+    """What the moves know and never change; n nodes, K candidates."""
+
+    table: Floats32
+    """Score of every set of candidate parents, less the offset, (n, 2^K)."""
+    sums: Floats32
+    """Log of the summed exponentials over subsets, less the offset, (n, 2^K)."""
+    offset: Floats
+    """Largest of the sums of each node: what is left is short enough for half the width, of
+    which twice as much fits into the cache that these look-ups are slow without, (n,)."""
+    bit: Ints
+    """Bit of candidate c in the sets of node v, or -1, (n, n)."""
+    always: Ints
+    """Set of candidates that stand in no order, (n,)."""
+    candidates: Ints
+    """Column of each candidate, -1 behind the last, (n, K)."""
+    low: Ints
+    """First place that a node may take: that of its tier, (n,)."""
+    high: Ints
+    """Last place that a node may take, (n,)."""
+    listed: Ints
+    """Sets worth drawing of every node, best first, (n, M), -1 behind the last."""
+    logs: Floats
+    """Logarithms of 0, 1, ..., n; the first is not used."""
+
+
+class State(NamedTuple):
+    """A graph and an order of it; one row of each array per rung."""
+
+    order: Ints
+    """Node at each place, (R, n)."""
+    place: Ints
+    """Place of each node, (R, n)."""
+    possible: Ints
+    """Candidates that stand before each node, as a set, (R, n)."""
+    chosen: Ints
+    """Parents of each node, as a set, (R, n)."""
+    fit: Floats
+    """Log of Z(order), less the offsets, and of q(order | graph), (R, 2)."""
+    seed: Words
+    """State of the random numbers of each rung, (R,)."""
+
+
+@compiled
+def _uniform(seed: Words, which: int) -> Scalar:
+    """Return a draw from the open interval (0, 1) (SplitMix64: Steele and others 2014)."""
+    seed[which] += _GOLDEN
+    word: Word = seed[which]
+    word = (word ^ (word >> _S30)) * _MIX_1
+    word = (word ^ (word >> _S27)) * _MIX_2
+    word ^= word >> _S31
+    return (float(word >> _S11) + 0.5) / 9007199254740992.0
+
+
+@compiled
+def _order_log(problem: Problem, order: Ints, place: Ints, chosen: Ints, ready: Ints) -> Scalar:
+    """Return the log probability of an order when nodes are placed evenly among the ready ones."""
+    size = order.size
+    for k in range(size + 1):
+        ready[k] = 0
+    for k in range(size):
+        node = order[k]
+        start = problem.low[node]
+        members = chosen[node] & ~problem.always[node]
+        slot = 0
+        while members:
+            if members & 1:
+                start = max(start, place[problem.candidates[node, slot]] + 1)
+            members >>= 1
+            slot += 1
+        ready[start] += 1
+        ready[k + 1] -= 1
+    total, available = 0.0, 0
+    for k in range(size):
+        available += ready[k]
+        total -= problem.logs[available]
+    return total
+
+
+@compiled
+def _drawn_set(problem: Problem, node: int, possible: int, uniform: float) -> int:
+    """Return a set of parents, drawn in proportion to the exponential of its score."""
+    whole = problem.sums[node, possible]
+    total, last = 0.0, -1
+    for k in range(problem.listed.shape[1]):
+        members = problem.listed[node, k]
+        if members < 0:
+            break
+        if members & ~possible == 0:
+            last = members
+            total += math.exp(problem.table[node, members] - whole)
+            if total >= uniform:
+                break
+    return last
+
+
+@compiled
+def _gains(
+    problem: Problem, order: Ints, possible: Ints, node: int, at: int, gains: Floats
+) -> None:  # fmt: skip
+    """Write how log Z changes for every place that the node may take."""
+    sums, bit = problem.sums, problem.bit
+    start = sums[node, possible[node]]
+    gains[at] = 0.0
+    mine, change = possible[node], np.float64(0.0)
+    for k in range(at - 1, problem.low[node] - 1, -1):
+        other = order[k]
+        if bit[node, other] >= 0:
+            mine &= ~(1 << bit[node, other])
+        if bit[other, node] >= 0:
+            had = possible[other]
+            change += sums[other, had | (1 << bit[other, node])] - sums[other, had]
+        gains[k] = change + sums[node, mine] - start
+    mine, change = possible[node], np.float64(0.0)
+    for k in range(at + 1, problem.high[node] + 1):
+        other = order[k]
+        if bit[node, other] >= 0:
+            mine |= 1 << bit[node, other]
+        if bit[other, node] >= 0:
+            had = possible[other]
+            change += sums[other, had & ~(1 << bit[other, node])] - sums[other, had]
+        gains[k] = change + sums[node, mine] - start
+
+
+@compiled
+def _drawn_place(gains: Floats, first: int, last: int, beta: float, uniform: float) -> int:
+    """Return a place, drawn in proportion to the exponential of beta times its gain."""
+    top = gains[first]
+    for k in range(first, last + 1):
+        top = max(top, gains[k])
+    total = 0.0
+    for k in range(first, last + 1):
+        total += math.exp(beta * (gains[k] - top))
+    target, total = uniform * total, 0.0
+    for k in range(first, last):
+        total += math.exp(beta * (gains[k] - top))
+        if total >= target:
+            return k
+    return last
+
+
+@compiled
+def _moved(
+    problem: Problem, state: State, rung: int, node: int, to: int,
+    order: Ints, place: Ints, possible: Ints, chosen: Ints,
+) -> None:  # fmt: skip
+    """Write the state after a node has moved, new parents drawn where others became possible."""
+    for k in range(order.size):
+        order[k], place[k] = state.order[rung, k], state.place[rung, k]
+        possible[k], chosen[k] = state.possible[rung, k], state.chosen[rung, k]
+    at = place[node]
+    step = 1 if to > at else -1
+    while at != to:
+        other = order[at + step]
+        order[at], place[other] = other, at
+        at += step
+        mine, its = problem.bit[node, other], problem.bit[other, node]
+        if mine >= 0:
+            possible[node] ^= 1 << mine
+        if its >= 0:
+            possible[other] ^= 1 << its
+            uniform = _uniform(state.seed, rung)
+            chosen[other] = _drawn_set(problem, other, possible[other], uniform)
+    order[to], place[node] = node, to
+    chosen[node] = _drawn_set(problem, node, possible[node], _uniform(state.seed, rung))
+
+
+@compiled
+def run_moves(problem: Problem, state: State, rung: int, beta: float, moves: int) -> int:
+    """Make moves on one rung; return how many were accepted.
+
+    Args:
+        problem: Scores.
+        state: Changed in place.
+        rung: Row of the state.
+        beta: Temperature: 1 for the posterior itself, less for flatter ones.
+        moves: How many.
+    """
+    size = state.order.shape[1]
+    gains, ready = np.empty(size), np.empty(size + 1, np.int32)
+    order, place = np.empty(size, np.int32), np.empty(size, np.int32)
+    possible, chosen = np.empty(size, np.int32), np.empty(size, np.int32)
+    accepted = 0
+    for _ in range(moves):
+        node = min(int(_uniform(state.seed, rung) * size), size - 1)
+        at = state.place[rung, node]
+        _gains(problem, state.order[rung], state.possible[rung], node, at, gains)
+        to = _drawn_place(
+            gains, problem.low[node], problem.high[node], beta, _uniform(state.seed, rung)
+        )  # fmt: skip
+        _moved(problem, state, rung, node, to, order, place, possible, chosen)
+        fits = _order_log(problem, order, place, chosen, ready)
+        if math.log(_uniform(state.seed, rung)) < fits - state.fit[rung, 1]:
+            for k in range(size):
+                state.order[rung, k], state.place[rung, k] = order[k], place[k]
+                state.possible[rung, k], state.chosen[rung, k] = possible[k], chosen[k]
+            state.fit[rung, 0] += gains[to]
+            state.fit[rung, 1] = fits
+            accepted += 1
+    return accepted
+
+
+@compiled
+def settle(problem: Problem, state: State, rung: int) -> None:
+    """Fill in places, possible parents, a graph and the fit of the order of a rung."""
+    size = state.order.shape[1]
+    for k in range(size):
+        state.place[rung, state.order[rung, k]] = k
+    total = 0.0
+    for node in range(size):
+        members = problem.always[node]
+        for other in range(size):
+            if problem.bit[node, other] >= 0 and state.place[rung, other] < state.place[rung, node]:
+                members |= 1 << problem.bit[node, other]
+        state.possible[rung, node] = members
+        state.chosen[rung, node] = _drawn_set(
+            problem, node, members, _uniform(state.seed, rung)
+        )  # fmt: skip
+        total += problem.sums[node, members]
+    ready = np.empty(size + 1, np.int32)
+    state.fit[rung, 0] = total
+    state.fit[rung, 1] = _order_log(
+        problem, state.order[rung], state.place[rung], state.chosen[rung], ready
+    )  # fmt: skip
+
+
+@compiled
+def exchange(state: State, betas: Floats, swaps: Floats) -> None:
+    """Offer every pair of neighbouring rungs to exchange their states, hottest pair first.
+
+    Args:
+        state: Changed in place.
+        betas: Of the rungs, the posterior first.
+        swaps: Offers accepted so far, by the colder rung; changed in place.
+    """
+    for cold in range(betas.size - 2, -1, -1):
+        hot = cold + 1
+        odds = (betas[cold] - betas[hot]) * (state.fit[hot, 0] - state.fit[cold, 0])
+        if math.log(_uniform(state.seed, cold)) < odds:
+            swaps[cold] += 1.0
+            for k in range(state.order.shape[1]):
+                _swap(state.order, cold, k)
+                _swap(state.place, cold, k)
+                _swap(state.possible, cold, k)
+                _swap(state.chosen, cold, k)
+            _swap(state.fit, cold, 0)
+            _swap(state.fit, cold, 1)
+
+
+@compiled
+def _swap(rows: Scalar, first: int, column: int) -> None:
+    kept = rows[first, column]
+    rows[first, column] = rows[first + 1, column]
+    rows[first + 1, column] = kept
+
+
+@compiled
+def draw_graphs(
+    problem: Problem, state: State, betas: Floats, moves: int, kept: Ints, trace: Floats,
+    swaps: Floats,
+) -> None:  # fmt: skip
+    """Run all rungs and keep the graph of the first one after every round.
+
+    Args:
+        problem: Scores.
+        state: Changed in place.
+        betas: Of the rungs.
+        moves: On each rung in a round.
+        kept: Where the parents of the kept graphs go, (rounds, n).
+        trace: Where the log scores of the kept graphs go, (rounds,).
+        swaps: Accepted exchanges by colder rung, added to.
+    """
+    for round_ in range(kept.shape[0]):
+        for rung in range(betas.size):
+            run_moves(problem, state, rung, betas[rung], moves)
+        exchange(state, betas, swaps)
+        total = 0.0
+        for node in range(kept.shape[1]):
+            kept[round_, node] = state.chosen[0, node]
+            total += problem.table[node, state.chosen[0, node]] + problem.offset[node]
+        trace[round_] = total
