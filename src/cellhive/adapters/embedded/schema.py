@@ -38,6 +38,11 @@ RECORD_COLUMNS: Final = (
     "kind", "deleted", "time_s", "origin", "vector", "metadata", "text", "payload", "checksum",
 )  # fmt: skip
 
+STORED_COLUMNS: Final = (
+    "id, kind, deleted, time_s, origin, vector, metadata, text, payload, checksum"
+)
+"""What a record is decoded from."""
+
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE namespaces (
@@ -60,8 +65,9 @@ CREATE TABLE records (
 CREATE UNIQUE INDEX by_id ON records (namespace, id);
 CREATE INDEX by_change ON records (namespace, change);
 CREATE INDEX by_writer ON records (writer, sequence);
+CREATE VIEW texts AS SELECT row, text FROM records WHERE text IS NOT NULL;
 CREATE VIRTUAL TABLE keywords USING fts5(
-  text, content='records', content_rowid='row', tokenize='unicode61 remove_diacritics 2');
+  text, content='texts', content_rowid='row', tokenize='unicode61 remove_diacritics 2');
 """
 
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}

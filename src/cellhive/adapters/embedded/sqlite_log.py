@@ -21,6 +21,7 @@ import numpy as np
 
 from cellhive.adapters.embedded import keywords
 from cellhive.adapters.embedded.connections import Connections
+from cellhive.adapters.embedded.derived import FolderFiles
 from cellhive.adapters.embedded.encryption import SALT_BYTES, Cipher, KeySource
 from cellhive.adapters.embedded.group_commit import GroupCommit, Submission
 from cellhive.adapters.embedded.row_codec import KIND_NUMBERS, RowCodec
@@ -28,6 +29,7 @@ from cellhive.adapters.embedded.schema import (
     HIGHEST,
     LOOKED_UP_TOGETHER,
     ROW_BITS,
+    STORED_COLUMNS,
     Durability,
     in_parts,
     marks,
@@ -43,10 +45,7 @@ from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind,
 from cellhive.core.types import Floats32
 from cellhive.memory.versions import HybridClock
 
-_STORED = (
-    "row, hlc, writer, sequence, "
-    "id, kind, deleted, time_s, origin, vector, metadata, text, payload, checksum"
-)
+_STORED = f"row, hlc, writer, sequence, {STORED_COLUMNS}"
 _TOO_LONG_BYTES = 256 << 20
 """A write-ahead log that grew beyond, for readers kept it in use, is folded in with a wait."""
 
@@ -113,6 +112,19 @@ class SqliteLog:
             self._connections.close()
             raise
         self._queue = GroupCommit(self._commit, f"memory {path.name}")
+
+    def derived(self, folder: Path) -> FolderFiles | None:
+        """Return where the indexes of this memory are kept in a folder.
+
+        None for an encrypted memory: what is derived from it is never written. Each copy of a
+        memory, such as a backup, has a place of its own in the folder.
+        """
+        return FolderFiles(folder / self.incarnation) if self._cipher is None else None
+
+    def fold(self) -> None:
+        """Fold the write-ahead log into the file, waiting for those who read."""
+        with self._connections.writing() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @property
     def writer(self) -> str:
