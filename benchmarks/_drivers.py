@@ -23,6 +23,8 @@ from time import perf_counter
 from typing import Any
 
 DRIVERS = Path(__file__).parent / "drivers"
+AGENTDB = "agentdb@3.0.0-alpha.20"
+"""The npm package that the memory stands beside."""
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -71,9 +73,9 @@ def middle(values: Sequence[float]) -> tuple[float, float]:
     return statistics.median(values), (max(values) - min(values)) / 2
 
 
-def peers_python() -> Path:
-    """Return the interpreter of the peers' environment, made the first time."""
-    requirements = DRIVERS / "requirements.txt"
+def peers_python(versions: str = "requirements.txt") -> Path:
+    """Return the interpreter of the peers' environment with these versions, made the first time."""
+    requirements = DRIVERS / versions
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = root / "cellhive" / f"peers-{digest}"
@@ -113,6 +115,36 @@ def run(python: Path | str, script: str, *arguments: object, ours: bool = False)
         message = f"{script} {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}"
         raise SystemExit(message)
     return Run(json.loads(done.stdout.splitlines()[-1]))
+
+
+def agentdb(*arguments: object) -> Mapping[str, Any] | None:
+    """Run the npm package AgentDB; None, with a word about it, where it cannot be run."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        print("agentdb (npm) is left out: node and npm are not installed")
+        return None
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "cellhive" / f"npm-{AGENTDB}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "installed").exists():
+        print(f"installing {AGENTDB} into {folder} (minutes, the first time) ...")
+        install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), AGENTDB]
+        done = subprocess.run(install, check=False, capture_output=True, text=True)  # noqa: S603
+        if done.returncode != 0:
+            print(f"agentdb (npm) is left out, it could not be installed:\n{done.stderr[-500:]}")
+            return None
+        (folder / "installed").touch()
+    shutil.copy(DRIVERS / "run_agentdb.mjs", folder)
+    with tempfile.TemporaryDirectory() as data:
+        export = [sys.executable, str(DRIVERS / "vectors.py"), data, *map(str, arguments)]
+        subprocess.run(export, check=True, env={**os.environ, **_ONE_THREAD})  # noqa: S603
+        words = [node, str(folder / "run_agentdb.mjs"), data, *map(str, arguments)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)  # noqa: S603
+    if done.returncode != 0:
+        print(f"agentdb (npm) is left out, it ended with {done.returncode}:\n{done.stderr[-800:]}")
+        return None
+    told: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def run_twin(**options: object) -> Run:

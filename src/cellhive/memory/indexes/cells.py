@@ -92,7 +92,7 @@ class Cells:
             mapped_order: Leave the slots of the codes on disk: few of them are looked at.
         """
         parts: dict[str, Any] = {
-            name: array if mapped_order and name == "order" else np.array(array)
+            name: _seemingly_own(array) if mapped_order and name == "order" else np.array(array)
             for name, array in arrays.items()
         }  # fmt: skip
         return cls(**{**parts, "inner": bool(parts["inner"])})
@@ -125,6 +125,23 @@ class Cells:
                 self.inner, probes, wanted,
             )  # fmt: skip
         return slots, int(looked_at)
+
+
+class _Mapped:
+    """An array of somebody else's, offered to NumPy as if it could be written to."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self._array = array  # keeps the mapping open
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def _seemingly_own(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a mapped array without its mark of being read-only.
+
+    Kernels would be compiled once more for read-only arrays, for seconds. None writes to it.
+    """
+    return np.asarray(_Mapped(np.ascontiguousarray(array)))
 
 
 def lists_for(count: int) -> int:

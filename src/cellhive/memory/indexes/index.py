@@ -272,7 +272,7 @@ class VectorIndex:
         lists = len(cells.half)
         probes = min(lists, int(view.probes * np.sqrt(more) / share) + 1 if share < 1 or more > 1
                      else view.probes)  # fmt: skip
-        wanted = int(view.wanted * more)
+        wanted = int(view.wanted * more * (1 if mask is None else _WANTED_FILTERED))
         enough = view.probes * cells.count // (2 * lists)
         slots, looked_at = cells.candidates(query, probes, wanted, skip)
         while share < 1 and looked_at < max(enough, wanted) and probes < lists:
@@ -432,6 +432,8 @@ class VectorIndex:
 
 
 _TEN, _TRIALS = 10, 128
+_WANTED_FILTERED = 3
+"""Times more candidates under a filter: with fewer vectors left, codes tell them apart worse."""
 _ROUNDING = 0.01
 """Of a vector's largest component: more than any storage rounds by."""
 _WANTED = (32, 48, 64, 96, 128, 192, 256, 512, 1024)

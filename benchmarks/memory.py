@@ -1,0 +1,156 @@
+"""Promise: a memory finds what resembles a situation hundreds of times faster than a scan.
+
+A search of one query through ``Memory.search``, on one thread, beside a NumPy scan of all
+float32 vectors in the same process; recall is the share of the true ten nearest. Then what
+1-bit and product codes leave in memory, what filters cost and find, and the peers: hnswlib
+as the npm package AgentDB drives it, that package itself where node is there, LanceDB and
+Qdrant's local mode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from _bench import Row, report
+from _drivers import agentdb, middle, peers_python, run
+
+LARGE, MIDDLE = 1_000_000, 100_000
+FASTER, SMALLER = "> 150 (ours > 300, best 500)", "> 20 (best 32)"
+
+
+def ours(**options: object) -> Mapping[str, Any]:
+    """Return what the driver told of one case."""
+    words: list[object] = []
+    for name, value in options.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", value] if value else []
+    return run(sys.executable, "run_memory.py", *words, ours=True).told
+
+
+def speed_rows(label: str, told: Mapping[str, Any], goal: str = "") -> list[Row]:
+    """Return the figures of one case."""
+    search, spread = middle(told["search"]["p50_us"])
+    bare, bare_spread = middle(told["bare"]["p50_us"])
+    scan, scan_spread = middle(told["scan_us"])
+    lists, candidates = told["effort"]
+    way = f"{lists} lists, {candidates} candidates" if lists else "compares all"
+    return [
+        Row(f"{label}: recall@10 ({way})", told["recall"], "", goal="> 0.95" if goal else ""),
+        Row(f"{label}: search", search, "µs", spread=spread,
+            peer="NumPy scan", peer_value=scan, ratio=scan / search),
+        Row(f"{label}: search of the bare index", bare, "µs", spread=bare_spread,
+            peer="NumPy scan", peer_value=scan, ratio=scan / bare),
+        Row(f"{label}: times faster than the scan", scan / search, "", goal=goal,
+            spread=scan / search * (spread / search + scan_spread / scan)),
+        Row(f"{label}: search, 99th percentile", told["search"]["p99_us"], "µs"),
+        Row(f"{label}: processor time of a search", told["search"]["cpu_ms"], "ms"),
+        Row(f"{label}: index made", told["build_cpu_s"], "CPU-s"),
+        Row(f"{label}: saved index opened", told["reload_s"], "s"),
+    ]  # fmt: skip
+
+
+def filter_rows(label: str, told: Mapping[str, Any]) -> list[Row]:
+    """Return what filters find."""
+    return [
+        Row(f"{label}: filter leaves {part['rows']}: recall@10", part["recall"], "",
+            goal="> 0.99") for part in told["filters"]
+    ] + [
+        Row(f"{label}: filter leaves {part['rows']}: search", part["p50_us"], "µs")
+        for part in told["filters"]
+    ]  # fmt: skip
+
+
+def memory_rows(label: str, told: Mapping[str, Any]) -> list[Row]:
+    """Return what a collection takes in memory."""
+    search, spread = middle(told["search"]["p50_us"])
+    floats = told["floats_mb"]
+    return [
+        Row(f"{label}: recall@10", told["recall"], "", goal="> 0.95 (best 0.99)"),
+        Row(f"{label}: codes smaller than the floats by", floats / told["codes_mb"], ""),
+        Row(f"{label}: resident memory", told["rss_mb"], "MB", goal=SMALLER,
+            peer="float32", peer_value=floats, ratio=floats / told["rss_mb"]),
+        Row(f"{label}: resident memory without mapped files", told["anonymous_mb"], "MB",
+            peer="float32", peer_value=floats, ratio=floats / told["anonymous_mb"]),
+        Row(f"{label}: search", search, "µs", spread=spread),
+        Row(f"{label}: index made", told["build_cpu_s"], "CPU-s"),
+    ]  # fmt: skip
+
+
+def peer_rows(mine: Mapping[str, Any], queries: int) -> list[Row]:
+    """Return what others need for 100 000 vectors of 128 components."""
+    case = (MIDDLE, 128, queries)
+    cpu, built = mine["search"]["cpu_ms"], mine["build_cpu_s"]
+    python = peers_python("requirements-memory.txt")
+    peers = {
+        "hnswlib M16 efC200 ef100": run(python, "run_hnswlib.py", *case).told,
+        "LanceDB IVF_HNSW_SQ": run(python, "run_lancedb.py", *case).told,
+        "Qdrant local mode": run(python, "run_qdrant.py", *case).told,
+    }
+    npm = agentdb(*case)
+    if npm is not None:
+        peers["agentdb (npm, hnswlib)"] = npm
+    rows = []
+    for name, told in peers.items():
+        other = told["search"]["cpu_ms"]
+        rows += [
+            Row(f"beside {name}: processor time of a search", cpu, "ms",
+                peer=f"{name}, recall {told['recall']:.3f}", peer_value=other, ratio=other / cpu),
+            Row(f"beside {name}: index made", built, "CPU-s",
+                goal="> 3 times faster" if "hnsw" in name.lower() else "",
+                peer=name, peer_value=told["build_cpu_s"], ratio=told["build_cpu_s"] / built),
+        ]  # fmt: skip
+    return rows
+
+
+def measured(options: argparse.Namespace) -> list[Row]:
+    """Measure every case."""
+    queries, rows = options.queries, list[Row]()
+    if not options.small:
+        for aim in (0.96, 0.99):
+            told = ours(count=LARGE, queries=queries, recall=aim, filters=aim > 0.98)  # noqa: PLR2004
+            rows += speed_rows(f"1 M x 128, clustered, aim {aim}", told, FASTER)
+            if "filters" in told:
+                rows += filter_rows("1 M x 128, clustered", told)
+        for storage in ("1-bit", "product"):
+            told = ours(count=LARGE, queries=queries, storage=storage, resident=True)
+            rows += memory_rows(f"1 M x 128, clustered, {storage}", told)
+    middle_case = ours(count=MIDDLE, queries=queries, filters=True)
+    rows += speed_rows("100 k x 128, clustered", middle_case)
+    rows += filter_rows("100 k x 128, clustered", middle_case)
+    rows += speed_rows("100 k x 384, clustered", ours(count=MIDDLE, dimension=384, queries=queries))
+    rows += speed_rows(
+        "100 k x 128, gaussian", ours(count=MIDDLE, data="gaussian", queries=queries)
+    )
+    if not options.no_peers:
+        rows += peer_rows(middle_case, queries)
+    return rows
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--small", action="store_true", help="leave out the million")
+    parser.add_argument("--no-peers", action="store_true")
+    options = parser.parse_args(words)
+    report(
+        "memory",
+        measured(options),
+        packages=("numpy", "numba"),
+        notes=(
+            "one thread, one query at a time, medians of three rounds over all queries; the scan "
+            "is a matrix-vector product and a partial sort, 24 times in the same process",
+            "clustered: 1000 unequal clusters, each spread along 16 directions and a little along "
+            "all others; gaussian: independent components, where nothing is near anything",
+            "resident memory: that of the process after opening and searching, minus that before, "
+            "compiled code and libraries already there; floats for re-ranking are read from their "
+            "file with pread, so its pages are in the page cache, not in the process",
+            "the log behind the index is an array: what SQLite costs is measured elsewhere",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
