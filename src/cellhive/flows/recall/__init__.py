@@ -1,0 +1,1 @@
+"""What earlier runs taught, in the loop: situations, experiences, recalled plans."""

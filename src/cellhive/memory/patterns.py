@@ -1,0 +1,470 @@
+"""Experience as patterns: what was done in a situation, how it went over, and how sure that is.
+
+A pattern holds no name of any cell or site: its situation is a vector of relative
+quantities, its action a number of steps of a parameter. One experience is a pattern seen
+once; near-duplicates are pooled, and the pool does not depend on the order of pooling.
+
+Axis letters: ``N`` situations, ``P`` patterns, ``D`` components of a situation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from cellhive.core.errors import BadInput
+from cellhive.core.records import Metric, Namespace, Record, RecordKind
+from cellhive.core.types import Bools, Floats, Floats32
+
+PRIVACY = "privacy"
+"""Name of the label in a record's metadata that says who may have it."""
+SHARED, PRIVATE = "shared", "private"
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Action:
+    """What is done to a cell or relation, in terms that mean the same in every network."""
+
+    function: str
+    """Who proposes such a change: "MRO", "CCO" …"""
+    parameter: str
+    """Name in ``core.schema``."""
+    steps: int
+    """Points on the grid of the parameter, up or down."""
+
+    @property
+    def name(self) -> str:
+        """The action as metadata and ids hold it."""
+        return f"{self.function} {self.parameter} {self.steps:+d}" if self.steps else "nothing"
+
+
+NOTHING = Action("", "", 0)
+"""Leaving a cell or relation alone: what every other action is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is believed of the effect of an action before anything was seen of it.
+
+    Normal-inverse-gamma: the mean effect is 0, worth ``strength`` experiences, and the
+    scatter of single effects is worth ``2 shape`` experiences around ``scatter``. In a
+    situation, the mean effect of the action in all situations takes the place of 0, so
+    that the best of many situations is not believed for its luck.
+    """
+
+    strength: float = 4.0
+    shape: float = 1.0
+    scatter: float = 8.0
+    """Typical effect of a single experience, mostly chance [points]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Belief:
+    """What is believed of mean effects: Student's t, arrays of one shape [points]."""
+
+    mean: Floats
+    scale: Floats
+    freedom: Floats
+
+    def interval(self, confidence: float = 0.9) -> tuple[Floats, Floats]:
+        """Return the ends of the central credible intervals."""
+        reach = self.scale * stdtrit(self.freedom, (1 + confidence) / 2)
+        return self.mean - reach, self.mean + reach
+
+    @property
+    def chance(self) -> Floats:
+        """Probability that the mean effect is above zero."""
+        return np.asarray(stdtr(self.freedom, self.mean / self.scale), np.float64)
+
+    def beyond(self, other: Belief) -> Belief:
+        """Return what is believed of the difference to another effect (Welch's freedom)."""
+        return self._with(other, self.mean - other.mean)
+
+    def plus(self, other: Belief) -> Belief:
+        """Return what is believed of the sum with another, independent effect."""
+        return self._with(other, self.mean + other.mean)
+
+    def at(self, where: int | Bools) -> Belief:
+        """Return some of the beliefs."""
+        pick = [np.asarray(each)[where] for each in (self.mean, self.scale, self.freedom)]
+        return Belief(*(np.asarray(each) for each in pick))
+
+    def _with(self, other: Belief, mean: Floats) -> Belief:
+        mine, theirs = self.scale**2, other.scale**2
+        freedom = (mine + theirs) ** 2 / (mine**2 / self.freedom + theirs**2 / other.freedom)
+        return Belief(mean, np.sqrt(mine + theirs), freedom)
+
+
+def believed(
+    weight: Floats, mean: Floats, scatter: Floats, prior: Prior, usual: float = 0.0
+) -> Belief:
+    """Return posteriors of mean effects (normal-inverse-gamma; Murphy 2007, §3).
+
+    Args:
+        weight: Experiences behind each, any shape; 0 gives the prior.
+        mean: Their mean effects [points].
+        scatter: Their sums of squared deviations.
+        prior: What is believed without any.
+        usual: Mean effect that is believed without any [points].
+    """
+    strength, shape = prior.strength + weight, prior.shape + weight / 2
+    spread = prior.shape * prior.scatter**2 + scatter / 2
+    spread = spread + prior.strength * weight * (mean - usual) ** 2 / (2 * strength)
+    centre = (prior.strength * usual + weight * mean) / strength
+    return Belief(centre, np.sqrt(spread / (shape * strength)), 2 * shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How often something was seen and what came of it; weights fade, ``times`` does not."""
+
+    times: int = 0
+    """Experiences ever pooled."""
+    weight: float = 0.0
+    """What they still weigh at ``last_s``."""
+    mean: float = 0.0
+    """Weighted mean effect on the objective around the object [points]."""
+    scatter: float = 0.0
+    """Weighted sum of squared deviations from it."""
+    undone: float = 0.0
+    """Weight of those that were rolled back."""
+    last_s: float = 0.0
+    """When the last one was made, seconds since the epoch."""
+
+    def at(self, now_s: float, half_life_s: float) -> Evidence:
+        """Return the evidence as it weighs at a later time."""
+        if not self.times or now_s <= self.last_s:
+            return self
+        share = 0.5 ** ((now_s - self.last_s) / half_life_s)
+        return replace(self, weight=self.weight * share, scatter=self.scatter * share,
+                       undone=self.undone * share, last_s=now_s)  # fmt: skip
+
+    def pooled(self, other: Evidence, half_life_s: float) -> Evidence:
+        """Return both together, as of the later one (Chan et al. 1983, eq. 2.1)."""
+        if not self.times or not other.times:
+            return self if self.times else other
+        now_s = max(self.last_s, other.last_s)
+        a, b = self.at(now_s, half_life_s), other.at(now_s, half_life_s)
+        weight = a.weight + b.weight
+        part = b.weight / weight if weight > 0 else 0.5
+        gap = b.mean - a.mean
+        return Evidence(
+            times=a.times + b.times,
+            weight=weight,
+            mean=(1 - part) * a.mean + part * b.mean,
+            scatter=a.scatter + b.scatter + gap**2 * a.weight * part,
+            undone=a.undone + b.undone,
+            last_s=now_s,
+        )
+
+    def belief(self, prior: Prior) -> Belief:
+        """Return the posterior of the mean effect."""
+        numbers = (np.asarray(each) for each in (self.weight, self.mean, self.scatter))
+        return believed(*numbers, prior)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """A situation, what was done in it, what became of that, and where it led."""
+
+    room: str
+    """Namespace: patterns of cells, or of relations; the components of the vectors differ."""
+    action: Action
+    situation: Floats32
+    """Mean situation before, (D,)."""
+    later: Floats32
+    """Mean situation once it was judged, (D,)."""
+    evidence: Evidence
+    private: bool = False
+    """Whether it must not leave the memory it is in."""
+
+    @property
+    def id(self) -> str:
+        """Name that tells nothing of where it was learnt."""
+        body = self.situation.tobytes() + repr(self.evidence).encode()
+        digest = blake2b(f"{self.room} {self.action.name}".encode() + body, digest_size=8)
+        return f"pattern-{digest.hexdigest()}"
+
+    def merged(self, other: Pattern, half_life_s: float) -> Pattern:
+        """Return both as one: pooled evidence, vectors averaged by how often each was seen."""
+        part = other.evidence.times / (self.evidence.times + other.evidence.times)
+        return replace(
+            self,
+            situation=_between(self.situation, other.situation, part),
+            later=_between(self.later, other.later, part),
+            evidence=self.evidence.pooled(other.evidence, half_life_s),
+            private=self.private or other.private,
+        )
+
+    def worth(self, prior: Prior) -> float:
+        """Return what it is good for [points]: how sure it says that something is good or bad.
+
+        The distance of the nearer end of the interval from no effect, or, where the
+        interval holds zero, a little for being well known.
+        """
+        low, high = self.evidence.belief(prior).interval()
+        return max(float(low), -float(high), 0.0) + 1.0 - 1.0 / (1.0 + self.evidence.weight)
+
+
+def _between(one: Floats32, other: Floats32, part: float) -> Floats32:
+    return ((1 - part) * one.astype(np.float64) + part * other.astype(np.float64)).astype(
+        np.float32
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PatternRules:
+    """How alike situations must be, how long evidence lasts and how much is kept."""
+
+    alike: float = 1.0
+    """Distance up to which two situations are the same one."""
+    reach: float = 2.5
+    """Distance up to which a situation says anything of another."""
+    width: float = 1.0
+    """Distance at which it says 0.6 as much (Gaussian kernel)."""
+    half_life_s: float = 30 * DAY_S
+    """Time in which evidence loses half of its weight [s]."""
+    most: int = 2000
+    """Patterns kept of each room."""
+    least_weight: float = 0.05
+    """Weight below which a pattern is forgotten."""
+    prior: Prior = field(default_factory=Prior)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recalled:
+    """What memory says of one action in N situations; weight 0 where it knows nothing."""
+
+    times: Floats
+    """Experiences that apply, (N,)."""
+    weight: Floats
+    """What they weigh after forgetting and distance, (N,)."""
+    undone: Floats
+    """Weight of those that were rolled back, (N,)."""
+    belief: Belief
+    """What is believed of the mean effect, (N,)."""
+    later: Floats32
+    """Situations that it is expected to lead to, (N, D)."""
+
+    @property
+    def undone_ratio(self) -> Floats:
+        """Expected share that is rolled back, from a Beta(1/4, 3/4) prior, (N,)."""
+        return (0.25 + self.undone) / (1.0 + self.weight)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """The patterns of one action as arrays, (P,) and (P, D)."""
+
+    situations: Floats
+    shift: Floats
+    times: Floats
+    weight: Floats
+    mean: Floats
+    scatter: Floats
+    undone: Floats
+
+    @classmethod
+    def of(cls, patterns: Sequence[Pattern]) -> _Table:
+        """Return patterns as arrays."""
+        rows = np.stack([pattern.situation for pattern in patterns]).astype(np.float64)
+        later = np.stack([pattern.later for pattern in patterns]).astype(np.float64)
+        evidence = np.array(
+            [(e.times, e.weight, e.mean, e.scatter, e.undone)
+             for e in (pattern.evidence for pattern in patterns)], np.float64,
+        )  # fmt: skip
+        return cls(rows, later - rows, *evidence.T)
+
+
+def _distances(situations: Floats32, table: _Table) -> Floats:
+    """Return distances of situations to patterns, (N, P)."""
+    wanted, held = situations.astype(np.float64), table.situations
+    squares = (wanted**2).sum(1)[:, None] + (held**2).sum(1) - 2 * wanted @ held.T
+    return np.sqrt(np.maximum(squares, 0.0))
+
+
+class Patterns:
+    """The patterns of one room: takes in experiences and says what is known of a situation."""
+
+    def __init__(
+        self, room: str, rules: PatternRules, patterns: Iterable[Pattern] = (), now_s: float = 0.0
+    ) -> None:
+        """Start with patterns, of which near-duplicates are pooled.
+
+        Args:
+            room: Namespace of the patterns; others are left out.
+            rules: What is alike and what is kept.
+            patterns: What is known; sorted here, so that their order does not matter.
+            now_s: Time that evidence is weighed at, seconds since the epoch.
+        """
+        self.room, self.rules = room, rules
+        self._by_action: dict[Action, list[Pattern]] = {}
+        self._tables: dict[Action, _Table] = {}
+        mine = [
+            replace(each, evidence=each.evidence.at(now_s, rules.half_life_s))
+            for each in patterns
+            if each.room == room
+        ]
+        for pattern in sorted(mine, key=lambda each: (-each.evidence.times, each.id)):
+            self.add(pattern)
+
+    def __len__(self) -> int:
+        """Return the number of patterns."""
+        return sum(len(each) for each in self._by_action.values())
+
+    @property
+    def all(self) -> tuple[Pattern, ...]:
+        """Every pattern, by action."""
+        return tuple(p for action in sorted(self._by_action) for p in self._by_action[action])
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """Every action that something is known of."""
+        return tuple(sorted(self._by_action))
+
+    def add(self, pattern: Pattern) -> None:
+        """Take in a pattern or a single experience, pooled with its nearest like if alike."""
+        if not (np.isfinite(pattern.situation).all() and np.isfinite(pattern.evidence.mean)):
+            raise BadInput(
+                place=f"pattern {pattern.action.name}", expected="finite numbers",
+                found="NaN or infinity", remedy="leave out what is not known",
+            )  # fmt: skip
+        held = self._by_action.setdefault(pattern.action, [])
+        if held:
+            distances = _distances(pattern.situation[None, :], self._table(pattern.action))[0]
+            near = int(np.argmin(distances))
+            if distances[near] <= self.rules.alike and held[near].private == pattern.private:
+                held[near] = held[near].merged(pattern, self.rules.half_life_s)
+                self._tables.pop(pattern.action)
+                return
+        held.append(pattern)
+        self._tables.pop(pattern.action, None)
+
+    def _table(self, action: Action) -> _Table:
+        if action not in self._tables:
+            self._tables[action] = _Table.of(self._by_action[action])
+        return self._tables[action]
+
+    def recall(self, action: Action, situations: Floats32) -> Recalled:
+        """Return what is known of an action in situations, (N, D).
+
+        Experiences count by how near their situations are: a Gaussian kernel.
+        """
+        count, prior = len(situations), self.rules.prior
+        if action not in self._by_action:
+            none = np.zeros(count)
+            return Recalled(none, none, none, believed(none, none, none, prior), situations)
+        table = self._table(action)
+        distances = _distances(situations, table)
+        kernel = np.exp(-0.5 * (distances / self.rules.width) ** 2)
+        kernel = np.where(distances <= self.rules.reach, kernel, 0.0)
+        weight = kernel @ table.weight
+        safe = np.maximum(weight, 1e-300)
+        mean = kernel @ (table.weight * table.mean) / safe
+        # Around the mean of each pattern, and of these around the mean of all.
+        scatter = kernel @ (table.scatter + table.weight * table.mean**2) - weight * mean**2
+        usual = float(table.weight @ table.mean / (table.weight.sum() + prior.strength))
+        belief = believed(weight, mean, np.maximum(scatter, 0.0), prior, usual)
+        share = kernel * table.times
+        shift = share @ table.shift / np.maximum(share.sum(axis=1), 1e-300)[:, None]
+        later = (situations + shift).astype(np.float32)
+        return Recalled(kernel @ table.times, weight, kernel @ table.undone, belief, later)
+
+    def behind(self, action: Action, situation: Floats32, most: int = 3) -> tuple[Pattern, ...]:
+        """Return the patterns that speak of an action in a situation, the nearest first."""
+        if action not in self._by_action:
+            return ()
+        distances = _distances(situation[None, :], self._table(action))[0]
+        near = np.argsort(distances, kind="stable")[:most]
+        return tuple(
+            self._by_action[action][int(i)] for i in near if distances[i] <= self.rules.reach
+        )
+
+    def trim(self, now_s: float) -> tuple[Pattern, ...]:
+        """Forget what has faded and what is worth least beyond the limit; return that."""
+        half_life_s, prior = self.rules.half_life_s, self.rules.prior
+        aged = {p.id: replace(p, evidence=p.evidence.at(now_s, half_life_s)) for p in self.all}
+        order = sorted(aged, key=lambda key: (-aged[key].worth(prior), key))
+        strong = [key for key in order if aged[key].evidence.weight >= self.rules.least_weight]
+        kept = set(strong[: self.rules.most])
+        gone = tuple(p for p in self.all if p.id not in kept)
+        for action, held in list(self._by_action.items()):
+            self._by_action[action] = [p for p in held if p.id in kept]
+            self._tables.pop(action, None)
+            if not self._by_action[action]:
+                del self._by_action[action]
+        return gone
+
+
+# --------------------------------------------------------------------------- as records
+
+
+def namespace_of(room: str, features: Sequence[str]) -> Namespace:
+    """Return the namespace that holds the patterns of a room."""
+    return Namespace(room, len(features), Metric.L2, features=tuple(features))
+
+
+def to_record(pattern: Pattern, origin: str = "") -> Record:
+    """Return a pattern as a record; one that may be shared says nothing of its origin."""
+    e = pattern.evidence
+    metadata: Mapping[str, str | int | float] = {
+        "function": pattern.action.function,
+        "parameter": pattern.action.parameter,
+        "steps": pattern.action.steps,
+        "times": e.times,
+        "weight": e.weight,
+        "mean": e.mean,
+        "scatter": e.scatter,
+        "undone": e.undone,
+        PRIVACY: PRIVATE if pattern.private else SHARED,
+    }
+    return Record(
+        namespace=pattern.room,
+        id=pattern.id,
+        kind=RecordKind.PATTERN,
+        vector=pattern.situation,
+        metadata=metadata,
+        text=pattern.action.name,
+        payload=pattern.later.astype("<f4").tobytes(),
+        time_s=e.last_s,
+        origin=origin if pattern.private else "",
+    )
+
+
+def from_record(record: Record) -> Pattern:
+    """Return the pattern that a record holds.
+
+    Raises:
+        BadInput: The record is no pattern, or something of it is missing or impossible.
+    """
+    m = record.metadata
+    try:
+        if record.kind is not RecordKind.PATTERN or record.vector is None:
+            raise ValueError(f"a {record.kind}")  # noqa: EM102, TRY003, TRY301
+        later = np.frombuffer(record.payload, "<f4").astype(np.float32)
+        if later.shape != record.vector.shape:
+            raise ValueError(f"{later.size} components to come")  # noqa: EM102, TRY003, TRY301
+        numbers = {name: float(str(m[name])) for name in ("weight", "mean", "scatter", "undone")}
+        evidence = Evidence(times=int(str(m["times"])), last_s=record.time_s, **numbers)
+        action = Action(str(m["function"]), str(m["parameter"]), int(str(m["steps"])))
+        possible = evidence.times > 0 and np.isfinite([*numbers.values(), record.time_s]).all()
+        if not possible or min(evidence.weight, evidence.scatter, evidence.undone) < 0:
+            raise ValueError(f"evidence {evidence}")  # noqa: EM102, TRY003, TRY301
+    except (KeyError, ValueError) as error:
+        raise BadInput(
+            place=f"record {record.namespace}/{record.id}", expected="a pattern",
+            found=str(error), remedy="delete it, or import it again",
+        ) from error  # fmt: skip
+    private = m.get(PRIVACY) != SHARED  # what has no label is not for others
+    return Pattern(record.namespace, action, record.vector, later, evidence, private)
+
+
+def shareable(record: Record) -> bool:
+    """Return whether a record may leave the memory it is in: only what says so."""
+    return record.metadata.get(PRIVACY) == SHARED
