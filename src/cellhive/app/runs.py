@@ -16,11 +16,13 @@ import numpy as np
 
 from cellhive import __version__
 from cellhive.adapters.files import check_output
+from cellhive.adapters.pattern_file import read_patterns, write_patterns
 from cellhive.adapters.plans import cm_xml, plan_csv
 from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
+from cellhive.app.recall import Remembered
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
@@ -89,6 +91,8 @@ class RunOptions:
     """Times of day in which nothing may change, such as "17:00-21:30"."""
     recipe: str = ""
     """The scenario in full; empty means that it is still to be read."""
+    memory: str = ""
+    """Where patterns of earlier runs come from; empty means nowhere."""
 
     def checked(self) -> RunOptions:
         """Return the options, or raise what is wrong with them."""
@@ -158,6 +162,8 @@ class Run:
     initial: Parameters
     notes: tuple[str, ...]
     plan: Plan | None = None
+    remembered: Remembered | None = None
+    """Patterns of earlier runs; they are kept in the run's folder."""
     folder: RunFolder | None = None
     observers: list[Observer] = field(default_factory=list)
 
@@ -290,7 +296,9 @@ def execute(
 
     Branches advance beside the run on ``workers`` threads: the kernels hold no lock.
     """
-    optimizer = optimizer_named(run.options.optimizer)
+    optimizer, loop = optimizer_named(run.options.optimizer), LoopSettings(mode=run.options.mode)
+    if run.remembered is not None:
+        optimizer = run.remembered.around(optimizer, loop.scoring)
     if run.plan is not None:
         optimizer = Operator(run.plan, optimizer)
 
@@ -316,7 +324,7 @@ def execute(
             run.start,
             TrialSettings(
                 periods=run.options.periods,
-                loop=LoopSettings(mode=run.options.mode),
+                loop=loop,
                 branches=run.options.branches,
                 notes=run.notes,
             ),
@@ -331,6 +339,8 @@ def record_folder(run: Run, root: Path) -> RunFolder:
     """Make the run's folder and let it record everything that happens."""
     folder = RunFolder.create(root, run.start, run.twin.network, run.initial, run.notes)
     run.folder, run.start = folder, folder.start
+    if run.remembered is not None:
+        write_patterns(folder.path, run.remembered.patterns, run.remembered.now_s)
     run.observers.append(folder)
     return folder
 
@@ -391,6 +401,8 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> Replay:
         plan=operator[0] if operator else None,
     )
     run.observers.extend(observers)
+    if options.memory:  # what the memory holds by now is not what the run had
+        run.remembered = Remembered(*read_patterns(path))
     approved = {plan.plan_id for plan in old.applied}
     new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
     replayed = Replay(old, new, options.periods, None)

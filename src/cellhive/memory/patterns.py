@@ -165,8 +165,8 @@ class Evidence:
 
     def belief(self, prior: Prior) -> Belief:
         """Return the posterior of the mean effect."""
-        numbers = (np.asarray(each) for each in (self.weight, self.mean, self.scatter))
-        return believed(*numbers, prior)
+        weight, mean, scatter = np.asarray([self.weight, self.mean, self.scatter])
+        return believed(weight, mean, scatter, prior)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +255,8 @@ class Recalled:
     @property
     def undone_ratio(self) -> Floats:
         """Expected share that is rolled back, from a Beta(1/4, 3/4) prior, (N,)."""
-        return (0.25 + self.undone) / (1.0 + self.weight)
+        ratio: Floats = (0.25 + self.undone) / (1.0 + self.weight)
+        return ratio
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,7 +287,8 @@ def _distances(situations: Floats32, table: _Table) -> Floats:
     """Return distances of situations to patterns, (N, P)."""
     wanted, held = situations.astype(np.float64), table.situations
     squares = (wanted**2).sum(1)[:, None] + (held**2).sum(1) - 2 * wanted @ held.T
-    return np.sqrt(np.maximum(squares, 0.0))
+    distances: Floats = np.sqrt(np.maximum(squares, 0.0))
+    return distances
 
 
 class Patterns:
@@ -446,16 +448,16 @@ def from_record(record: Record) -> Pattern:
     m = record.metadata
     try:
         if record.kind is not RecordKind.PATTERN or record.vector is None:
-            raise ValueError(f"a {record.kind}")  # noqa: EM102, TRY003, TRY301
+            raise ValueError(f"a {record.kind}")  # noqa: EM102, TRY301
         later = np.frombuffer(record.payload, "<f4").astype(np.float32)
         if later.shape != record.vector.shape:
-            raise ValueError(f"{later.size} components to come")  # noqa: EM102, TRY003, TRY301
+            raise ValueError(f"{later.size} components to come")  # noqa: EM102, TRY301
         numbers = {name: float(str(m[name])) for name in ("weight", "mean", "scatter", "undone")}
         evidence = Evidence(times=int(str(m["times"])), last_s=record.time_s, **numbers)
         action = Action(str(m["function"]), str(m["parameter"]), int(str(m["steps"])))
         possible = evidence.times > 0 and np.isfinite([*numbers.values(), record.time_s]).all()
         if not possible or min(evidence.weight, evidence.scatter, evidence.undone) < 0:
-            raise ValueError(f"evidence {evidence}")  # noqa: EM102, TRY003, TRY301
+            raise ValueError(f"evidence {evidence}")  # noqa: EM102, TRY301
     except (KeyError, ValueError) as error:
         raise BadInput(
             place=f"record {record.namespace}/{record.id}", expected="a pattern",

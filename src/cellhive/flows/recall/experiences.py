@@ -97,7 +97,9 @@ class Ledger:
         before = [f for f in self.frames if f.time_s + f.period_s <= outcome.plan.time_s]
         after = [f for f in self.frames if f.time_s >= outcome.plan.time_s]
         later, undone = self._seen[-1][1], outcome.verdict == ROLLED_BACK
-        busy = frozenset().union(*(_cells(self._network, change) for change in outcome.plan.changes))
+        busy = frozenset().union(
+            *(_cells(self._network, change) for change in outcome.plan.changes)
+        )
         span = len(after) + self.rules.before
         trend = self._trend(before, after, span, busy)
         for change in outcome.plan.changes:
@@ -160,9 +162,7 @@ class Ledger:
             return frozenset()
         if room == CELLS:
             return frozenset([index, *network.neighbours_of(index)[: self.rules.around]])
-        return frozenset(
-            [int(network.relation_source[index]), int(network.relation_target[index])]
-        )
+        return frozenset([int(network.relation_source[index]), int(network.relation_target[index])])
 
     def _trend(
         self, before: Sequence[KpiFrame], after: Sequence[KpiFrame], span: int,

@@ -18,7 +18,6 @@ from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import (
     Bools,
     Change,
-    Floats,
     Floats32,
     KpiFrame,
     Network,
@@ -182,7 +181,7 @@ class Recall:
             low, high = (float(end) for end in total.interval(CONFIDENCE))
             behind = known.behind(action, vectors[index])
             reason = (
-                f"Memory: {_amount(action.parameter, before, after)} where "
+                f"Memory ({behind[0].id}): {_amount(action.parameter, before, after)} where "
                 f"{_striking(room, vectors[index])} was tried {times:.0f} times, "
                 f"{float(total.mean):+.1f} points around it beyond leaving it alone, "
                 f"90 % interval {low:+.1f} to {high:+.1f}."
@@ -267,16 +266,16 @@ class Recall:
                 continue
             mine = (change.object_id, change.parameter) in own
             timing = change.target is None or plan.function == "MRO"
-            if mine or (timing and change.cell in cells) or self._harmful(
-                plan.function, change, network, here
+            if (
+                mine
+                or (timing and change.cell in cells)
+                or self._harmful(plan.function, change, network, here)
             ):
                 left_out |= set(_pair(plan, place))
         kept = tuple(c for place, c in enumerate(plan.changes) if place not in left_out)
         return replace(plan, changes=kept)
 
-    def _harmful(
-        self, function: str, change: Change, network: Network, here: Situations
-    ) -> bool:
+    def _harmful(self, function: str, change: Change, network: Network, here: Situations) -> bool:
         """Return whether a change clearly did harm in situations like this one."""
         action = action_of(function, change)
         if action is None:
@@ -330,7 +329,9 @@ def _pair(plan: Plan, place: int) -> list[int]:
     return [p for p, other in enumerate(plan.changes) if {other.cell, other.target} == ends]
 
 
-def _address(network: Network, room: str, index: int, parameter: str) -> tuple[str, str, str | None]:
+def _address(
+    network: Network, room: str, index: int, parameter: str
+) -> tuple[str, str, str | None]:
     if room == CELLS:
         return network.cell_ids[index], parameter, None
     source, target = network.relation_source[index], network.relation_target[index]

@@ -112,7 +112,8 @@ def _mean(frames: Sequence[KpiFrame], name: str, fresh: Bools) -> Floats:
             known = counts & np.isfinite(values)
             total += np.where(known, values, 0.0)
             times += known
-    return np.divide(total, times, out=np.full(total.shape, np.nan), where=times > 0)
+    mean: Floats = np.full(total.shape, np.nan)
+    return np.divide(total, times, out=mean, where=times > 0)
 
 
 def _relation_sum(frames: Sequence[KpiFrame], name: str, fresh: Bools) -> Floats:
@@ -151,7 +152,8 @@ def _beside(values: Floats, near: list[list[int]]) -> Floats:
 def time_to_trigger_index(values: Floats) -> Floats:
     """Return the place of each time to trigger on its grid."""
     grid = np.array(TIME_TO_TRIGGER_S)
-    return np.abs(values[:, None] - grid).argmin(axis=1).astype(np.float64)
+    place: Floats = np.abs(values[:, None] - grid).argmin(axis=1).astype(np.float64)
+    return place
 
 
 def situations(
