@@ -182,7 +182,7 @@ class Ledger:
         first = self._kpis(cells, before[-self.rules.before :])
         last = self._kpis(cells, after)
         both = [n for n in first if n != OBJECTIVE and np.isfinite([first[n], last[n]]).all()]
-        if not both or "power_w" not in both:
+        if not both:
             return float("nan")
 
         def score(kpis: Kpis) -> float:
