@@ -62,7 +62,7 @@ def room_namespace(room: str) -> Namespace:
 
 def recall_patterns(memory: Memory, now_s: float) -> Remembered:
     """Return the patterns of a memory that are worth most, near-duplicates pooled."""
-    declare(memory)
+    declare(memory)  # also says so where the memory holds something else under these names
     rules = PatternRules()
     best: list[Pattern] = []
     for room in ROOMS:
@@ -95,6 +95,16 @@ class Learnt:
     """Patterns that they were pooled to."""
     known: bool = False
     """Whether the memory had learnt from this run before; then it took nothing."""
+
+    @property
+    def told(self) -> str:
+        """What the memory took, in words."""
+        if self.known:
+            return f"has learnt from {self.run_id} before: nothing taken"
+        return (
+            f"took {self.experiences} experiences of {self.run_id} as {self.patterns} patterns, "
+            f"and {self.plans} plans with their outcomes"
+        )
 
 
 def learn(memory: Memory, record: RunRecord, *, private: bool = False) -> Learnt:
@@ -153,13 +163,3 @@ def condense(memory: Memory, now_s: float) -> tuple[int, int]:
         memory.upsert([*gone, *(record for id_, record in new.items() if id_ not in known)])
         before, after = before + len(held), after + len(new)
     return before, after
-
-
-def told(learnt: Learnt) -> str:
-    """Return in words what a memory took from a run."""
-    if learnt.known:
-        return f"{learnt.run_id}: learnt from before, nothing taken"
-    return (
-        f"{learnt.run_id}: {learnt.experiences} experiences, {learnt.plans} plans with a "
-        f"verdict, {learnt.patterns} patterns"
-    )

@@ -22,7 +22,8 @@ from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
-from cellhive.app.recall import Remembered
+from cellhive.app.memory import Place, key_of, open_memory
+from cellhive.app.recall import Learnt, Remembered, learn, recall_patterns
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import Observer
@@ -92,7 +93,10 @@ class RunOptions:
     recipe: str = ""
     """The scenario in full; empty means that it is still to be read."""
     memory: str = ""
-    """Where patterns of earlier runs come from; empty means nowhere."""
+    """Memory that patterns of earlier runs come from and what is learnt goes to; empty means
+    none."""
+    memory_key: str = ""
+    """Where the key of an encrypted memory is: a file, or ``env:NAME``."""
 
     def checked(self) -> RunOptions:
         """Return the options, or raise what is wrong with them."""
@@ -218,6 +222,7 @@ def prepare(
     *,
     sites: RealSites | None = None,
     plan: Plan | None = None,
+    remembered: Remembered | None = None,
     on_build: Callable[[], None] = lambda: None,
 ) -> Run:
     """Build the twin of a run and everything known before it starts.
@@ -226,6 +231,7 @@ def prepare(
         options: What to run; checked here.
         sites: Sites to use in place of the scenario's or of a list (for replays).
         plan: A person's plan in place of a file's (for replays).
+        remembered: Patterns in place of those that the memory holds now (for replays).
         on_build: Is called when all input was found in order, before the slow part.
     """
     options = options.checked()
@@ -241,6 +247,10 @@ def prepare(
     protected = cell_indices(cells, options.protected)
     if options.plan is not None and plan is None:
         read_plan(options.plan, cells)  # the network has no relations yet, but all cells
+    now = dt.datetime.now(dt.UTC)
+    if options.memory and remembered is None:
+        with open_memory(options.memory, key=key_of(options.memory_key)) as memory:
+            remembered = recall_patterns(memory, now.timestamp())
     on_build()
     twin = build_twin(
         scenario, options.seed, sites, observed_s=options.observed_s, period_s=_PERIOD_S
@@ -249,10 +259,11 @@ def prepare(
         twin.protect(protected)
     if options.plan is not None and plan is None:
         plan = read_plan(options.plan, twin.network)
-    now = dt.datetime.now(dt.UTC)
     settings: dict[str, Any] = {
         **{k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()},
         "mode": str(options.mode),
+        "memory": Place(options.memory).shown,
+        "memory_key": "",
         "own_sites": sites is not None,
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -269,7 +280,7 @@ def prepare(
     )
     return Run(
         options, scenario, twin, start, twin.parameters(), (*notes, *_assumptions(options, twin)),
-        plan,
+        plan, remembered,
     )  # fmt: skip
 
 
@@ -399,10 +410,10 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> Replay:
         replace(options, hours=periods * _PERIOD_S / 3600),
         sites=recorded_sites(old) if own_sites else None,
         plan=operator[0] if operator else None,
+        # What the memory holds by now is not what the run began with.
+        remembered=Remembered(*read_patterns(path)) if options.memory else None,
     )
     run.observers.extend(observers)
-    if options.memory:  # what the memory holds by now is not what the run had
-        run.remembered = Remembered(*read_patterns(path))
     approved = {plan.plan_id for plan in old.applied}
     new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
     replayed = Replay(old, new, options.periods, None)
@@ -445,6 +456,14 @@ def finish(run: Run, record: RunRecord, report: Path | None) -> dict[str, Path]:
         write_run_report(record, report)
         paths["Report"] = report
     return paths
+
+
+def remember(run: Run, record: RunRecord) -> Learnt | None:
+    """Write what a run taught into the memory it was started with; None where it had none."""
+    if not run.options.memory:
+        return None
+    with open_memory(run.options.memory, key=key_of(run.options.memory_key)) as memory:
+        return learn(memory, record)
 
 
 def report(run_folder: Path, out: Path | None = None) -> Path:

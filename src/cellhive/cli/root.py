@@ -23,6 +23,8 @@ from rich.table import Table
 from cellhive import __version__
 from cellhive.cli.headroom import headroom
 from cellhive.cli.memory import memory_app
+from cellhive.cli.memory_options import KeyPlace
+from cellhive.cli.memory_patterns import condense, learn
 from cellhive.cli.output import console
 from cellhive.cli.twin import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
@@ -45,6 +47,8 @@ plan_app = typer.Typer(
 )
 app.add_typer(plan_app, name="plan")
 app.add_typer(twin_app, name="twin")
+memory_app.command()(learn)
+memory_app.command()(condense)
 app.add_typer(memory_app, name="memory")
 
 RunsFolder = Annotated[
@@ -160,6 +164,14 @@ def run(  # one parameter per option is how the command line is declared
     branches: Annotated[
         bool, typer.Option(help="Measure each plan's true effect in an exact branch.")
     ] = True,
+    memory: Annotated[
+        str,
+        typer.Option(
+            help="Recall what worked in earlier runs from this memory, and write to it what "
+            "this one teaches; default: no memory."
+        ),
+    ] = "",
+    key: KeyPlace = "",
     report: Annotated[Path | None, typer.Option(help="Write the HTML report here too.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
@@ -180,7 +192,7 @@ def run(  # one parameter per option is how the command line is declared
     options = composition.RunOptions(
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
         observed_s=observed, branches=branches, sites=sites, bbox=bbox, plan=plan,
-        protected=tuple(protect or ()), freeze=tuple(freeze or ()),
+        protected=tuple(protect or ()), freeze=tuple(freeze or ()), memory=memory, memory_key=key,
     ).checked()  # fmt: skip
     if report is not None:
         check_output(report, "--report", composition.REPORT_SUFFIXES)
@@ -209,6 +221,9 @@ def run(  # one parameter per option is how the command line is declared
                 prepared, approve=approve if mode is Mode.ASSIST else None, should_stop=stop
             )
         paths = composition.finish(prepared, record, report)
+        learnt = composition.remember(prepared, record)
+    if learnt is not None:
+        messages.print(f"Memory {learnt.told}", markup=False)
     if as_json:
         print(json.dumps(summary(record, paths), indent=2, allow_nan=False))
     else:

@@ -18,7 +18,7 @@ from cellhive.core.schema import TIME_TO_TRIGGER_S
 from cellhive.core.types import Bools, Floats, Floats32, KpiFrame, Network, Parameters
 from cellhive.ran.parameters import DEFAULTS
 
-CELLS, RELATIONS = "cells", "relations"
+CELLS, RELATIONS = "loop-cells", "loop-relations"
 """Rooms: namespaces of the patterns of cells and of relations."""
 
 CELL_SCALES: Mapping[str, float] = {

@@ -1,0 +1,103 @@
+"""What a memory takes from runs, and what a run starts with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cellhive.adapters.scenarios import scenario_named
+from cellhive.app.recall import condense, learn, recall_patterns
+from cellhive.core.errors import Conflict
+from cellhive.core.records import Namespace, RecordKind
+from cellhive.core.types import Mode
+from cellhive.flows.decide import LoopSettings
+from cellhive.flows.recall.situations import CELLS, RELATIONS
+from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
+from cellhive.memory.patterns import PRIVACY, PRIVATE, SHARED
+from cellhive.memory.store import Memory
+from cellhive.memory.volatile import VolatileLog
+from cellhive.ran.guard import Guard
+from cellhive.ran.layout import SiteDesign, highway
+from cellhive.ran.scenarios import build_twin
+from cellhive.ran.son import Rules
+
+STARTED = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def record() -> RunRecord:
+    """A short run of the rules along a road."""
+    scenario = replace(
+        scenario_named("highway-corridor"),
+        network=lambda: highway(4, 1000.0, SiteDesign(carrier_hz=2.1e9)),
+    )
+    twin = build_twin(scenario, 3, observed_s=12.0)
+    start = RunStart("first", "0", STARTED, "highway-corridor", 3, {})
+    settings = TrialSettings(6, LoopSettings(mode=Mode.AUTONOMOUS), baseline=False, branches=False)
+    return run_trial(twin, start, settings, Rules(), Guard(), Hooks())
+
+
+def test_a_run_teaches_only_once(record: RunRecord) -> None:
+    """Learning from a run again changes nothing: its evidence is not counted twice."""
+    memory = Memory(VolatileLog())
+    first = learn(memory, record)
+    before = [memory.count(room) for room in (CELLS, RELATIONS)]
+    second = learn(memory, record)
+    assert not first.known
+    assert first.patterns > 0
+    assert first.plans > 0
+    assert second.known
+    assert [memory.count(room) for room in (CELLS, RELATIONS)] == before
+    assert "nothing taken" in second.told
+    assert str(first.experiences) in first.told
+
+
+def test_a_run_starts_with_what_was_learnt(record: RunRecord) -> None:
+    """Every experience of the run before is among the patterns that the next one gets."""
+    memory = Memory(VolatileLog())
+    first = learn(memory, record)
+    remembered = recall_patterns(memory, 1e9)
+    assert sum(p.evidence.times for p in remembered.patterns) == first.experiences
+    assert recall_patterns(Memory(VolatileLog()), 1e9).patterns == ()
+
+
+def test_what_names_cells_is_private(record: RunRecord) -> None:
+    """Of all records only patterns may leave, and none of them names a cell, site or run."""
+    memory = Memory(VolatileLog())
+    learn(memory, record)
+    names = [*record.network.cell_ids, *record.network.site_ids, record.run_id]
+    for room in (CELLS, RELATIONS):
+        _, records = memory.scan(room, limit=10_000)
+        for each in records:
+            shared = each.metadata[PRIVACY] == SHARED
+            assert shared == (each.kind is RecordKind.PATTERN)
+            if shared:
+                body = repr(replace(each, vector=None, payload=b""))
+                assert not any(f"'{name}'" in body for name in names)
+    secret = Memory(VolatileLog())
+    learn(secret, record, private=True)
+    _, records = secret.scan(CELLS, kind=RecordKind.PATTERN, limit=10_000)
+    assert {each.metadata[PRIVACY] for each in records} == {PRIVATE}
+
+
+def test_condensing_keeps_all_experience(record: RunRecord) -> None:
+    """Patterns of several runs are pooled to fewer; their experiences are all still counted."""
+    memory = Memory(VolatileLog())
+    runs = [replace(record, run_id=f"r{day}", started=f"2026-01-0{day}T00:00:00+00:00")
+            for day in (1, 2, 3)]  # fmt: skip
+    total = sum(learn(memory, run).experiences for run in runs)
+    before, after = condense(memory, 1.7e9)
+    assert after < before
+    left = recall_patterns(memory, 1.7e9).patterns
+    assert len(left) == after
+    assert sum(p.evidence.times for p in left) == total
+    assert condense(memory, 1.7e9) == (after, after)
+
+
+def test_a_namespace_of_somebody_else_is_named() -> None:
+    """Where other records have taken the name, learning says so and writes nothing."""
+    memory = Memory(VolatileLog())
+    memory.declare(Namespace(CELLS, 3))
+    with pytest.raises(Conflict, match=CELLS):
+        recall_patterns(memory, 0.0)
