@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from cellhive.adapters.scenarios import scenario_named
+from cellhive.app import runs
 from cellhive.app.recall import condense, learn, recall_patterns
-from cellhive.core.errors import Conflict
+from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.records import Namespace, RecordKind
 from cellhive.core.types import Mode
 from cellhive.flows.decide import LoopSettings
@@ -84,9 +88,9 @@ def test_what_names_cells_is_private(record: RunRecord) -> None:
 def test_condensing_keeps_all_experience(record: RunRecord) -> None:
     """Patterns of several runs are pooled to fewer; their experiences are all still counted."""
     memory = Memory(VolatileLog())
-    runs = [replace(record, run_id=f"r{day}", started=f"2026-01-0{day}T00:00:00+00:00")
+    days = [replace(record, run_id=f"r{day}", started=f"2026-01-0{day}T00:00:00+00:00")
             for day in (1, 2, 3)]  # fmt: skip
-    total = sum(learn(memory, run).experiences for run in runs)
+    total = sum(learn(memory, run).experiences for run in days)
     before, after = condense(memory, 1.7e9)
     assert after < before
     left = recall_patterns(memory, 1.7e9).patterns
@@ -101,3 +105,41 @@ def test_a_namespace_of_somebody_else_is_named() -> None:
     memory.declare(Namespace(CELLS, 3))
     with pytest.raises(Conflict, match=CELLS):
         recall_patterns(memory, 0.0)
+
+
+def test_replay_does_not_depend_on_what_the_memory_became(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run keeps what it recalled: it repeats bit for bit after the memory has learnt more."""
+    memory = Memory(VolatileLog())
+
+    @contextmanager
+    def opened(where: str, *, key: object = None) -> Iterator[Memory]:
+        assert where == "postgresql://me:secret@host/db"
+        yield memory
+
+    monkeypatch.setattr(runs, "open_memory", opened)
+    options = runs.RunOptions(
+        scenario="highway-corridor", hours=1.5, observed_s=12.0, branches=False,
+        memory="postgresql://me:secret@host/db",
+    )  # fmt: skip
+    folders = []
+    for seed in (1, 2):
+        run = runs.prepare(replace(options, seed=seed))
+        folder = runs.record_folder(run, tmp_path)
+        done = runs.execute(run)
+        runs.finish(run, done, None)
+        learnt = runs.remember(run, done)
+        assert learnt is not None
+        assert learnt.experiences > 0
+        folders.append(folder.path)
+    assert run.remembered is not None
+    assert run.remembered.patterns
+    replayed = runs.replay(folders[1])
+    assert replayed.difference is None
+    assert "secret" not in "".join(
+        path.read_text() for path in folders[1].glob("*.json*") if path.is_file()
+    )
+    (folders[1] / "patterns.json").unlink()
+    with pytest.raises(BadInput, match=r"patterns\.json"):
+        runs.replay(folders[1])

@@ -58,7 +58,7 @@ class Prior:
     that the best of many situations is not believed for its luck.
     """
 
-    strength: float = 4.0
+    strength: float = 10.0
     shape: float = 1.0
     scatter: float = 8.0
     """Typical effect of a single experience, mostly chance [points]."""

@@ -32,6 +32,9 @@ from cellhive.memory.patterns import NOTHING, Action, Belief, Pattern, Patterns,
 from cellhive.ran.guard.rules import is_wake
 from cellhive.ran.parameters import TOLERANCE, step_on_grid, value_of
 
+_ORDER = {"ES": 1, "CCO": 2, "MLB": 3, "MRO": 4}
+"""Who goes first, as among the rules: what comes later must wait where the first is watched."""
+
 CONFIDENCE = 0.9
 """Of the intervals that are told."""
 
@@ -45,7 +48,7 @@ class RecallSettings:
     moment, and are only held back."""
     least_weight: float = 4.0
     """Experiences, after forgetting and distance, below which memory says nothing."""
-    sure: float = 0.95
+    sure: float = 0.9
     """Probability of being better than leaving it alone from which an action is proposed."""
     gain: float = 1.0
     """Least mean gain from which an action is proposed [points around the object]."""
@@ -296,7 +299,7 @@ class Recall:
 def _joined(
     plans: Sequence[Plan], ideas: Sequence[_Idea], last: KpiFrame, now_s: float
 ) -> list[Plan]:
-    """Return plans with the ideas of their functions in front, and new ones for the others."""
+    """Return one plan of each function, its ideas in front, in the order of the rules."""
     joined: dict[str, Plan] = {}
     for idea in ideas:
         plan = joined.get(idea.function) or Plan(
@@ -317,7 +320,7 @@ def _joined(
             joined[plan.function] = replace(
                 plan, changes=(*mine.changes, *plan.changes), evidence=evidence
             )
-    return list(joined.values())
+    return sorted(joined.values(), key=lambda plan: _ORDER.get(plan.function, 0))
 
 
 def _pair(plan: Plan, place: int) -> list[int]:
