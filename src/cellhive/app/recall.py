@@ -155,7 +155,7 @@ def condense(memory: Memory, now_s: float) -> tuple[int, int]:
     before = after = 0
     for room in ROOMS:
         held = list(_records(memory, room))
-        patterns = Patterns(room, PatternRules(), (from_record(r) for r in held), now_s)
+        patterns = Patterns(room, PatternRules(), (from_record(r) for r in held))
         patterns.trim(now_s)
         new = {record.id: record for record in (to_record(p) for p in patterns.all)}
         gone = [Record(room, r.id, r.kind, deleted=True) for r in held if r.id not in new]
