@@ -408,3 +408,19 @@ def test_loop_takes_the_recalling_optimiser(settled: Twin) -> None:
     for _ in range(4):
         loop.step()
     assert [o.plan.changes[0].cell for o in says.learned] == [settled.network.cell_ids[1]]
+
+
+def test_taking_back_is_never_held_back(settled: Twin) -> None:
+    """Who wants to undo the last change may, whatever memory thinks of the direction."""
+    twin = settled.clone()
+    ledger, cell = Ledger(Scoring()), twin.network.cell_ids[0]
+    there = Change(cell, "time_to_trigger_s", 0.48, 0.32)
+    for period in range(2):
+        frame = twin.observe()
+        end_s = frame.time_s + frame.period_s
+        ledger.take(twin.network, twin.parameters(), [frame], end_s)
+        if period == 0:
+            twin.apply(Plan("MRO-1", "MRO", end_s, (there,)))
+    assert ledger.takes_back(there.reverted(""))
+    assert not ledger.takes_back(replace(there, before=0.32, after=0.16))
+    assert not ledger.takes_back(replace(there.reverted(""), cell=twin.network.cell_ids[1]))

@@ -308,6 +308,7 @@ class Patterns:
         self.room, self.rules = room, rules
         self._by_action: dict[Action, list[Pattern]] = {}
         self._tables: dict[Action, _Table] = {}
+        self._rows: dict[Action, Floats] = {}
         mine = [
             replace(each, evidence=each.evidence.at(now_s, rules.half_life_s))
             for each in patterns
@@ -338,15 +339,21 @@ class Patterns:
                 found="NaN or infinity", remedy="leave out what is not known",
             )  # fmt: skip
         held = self._by_action.setdefault(pattern.action, [])
-        if held:
-            distances = _distances(pattern.situation[None, :], self._table(pattern.action))[0]
+        self._tables.pop(pattern.action, None)
+        rows, wanted = self._rows.get(pattern.action), pattern.situation.astype(np.float64)
+        if held and rows is not None:
+            distances = np.sqrt(((rows[: len(held)] - wanted) ** 2).sum(axis=1))
             near = int(np.argmin(distances))
             if distances[near] <= self.rules.alike and held[near].private == pattern.private:
                 held[near] = held[near].merged(pattern, self.rules.half_life_s)
-                self._tables.pop(pattern.action)
+                rows[near] = held[near].situation
                 return
+        if rows is None or len(rows) == len(held):  # room for as many again
+            grown = np.zeros((max(16, 2 * len(held)), wanted.size))
+            grown[: len(held)] = 0.0 if rows is None else rows
+            self._rows[pattern.action] = rows = grown
+        rows[len(held)] = wanted
         held.append(pattern)
-        self._tables.pop(pattern.action, None)
 
     def _table(self, action: Action) -> _Table:
         if action not in self._tables:
@@ -397,10 +404,12 @@ class Patterns:
         kept = set(strong[: self.rules.most])
         gone = tuple(p for p in self.all if p.id not in kept)
         for action, held in list(self._by_action.items()):
-            self._by_action[action] = [p for p in held if p.id in kept]
+            left = [p for p in held if p.id in kept]
+            del self._by_action[action], self._rows[action]
             self._tables.pop(action, None)
-            if not self._by_action[action]:
-                del self._by_action[action]
+            if left:
+                self._by_action[action] = left
+                self._rows[action] = np.stack([p.situation for p in left]).astype(np.float64)
         return gone
 
 

@@ -18,7 +18,7 @@ from cellhive.flows.decide import KEPT, ROLLED_BACK
 from cellhive.flows.recall.situations import CELLS, RELATIONS, Situations, situations
 from cellhive.flows.watch import OBJECTIVE, Kpis, Scoring
 from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern
-from cellhive.ran.parameters import snap
+from cellhive.ran.parameters import TOLERANCE, diff, snap
 
 LATELY = 3
 """Periods that a situation is averaged over, where the object was left alone so long."""
@@ -60,7 +60,14 @@ class Ledger:
     """Periods since each cell was last changed."""
     _seen: deque[tuple[float, Situations]] = field(default_factory=lambda: deque(maxlen=16))
     _scores: dict[tuple[float, frozenset[int]], Kpis] = field(default_factory=dict)
+    _earlier: dict[tuple[str, str], float] = field(default_factory=dict)
+    """What each parameter was before it was last changed, by object and parameter."""
     _periods: int = 0
+
+    def takes_back(self, change: Change) -> bool:
+        """Return whether a change only undoes the last one of its parameter."""
+        earlier = self._earlier.get((change.object_id, change.parameter))
+        return earlier is not None and abs(earlier - change.after) <= TOLERANCE
 
     def take(
         self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
@@ -69,7 +76,10 @@ class Ledger:
         if self.base is None or self._held is None or self._quiet is None:
             self.base, self._quiet = parameters.copy(), np.full(network.cells, 1 << 20)
         else:
-            changed = _changed_cells(network, self._held, parameters)
+            changed = np.zeros(network.cells, np.bool_)
+            for change in diff(network, self._held, parameters):
+                changed[network.cell_index[change.cell]] = True
+                self._earlier[change.object_id, change.parameter] = change.before
             self._quiet = np.where(changed, 1, self._quiet + 1)
         self._network, self._held, self.frames = network, parameters.copy(), frames
         self._periods += 1
@@ -228,15 +238,3 @@ def place_of(network: Network, change: Change) -> tuple[str, int]:
 def _cells(network: Network, change: Change) -> frozenset[int]:
     names = (change.cell, change.target)
     return frozenset(network.cell_index[name] for name in names if name is not None)
-
-
-def _changed_cells(network: Network, before: Parameters, after: Parameters) -> Bools:
-    """Return the cells of which, or of whose offsets, anything differs, (C,)."""
-    changed = np.zeros(network.cells, np.bool_)
-    for name in Parameters.__dataclass_fields__:
-        differs = getattr(before, name) != getattr(after, name)
-        if name == "cio_db":
-            changed[network.relation_source[differs]] = True
-        else:
-            changed |= differs
-    return changed

@@ -265,8 +265,8 @@ class Recall:
         cells = {idea.change.cell for idea in ideas if idea.room == CELLS}
         left_out: set[int] = set()
         for place, change in enumerate(plan.changes):
-            if is_wake(change):
-                continue
+            if is_wake(change) or self.ledger.takes_back(change):
+                continue  # whoever sees own harm must be free to undo it
             mine = (change.object_id, change.parameter) in own
             timing = change.target is None or plan.function == "MRO"
             if (
