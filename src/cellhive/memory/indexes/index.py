@@ -53,6 +53,7 @@ class IndexSettings:
 
 _NO_SLOTS = np.empty(0, np.int64)
 _NO_VECTORS = np.empty((0, 0), np.float32)
+_NO_SKIP = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +75,8 @@ class _View:
     """Slots that the cells do not have, or have with an old vector."""
     block: Floats32 = field(default_factory=lambda: _NO_VECTORS)
     """Their vectors."""
+    skip: npt.NDArray[np.uint8] = field(default_factory=lambda: _NO_SKIP)
+    """Not zero for slots whose code in these cells is stale."""
     stale: int = 0
     """Codes in the cells of vectors that are gone or replaced."""
 
@@ -100,8 +103,6 @@ class VectorIndex:
         self._settings = settings or IndexSettings()
         self._vectors: Vectors = vectors_for(space.storage, space.dimension, file)
         self._alive: Bools = np.zeros(0, np.bool_)
-        self._skip: npt.NDArray[np.uint8] = np.zeros(0, np.uint8)
-        """Not zero for slots whose code in the cells is stale."""
         self._view = _View()
 
     def __len__(self) -> int:
@@ -136,22 +137,23 @@ class VectorIndex:
             return
         view, slots = self._view, changes.rows
         size = max(view.size, int(slots.max()) + 1)
+        skip = view.skip
         if size > len(self._alive):
             room = max(1024, size * 3 // 2)
             alive, skip = np.zeros(room, np.bool_), np.zeros(room, np.uint8)
-            alive[: len(self._alive)], skip[: len(self._skip)] = self._alive, self._skip
-            self._alive, self._skip = alive, skip
+            alive[: len(self._alive)], skip[: len(view.skip)] = self._alive, view.skip
+            self._alive = alive
         present = changes.with_vector & ~changes.deleted
         fresh, stale = view.fresh, view.stale
         if view.cells is not None:
             fresh = np.setdiff1d(fresh, slots)
-            stale += int((self._alive[slots] & (self._skip[slots] == 0)).sum())
-            self._skip[slots] = 1
+            stale += int((self._alive[slots] & (skip[slots] == 0)).sum())
+            skip[slots] = 1
             fresh = np.union1d(fresh, slots[present])
         self._vectors.put(slots[present], self._prepared(changes.vectors[present]))
         self._alive[slots] = present
         self._view = replace(
-            view, size=size, count=int(self._alive.sum()), fresh=fresh, stale=stale,
+            view, size=size, count=int(self._alive.sum()), fresh=fresh, skip=skip, stale=stale,
             block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
         )  # fmt: skip
 
@@ -172,7 +174,7 @@ class VectorIndex:
                 self._make_cells()
             return True
         if len(view.fresh) >= settings.fresh:
-            cells = extended(view.cells, view.fresh, self._vectors.take, self._skip)
+            cells = extended(view.cells, view.fresh, self._vectors.take, view.skip)
             self._clear(cells)
         return False
 
@@ -186,8 +188,10 @@ class VectorIndex:
 
     def _clear(self, cells: Cells) -> None:
         """Put cells in place that hold every vector and no stale code."""
-        self._skip = np.zeros(len(self._alive), np.uint8)
-        self._view = replace(self._view, cells=cells, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0)
+        self._view = replace(
+            self._view, cells=cells, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0,
+            skip=np.zeros(len(self._alive), np.uint8),
+        )  # fmt: skip
 
     def _prepared(self, vectors: Floats32) -> Floats32:
         """Return vectors as they are stored: of length one under the cosine."""
@@ -209,7 +213,9 @@ class VectorIndex:
         view = self._view
         queries = self._prepared(queries)
         if mask is not None:
-            mask = mask[: view.size] & self._alive[: len(mask)][: view.size]
+            known = min(view.size, len(mask))
+            asked, mask = mask, np.zeros(view.size, np.bool_)
+            mask[:known] = asked[:known] & self._alive[:known]
             matching = int(mask.sum())
             if matching <= max(self._settings.few, k):
                 return self._among(queries, k, np.flatnonzero(mask))
@@ -255,8 +261,8 @@ class VectorIndex:
 
     def _skipped(self, view: _View, mask: Bools | None) -> npt.NDArray[np.uint8] | None:
         if mask is None:
-            return self._skip if view.stale else None
-        skip = self._skip[: view.size].copy() if view.stale else np.zeros(view.size, np.uint8)
+            return view.skip if view.stale else None
+        skip = view.skip[: view.size].copy() if view.stale else np.zeros(view.size, np.uint8)
         skip[~mask] = 1
         return skip
 
@@ -379,7 +385,7 @@ class VectorIndex:
             **self._vectors.arrays(view.size),
         }
         if view.cells is not None:
-            arrays["skip"] = np.packbits(self._skip[: view.size].astype(np.bool_))
+            arrays["skip"] = np.packbits(view.skip[: view.size].astype(np.bool_))
             arrays |= {f"cells.{name}": array for name, array in view.cells.arrays().items()}
         return arrays
 
@@ -414,10 +420,11 @@ class VectorIndex:
             parts = {name.removeprefix("cells."): array for name, array in arrays.items()
                      if name.startswith("cells.")}  # fmt: skip
             cells = Cells.restored(parts, mapped_order=mapped)
-            skip = np.unpackbits(arrays["skip"], count=size)
+            if header["stale"]:  # else zeros that no page of memory is taken for
+                skip = np.unpackbits(arrays["skip"], count=size)
         fresh = np.array(arrays["fresh"], np.int64)
         probes, wanted = header["effort"]
-        self._alive, self._skip = alive, skip
+        self._alive = alive
         self._view = _View(
             size=size,
             count=int(alive.sum()),
@@ -427,6 +434,7 @@ class VectorIndex:
             wanted=int(wanted),
             fresh=fresh,
             block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
+            skip=skip,
             stale=int(header["stale"]),
         )
 
