@@ -423,7 +423,7 @@ def test_a_backup_is_a_memory_of_one_moment(tmp_path: Path, secret: KeySource | 
         assert copy.incarnation != incarnation
         assert copy.put([record(1)])[0].writer != writer
         assert len(copy.keyword("cells", "7", 9)[0]) == 1
-    with pytest.raises(BadInput, match="new file"):
+    with pytest.raises(BadInput, match="nothing is yet"):
         copies.back_up(path, target)
     with pytest.raises(NotFound):
         copies.back_up(tmp_path / "none.db", tmp_path / "x.db")

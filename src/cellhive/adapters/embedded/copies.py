@@ -41,7 +41,7 @@ def back_up(source: Path, target: Path) -> None:
     _must_be_there(source)
     if target.exists():
         raise BadInput(
-            expected="a new file", found="one that is there already",
+            expected="a place where nothing is yet", found="a file",
             remedy="choose another name", place=str(target),
         )  # fmt: skip
     with translated(target, _PATIENCE_S), tempfile.TemporaryDirectory(dir=target.parent) as draft:
