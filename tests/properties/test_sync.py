@@ -38,6 +38,7 @@ class World:
         """Begin with everybody connected."""
         self.network = Network(size, TOPOLOGIES[topology](size))
         self.names = list(self.network.nodes)
+        self.network.settle(2)
         self.writes = self.faults = 0
 
     def act(self, action: str, who: int, number: int) -> None:
@@ -83,21 +84,22 @@ class World:
     def carry(self, action: str, number: int) -> None:
         """Deliver any one message, lose it, or deliver it and keep it for another time."""
         network = self.network
-        if not network.queue:
-            return
-        index = number % len(network.queue)
-        if action == "drop":
-            network.queue.pop(index)
-        else:
-            network.deliver(index, keep=action == "repeat")
-        self.faults += action != "deliver"
+        for _ in range(1 + number % 3):
+            if not network.queue:
+                return
+            index = number // 3 % len(network.queue)
+            if action == "drop":
+                network.queue.pop(index)
+            else:
+                network.deliver(index, keep=action == "repeat")
+            self.faults += action != "deliver"
 
     def change_network(self, action: str, number: int) -> None:
         """Let messages flow, cut a link (seen by its ends or not), heal, let time pass."""
         network = self.network
         match action:
             case "flow":
-                network.deliver_all(number)
+                network.deliver_all(number // 4)
             case "heal":
                 self.heal()
             case "tick":

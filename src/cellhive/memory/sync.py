@@ -84,7 +84,6 @@ class Replica:
         self._source: dict[str, str] = {}
         self._question: Question | None = None
         self._number = 0
-        self._oldest_number = 1
         self._comparison = Comparison(node, settings)
         self._digest_at_s = 0.0
         self._out: list[m.Instruction] = []
@@ -200,7 +199,6 @@ class Replica:
         self._held.known = KnownWrites(dict(seen), self.settings.most_runs)
         self._held.durable = dict(seen)
         self._question = None
-        self._oldest_number = self._number + 1
         for peer in self._links:
             self._say(peer, self._hello(answer=False))
 
