@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sync_network import SETTINGS, Network, Node, line, mesh, record, ring, same, tree
@@ -13,20 +14,16 @@ from cellhive.memory.versions import every_record, is_private, sums_of
 TOPOLOGIES = {"mesh": mesh, "line": line, "tree": tree, "ring": ring}
 
 KEYS = ["x", "y", "z", "u", "v"]
+KINDS = [
+    *["write", "burst", "burst", "delete", "private", "commit", "commit"],
+    *["deliver", "drop", "repeat", "flow", "noise", "noise", "noise"],
+    *["crash", "restart", "cut", "heal", "leave", "tick", "tick", "fail"],
+]
 ACTIONS = st.lists(
-    st.tuples(
-        st.sampled_from([
-            "write", "write", "write", "burst", "delete", "private", "commit", "commit", "deliver",
-            "deliver", "deliver", "drop", "repeat", "flow", "crash", "restart", "cut", "heal",
-            "leave", "tick", "fail",
-        ]),
-        st.integers(0, 4),
-        st.integers(0, 400),
-    ),
-    min_size=1, max_size=60,
-)  # fmt: skip
-
-
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 4), st.integers(0, 400)),
+    min_size=1,
+    max_size=60,
+)
 MOST_RECORD_BYTES = 1_500
 """What one record of these tests weighs at most: a window may be exceeded by one push."""
 
@@ -47,7 +44,7 @@ class World:
         key = KEYS[number % len(KEYS)]
         if action in {"deliver", "drop", "repeat"}:
             self.carry(action, number)
-        elif action in {"flow", "heal", "tick", "cut", "leave"}:
+        elif action in {"flow", "noise", "heal", "tick", "cut", "leave"}:
             self.change_network(action, number)
         elif action == "restart" and not node.up:
             self.network.restart(node.name)
@@ -72,7 +69,7 @@ class World:
             case "crash":
                 self.faults += 1
                 self.network.crash(node.name)
-            case "fail":
+            case _:
                 self.faults += 1
                 node.fail()
 
@@ -92,12 +89,38 @@ class World:
                 network.queue.pop(index)
             else:
                 network.deliver(index, keep=action == "repeat")
+                self.read()
             self.faults += action != "deliver"
+
+    def read(self) -> None:
+        """Let every node read what it wants to send."""
+        for node in self.network.nodes.values():
+            if node.up:
+                node.read()
+
+    def noise(self, number: int) -> None:
+        """Let up to 60 messages arrive in any order; one in four is lost, one repeated."""
+        rng = np.random.default_rng(number)
+        network = self.network
+        for _ in range(60):
+            if not network.queue:
+                return
+            index = int(rng.integers(min(len(network.queue), 4)))
+            fate = rng.integers(4)
+            if fate == 0:
+                network.queue.pop(index)
+                self.faults += 1
+            else:
+                network.deliver(index, keep=fate == 1)
+                self.faults += fate == 1
+            self.read()
 
     def change_network(self, action: str, number: int) -> None:
         """Let messages flow, cut a link (seen by its ends or not), heal, let time pass."""
         network = self.network
         match action:
+            case "noise":
+                self.noise(number)
             case "flow":
                 network.deliver_all(number // 4)
             case "heal":
@@ -107,14 +130,16 @@ class World:
                 for node in network.nodes.values():
                     if node.up:
                         node.tell(m.Tick(network.now_s))
-            case _ if network.edges:
-                self.faults += 1
-                edge = network.edges[number % len(network.edges)]
-                network.cut.add(frozenset(edge))
-                if action == "leave":
-                    for one, other in (edge, edge[::-1]):
-                        if network.nodes[one].up:
-                            network.nodes[one].tell(m.Left(other))
+            case _:
+                self.cut(network.edges[number % len(network.edges)], seen=action == "leave")
+
+    def cut(self, edge: tuple[str, str], *, seen: bool) -> None:
+        """Cut a link, so that its ends see it or not."""
+        self.faults += 1
+        self.network.cut.add(frozenset(edge))
+        for one, other in (edge, edge[::-1]):
+            if seen and self.network.nodes[one].up:
+                self.network.nodes[one].tell(m.Left(other))
 
     def heal(self) -> None:
         """Let messages through again, and connect what had parted."""

@@ -69,8 +69,10 @@ class Node:
         self.clock = HybridClock(self.now_ms)
         for record in every_record(self.log):
             self.clock.observe(record.version.time_hlc)
+        beyond = self.log.since(self.log.seen(), limit=1_000_000).records
         self.replica = Replica(self.name, self.writer, self.log.seen(), self.log.namespaces(),
                                self.now_ms, self.settings)  # fmt: skip
+        self.tell(m.Wrote(beyond))
         self.up = True
 
     @property

@@ -41,8 +41,8 @@ MOST_FRAME_BYTES = HEAD_BYTES + MOST_META_BYTES + MOST_VECTOR_BYTES + MOST_PAYLO
 MOST_COMPONENTS = 65_536
 MOST_ID_CHARACTERS = 512
 MOST_TEXT_CHARACTERS = 1 << 20
-MOST_METADATA_ENTRIES = 256
-MOST_METADATA_CHARACTERS = 65_536
+MOST_METADATA_ENTRIES = 65_536
+MOST_METADATA_CHARACTERS = 1 << 20
 """Bounds of one record; a payload may fill what a frame holds."""
 
 COMPRESS_FROM_BYTES = 2_048
@@ -89,7 +89,7 @@ class _Push(msgspec.Struct, array_like=True):
 
     number: m.Count
     records: Bodies
-    withheld: Annotated[tuple[m.Withheld, ...], msgspec.Meta(max_length=m.MOST_RECORDS)]
+    withheld: Annotated[tuple[m.Run, ...], msgspec.Meta(max_length=m.MOST_RECORDS)]
 
 
 class _Batch(msgspec.Struct, array_like=True):

@@ -22,7 +22,7 @@ MOST_WRITERS = 65_536
 MOST_NAMESPACES = 4_096
 MOST_RECORDS = 4_096
 MOST_ENTRIES = 32_768
-LONGEST_NAME = 256
+LONGEST_NAME = 512
 """Bounds of what one message may list, and of the names in it [characters]."""
 
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST_NAME)]
@@ -31,6 +31,14 @@ Vector = Annotated[dict[Name, Count], msgspec.Meta(max_length=MOST_WRITERS)]
 Totals = Annotated[dict[Name, Count], msgspec.Meta(max_length=MOST_NAMESPACES)]
 Buckets = Annotated[tuple[Annotated[int, msgspec.Meta(ge=0, le=65_535)], ...],
                     msgspec.Meta(max_length=65_536)]  # fmt: skip
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """Consecutive numbers of a writer."""
+
+    writer: Name
+    first: Count
+    last: Count
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -53,6 +61,10 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     """Where ``vector`` is ahead of its disk: how far its disk is."""
     neighbours: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_NAMESPACES)]
     """Nodes it is connected to."""
+    beyond: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_RECORDS)]
+    """Writes that it has although some before them are missing."""
+    synced: Count
+    """How often its disk has synced: what is beyond may only now be there to be read."""
 
 
 class Digest(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +75,8 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     vector: Vector
     undurable: Vector
     neighbours: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MOST_NAMESPACES)]
+    beyond: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_RECORDS)]
+    synced: Count
     totals: Totals
     """Digest of the content of each namespace, as it was when ``vector`` had the print below."""
     totals_print: Count
@@ -73,21 +87,14 @@ class Digest(msgspec.Struct, frozen=True, array_like=True):
     """Number of the last push taken in from this peer."""
 
 
-class Withheld(msgspec.Struct, frozen=True, array_like=True):
-    """Numbers of a writer that no replica will be given: its private writes."""
-
-    writer: Name
-    first: Count
-    last: Count
-
-
 class Push(msgspec.Struct, frozen=True, array_like=True):
     """Writes, as they happen. Each record is the write of its own number, and no other."""
 
     number: Count
     """Counts the pushes of this connection, from 1; acknowledged by it."""
     records: tuple[Record, ...]
-    withheld: Annotated[tuple[Withheld, ...], msgspec.Meta(max_length=MOST_RECORDS)] = ()
+    withheld: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_RECORDS)] = ()
+    """Numbers that no replica will be given: private writes."""
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True):

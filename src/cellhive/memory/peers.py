@@ -10,7 +10,7 @@ from typing import Protocol
 from cellhive.core.records import Metric, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory.codec import weight_bytes
-from cellhive.memory.versions import KnownWrites, is_private
+from cellhive.memory.versions import KnownWrites, is_private, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,16 @@ class Held:
     """What is on disk."""
     namespaces: dict[str, Namespace]
     private_namespaces: frozenset[str]
+    synced: int = 0
+    """How often the disk has synced."""
 
     def hides(self, record: Record) -> bool:
         """Return whether a record must not leave this node."""
         return record.namespace in self.private_namespaces or is_private(record)
 
     def learn(
-        self, records: Sequence[Record], holes: Sequence[m.Withheld], covers: Mapping[str, int]
-    ) -> tuple[list[Record], list[m.Withheld], dict[str, int]]:
+        self, records: Sequence[Record], holes: Sequence[m.Run], covers: Mapping[str, int]
+    ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
         """Count writes as known.
 
         Returns:
@@ -107,6 +109,8 @@ class Held:
             vector=dict(self.known.upto),
             undurable=self._undurable(),
             neighbours=neighbours,
+            beyond=self._beyond(),
+            synced=self.synced,
         )
 
     def digest(
@@ -119,11 +123,24 @@ class Held:
             vector=dict(self.known.upto),
             undurable=self._undurable(),
             neighbours=neighbours,
+            beyond=self._beyond(),
+            synced=self.synced,
             totals=dict(totals.totals),
             totals_print=totals.vector_print,
             pushed=link.pushed,
             taken=link.taken,
         )
+
+    def lacks(self, link: Link) -> bool:
+        """Return whether a peer says to have what this node does not have."""
+        if missing(self.known.upto, link.vector):
+            return True
+        known = self.known
+        news = link.beyond != link.beyond_asked
+        return news and not all(known.has_all(r.writer, r.first, r.last) for r in link.beyond[0])
+
+    def _beyond(self) -> tuple[m.Run, ...]:
+        return tuple(m.Run(*run) for run in self.known.beyond())
 
     def _public_namespaces(self) -> tuple[Namespace, ...]:
         hidden = self.private_namespaces
@@ -172,8 +189,14 @@ class Link:
     """What it can search, as far as it told."""
     durable: dict[str, int] = field(default_factory=dict)
     neighbours: frozenset[str] = frozenset()
+    beyond: tuple[tuple[m.Run, ...], int] = ((), 0)
+    """Runs that it has beyond gaps, and how often its disk had synced when it said so."""
+    beyond_asked: tuple[tuple[m.Run, ...], int] = ((), 0)
+    """The same when it was asked last: a write that was replaced since is never sent."""
     owes: bool = False
     """Whether it is worth asking."""
+    gap: bool = False
+    """Whether its pushes have left one that it may be able to fill."""
     pushed: int = 0
     """Number of the last push to it."""
     taken: int = 0
@@ -253,3 +276,13 @@ def misfit(record: Record, namespace: Namespace) -> str:
 def tombstone(record: Record) -> Record:
     """Return what says that a record is gone, and no more."""
     return Record(record.namespace, record.id, record.kind, version=record.version, deleted=True)
+
+
+def mismatch(ours: Namespace, theirs: Namespace) -> str:
+    """Return why records of two namespaces of one name cannot be shared, or ""."""
+    if (ours.dimension, ours.metric) == (theirs.dimension, theirs.metric):
+        return ""
+    return (
+        f"expected namespace {ours.name} with {ours.dimension} components under {ours.metric},"
+        f" found {theirs.dimension} under {theirs.metric}; rename one of the two"
+    )

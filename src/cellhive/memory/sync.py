@@ -27,18 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from cellhive.core.records import Delta, Namespace, Record
 from cellhive.memory import messages as m
+from cellhive.memory import peers as p
 from cellhive.memory.codec import weight_bytes
 from cellhive.memory.compare import Comparison
-from cellhive.memory.peers import (
-    Answer,
-    Held,
-    Link,
-    Question,
-    SyncSettings,
-    misfit,
-    parts,
-    tombstone,
-)
+from cellhive.memory.peers import Answer, Held, Link, Question, SyncSettings
 from cellhive.memory.versions import (
     COUNTER_BITS,
     KnownWrites,
@@ -63,6 +55,9 @@ class Replica:
         settings: SyncSettings = SyncSettings(),  # noqa: B008  # frozen
     ) -> None:
         """Begin with what the log holds.
+
+        Where ``log.since(seen)`` of the log itself gives records, numbers before them are
+        missing: tell of them as Wrote before anybody joins.
 
         Args:
             node: Name of this node, as in its certificate.
@@ -114,10 +109,10 @@ class Replica:
             A vector and a hybrid time: a tombstone may go when its sequence is covered by
             the vector, which every member has on disk, and its time lies before.
         """
-        others = self.settings.members - {self.node}
-        if not others or not others <= set(self._members):
+        others = sorted(self.settings.members - {self.node})
+        if not others or not set(others) <= set(self._members):
             return None
-        vector = common([self._held.durable, *(self._members[name] for name in sorted(others))])
+        vector = common([self._held.durable, *map(self._members.__getitem__, others)])
         return vector, max(0, self._now_ms() - self.settings.tombstone_age_ms) << COUNTER_BITS
 
     def handle(self, event: m.Event) -> list[m.Instruction]:
@@ -176,13 +171,14 @@ class Replica:
         for record in records:
             if self._held.hides(record):
                 version = record.version
-                withheld.append(m.Withheld(version.writer, version.sequence, version.sequence))
+                withheld.append(m.Run(version.writer, version.sequence, version.sequence))
             else:
                 public.append(record)
         self._push(public, withheld, source="")
 
     def _stored(self, covers: Mapping[str, int]) -> None:
         """Count what is on disk, tell those it came from, and answer who waited for it."""
+        self._held.synced += 1
         self._held.durable = merge(self._held.durable, covers)
         told: dict[str, dict[str, int]] = {}
         for writer, sequence in covers.items():
@@ -202,9 +198,7 @@ class Replica:
         for peer in self._links:
             self._say(peer, self._hello(answer=False))
 
-    def _push(
-        self, records: Sequence[Record], withheld: Sequence[m.Withheld], *, source: str
-    ) -> None:
+    def _push(self, records: Sequence[Record], withheld: Sequence[m.Run], *, source: str) -> None:
         """Push writes to those who may lack them: not to the source, nor to its neighbours."""
         served = self._links[source].neighbours if source else frozenset()
         for peer, link in self._links.items():
@@ -219,7 +213,7 @@ class Replica:
             unseen = [w for w in withheld if w.last > link.vector.get(w.writer, 0)][
                 : m.MOST_RECORDS
             ]
-            for part, size in parts(
+            for part, size in p.parts(
                 lacking, most_bytes=self.settings.batch_bytes, most_records=m.MOST_RECORDS
             ):
                 self._push_to(peer, link, m.Push(0, part, tuple(unseen)), size)
@@ -320,26 +314,19 @@ class Replica:
         for namespace in told.namespaces:
             self._meet_namespace(peer, link, namespace)
         self._renew_if_used(told.vector.get(self.writer, 0))
-        link.owes = bool(missing(self._held.known.upto, told.vector))
+        link.beyond = (told.beyond, told.synced)
+        link.owes = self._held.lacks(link)
         return not link.closed
 
     def _meet_namespace(self, peer: str, link: Link, namespace: Namespace) -> None:
         """Declare what is new, refuse what does not match."""
-        ours = self._held.namespaces.get(namespace.name)
-        if ours is None:
-            if len(self._held.namespaces) >= m.MOST_NAMESPACES:
-                self._refuse(peer, link, f"expected at most {m.MOST_NAMESPACES} namespaces")
-                return
-            self._held.namespaces[namespace.name] = namespace
+        ours, known = self._held.namespaces.get(namespace.name), self._held.namespaces
+        if ours is None and len(known) >= m.MOST_NAMESPACES:
+            self._refuse(peer, link, f"expected at most {m.MOST_NAMESPACES} namespaces")
+        elif not ours:
+            known[namespace.name] = namespace
             self._out.append(m.Declare(namespace, peer))
-        elif namespace.name not in link.refused and (
-            (ours.dimension, ours.metric) != (namespace.dimension, namespace.metric)
-        ):
-            why = (
-                f"expected namespace {ours.name} with {ours.dimension} components under"
-                f" {ours.metric}, found {namespace.dimension} under {namespace.metric};"
-                " rename one of the two"
-            )
+        elif namespace.name not in link.refused and (why := p.mismatch(ours, namespace)):
             link.refused.add(ours.name)
             self._say(peer, m.Refusal(ours.name, why))
             self._out.append(m.Refuse(peer, ours.name, why))
@@ -364,7 +351,7 @@ class Replica:
         received |= {w.writer: known.upto.get(w.writer, 0) for w in push.withheld}
         self._say(peer, m.Ack(link.taken, received, {}))
         if known.runs > runs:
-            link.owes = True
+            link.owes = link.gap = True
             self._ask_next()
 
     def _admit(self, peer: str, link: Link, records: Sequence[Record]) -> tuple[list[Record], bool]:
@@ -384,7 +371,7 @@ class Replica:
                 self._refuse(peer, link, f"expected records with versions, found {version}")
             elif namespace is None:
                 whole = False  # its declaration is still to come: met again after the next digest
-            elif why := misfit(record, namespace):
+            elif why := p.misfit(record, namespace):
                 self._refuse(peer, link, why)
             elif version.writer == self.writer and not self._held.known.has(
                 version.writer, version.sequence
@@ -427,7 +414,8 @@ class Replica:
         for peer, link in self._links.items():
             if link.owes and link.open:
                 link.owes = False
-                if self._held.known.runs or missing(self._held.known.upto, link.vector):
+                if link.gap or self._held.lacks(link):
+                    link.gap, link.beyond_asked = False, link.beyond
                     self._number += 1
                     self._question = Question(peer, self._number, 1, self._now_s)
                     parts = self.settings.batches_ahead
@@ -439,7 +427,7 @@ class Replica:
         ask = link.waiting
         if ask is None or link.answer is not None:
             return
-        if missing(ask.known, self._held.durable):
+        if missing(ask.known, self._held.durable) or self._held.known.runs:
             link.waiting, link.answer = None, Answer(ask, dict(ask.known))
             self._out.append(m.ReadDelta(peer, link.answer.known, link.limit))
         elif not missing(ask.known, self._held.known.upto):
@@ -563,10 +551,10 @@ class Replica:
         link = self._links.get(peer)
         if link is None or not link.open:
             return
-        shown = [tombstone(r) if is_private(r) else r for r in records
+        shown = [p.tombstone(r) if is_private(r) else r for r in records
                  if r.namespace not in self.settings.private_namespaces]  # fmt: skip
         most = self.settings.batch_bytes
-        for part, size in parts(shown, most_bytes=most, most_records=m.MOST_RECORDS):
+        for part, size in p.parts(shown, most_bytes=most, most_records=m.MOST_RECORDS):
             self._say(peer, m.Batch("", 0, link.count_sent(size), part, {}, complete=True))
         self._comparison.sooner(self._now_s)
         self._mend_next(peer)

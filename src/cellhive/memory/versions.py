@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Record, Version
+from cellhive.memory.codec import fault
 
 BUCKETS = 1_024
 """Parts into which the ids of a namespace fall when two replicas look for a difference."""
@@ -107,6 +108,12 @@ class KnownWrites:
         """How many runs of numbers lie beyond a gap."""
         return sum(map(len, self._beyond.values()))
 
+    def beyond(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the runs beyond gaps: writer, first and last number."""
+        for writer, runs in self._beyond.items():
+            for first, last in runs:
+                yield writer, first, last
+
     def has(self, writer: str, sequence: int) -> bool:
         """Return whether a write is known."""
         if sequence <= self.upto.get(writer, 0):
@@ -170,8 +177,12 @@ class KnownWrites:
 
 
 def is_private(record: Record) -> bool:
-    """Return whether a record must not leave its node: metadata ``privacy`` is "private"."""
-    return record.metadata.get("privacy") == "private"
+    """Return whether a record must not leave its node, or cannot.
+
+    Its metadata ``privacy`` is "private", or no peer could read it (``codec.fault``): one
+    such record must not keep a node from replicating the others.
+    """
+    return record.metadata.get("privacy") == "private" or bool(fault(record))
 
 
 def bucket_of(name: str) -> int:

@@ -1,0 +1,254 @@
+"""Bytes of records and messages: exact, bounded, and safe to read from anybody."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sync_network import same
+
+from cellhive.core.errors import BadInput, ProtocolError
+from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
+from cellhive.memory import codec
+from cellhive.memory import messages as m
+from cellhive.memory.validation import check_record
+
+WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
+NAMES = WORDS.filter(bool)
+NUMBERS = st.integers(0, 2**63 - 1)
+VECTORS = st.dictionaries(NAMES, NUMBERS, max_size=4)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | FLOATS | WORDS
+    | st.lists(WORDS, max_size=3).map(tuple)
+)  # fmt: skip
+RECORDS = st.builds(
+    Record,
+    namespace=NAMES,
+    id=NAMES,
+    kind=st.sampled_from(RecordKind),
+    vector=st.none()
+    | hnp.arrays(np.float32, st.integers(1, 9), elements=st.floats(-1e6, 1e6, width=32)),
+    metadata=st.dictionaries(NAMES, SCALARS, max_size=4),
+    text=WORDS | st.just("the same words " * 300),
+    payload=st.binary(max_size=40) | st.just(b"payload" * 1000),
+    time_s=FLOATS,
+    origin=WORDS,
+    version=st.builds(Version, NUMBERS, WORDS, NUMBERS),
+    deleted=st.booleans(),
+)
+RUNS = st.builds(m.Run, WORDS, NUMBERS, NUMBERS)
+SPACES = st.builds(
+    Namespace, NAMES, st.integers(1, 65_536), st.sampled_from(Metric)
+)  # fmt: skip
+TOLD = {
+    "time_ms": NUMBERS,
+    "namespaces": st.lists(SPACES, max_size=3).map(tuple),
+    "vector": VECTORS,
+    "undurable": VECTORS,
+    "neighbours": st.lists(WORDS, max_size=3).map(tuple),
+    "beyond": st.lists(RUNS, max_size=3).map(tuple),
+    "synced": NUMBERS,
+}
+LISTS = st.lists(RECORDS, max_size=4).map(tuple)
+MESSAGES = st.one_of(
+    st.builds(m.Hello, protocol=NUMBERS, node=WORDS, session=WORDS, answer=st.booleans(), **TOLD),
+    st.builds(m.Digest, totals=VECTORS, totals_print=NUMBERS, pushed=NUMBERS, taken=NUMBERS,
+              **TOLD),
+    st.builds(m.Push, NUMBERS, LISTS, st.lists(RUNS, max_size=3).map(tuple)),
+    st.builds(m.Ack, NUMBERS, VECTORS, VECTORS),
+    st.builds(m.Ask, WORDS, NUMBERS, VECTORS, st.integers(1, 64)),
+    st.builds(m.Batch, WORDS, NUMBERS, NUMBERS, LISTS, VECTORS, st.booleans()),
+    st.builds(m.Summary, WORDS, NUMBERS, st.binary(max_size=64)),
+    st.builds(m.Listing, WORDS, st.lists(st.integers(0, 1023), max_size=5).map(tuple),
+              st.lists(st.builds(m.Entry, WORDS, NUMBERS, WORDS, NUMBERS), max_size=4).map(tuple),
+              st.booleans()),
+    st.builds(m.Refusal, WORDS, WORDS),
+)  # fmt: skip
+
+
+def record(**changes: object) -> Record:
+    """Make a record of the size most have."""
+    vector = np.linspace(-1, 1, 128, dtype=np.float32)
+    whole = Record("situations", "p-1", RecordKind.PATTERN, vector, {"region": "north"},
+                   version=Version(5 << 16, "a~1", 1))  # fmt: skip
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def alike(one: m.Message, other: m.Message) -> bool:
+    """Whether two messages say the same."""
+    if not isinstance(one, m.Push | m.Batch) or not isinstance(other, m.Push | m.Batch):
+        return one == other
+    pairs = zip(one.records, other.records, strict=True)
+    bare = [msgspec.structs.replace(each, records=()) for each in (one, other)]
+    return bare[0] == bare[1] and all(same(a, b) and a.time_s == b.time_s for a, b in pairs)
+
+
+@given(MESSAGES)
+def test_every_message_comes_back(message: m.Message) -> None:
+    """Encoding and decoding give the same message, records bit by bit."""
+    assert alike(codec.decode(codec.encode(message)), message)
+
+
+@given(RECORDS)
+def test_every_record_comes_back(one: Record) -> None:
+    """A record kept as bytes is the record that was kept."""
+    back = codec.decode_record(codec.encode_record(one))
+    assert same(one, back)
+    assert (one.time_s, one.origin) == (back.time_s, back.origin)
+
+
+@given(RECORDS)
+def test_weight_is_never_far_below_the_bytes(one: Record) -> None:
+    """What windows and batches count is at least what a frame takes, but for its head."""
+    push = m.Push(1, (one,))
+    assert codec.weight_bytes(one) + 100 >= len(codec.encode(push))
+
+
+@given(RECORDS)
+def test_what_a_memory_accepts_can_be_sent(one: Record) -> None:
+    """A record that passes a store's checks passes the codec's: no write blocks replication."""
+    space = Namespace(one.namespace, 1 if one.vector is None else len(one.vector), Metric.L2)
+    try:
+        check_record(one, space)
+    except BadInput:
+        return
+    assert codec.fault(one) == ""
+
+
+@settings(max_examples=300)
+@given(MESSAGES, st.data())
+def test_damaged_frames_give_a_message_or_a_protocol_error(
+    message: m.Message, data: st.DataObject
+) -> None:
+    """Cut short, lengthened, or with bits turned: ProtocolError or some message, no more."""
+    frame = bytearray(codec.encode(message))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(frame) - 1))
+        frame[place] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(0, len(frame)))
+    for damaged in (bytes(frame), bytes(frame[:cut]), bytes(frame) + b"\0" * cut):
+        for read in (codec.decode, codec.decode_record):
+            try:
+                read(damaged)
+            except ProtocolError:
+                continue
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300), st.integers(0, 12), st.integers(0, 3))
+def test_any_bytes_give_a_message_or_a_protocol_error(body: bytes, code: int, flags: int) -> None:
+    """Random bodies under a right head, and without one."""
+    head = struct.pack("<BBBBIII", 0xC1, 1, code, flags, len(body), 0, 0)
+    for frame in (body, head + body):
+        for read in (codec.decode, codec.decode_record):
+            try:
+                read(frame)
+            except ProtocolError:
+                continue
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+    """A small frame that unpacks to more than the bound, or does not say, is refused."""
+    flags = 1
+    bomb = zstandard.ZstdCompressor().compress(b"\0" * (codec.MOST_META_BYTES + 1))
+    silent = zstandard.ZstdCompressor(write_content_size=False).compress(b"\0" * 5000)
+    assert len(bomb) < 10_000
+    for body in (bomb, silent, bomb[:-3], b"\0" * 9):
+        head = struct.pack("<BBBBIII", 0xC1, 1, 2, flags, len(body), 0, 0)
+        with pytest.raises(ProtocolError):
+            codec.decode(head + body)
+
+
+def test_lengths_that_lie_are_refused() -> None:
+    """A frame claims more than it has, more than is allowed, or leaves bytes over."""
+    frame = codec.encode(m.Push(1, (record(),)))
+    for place, claim in ((4, 2**32 - 1), (8, 0), (8, 2**31), (12, 2**32 - 1), (12, 7)):
+        lie = bytearray(frame)
+        struct.pack_into("<I", lie, place, claim)
+        with pytest.raises(ProtocolError, match="expected"):
+            codec.decode(bytes(lie))
+    with pytest.raises(ProtocolError):
+        codec.frame_bytes(struct.pack("<BBBBIII", 0xC1, 1, 3, 0, 2**31, 0, 0))
+
+
+@pytest.mark.parametrize("count", [m.MOST_RECORDS + 1, 2**32 - 1])
+def test_counts_that_lie_are_refused(count: int) -> None:
+    """A list that claims more than a message may hold is refused without being made."""
+    meta = b"\x93\x01\xdd" + struct.pack(">I", count) + b"\xc0" * 64
+    head = struct.pack("<BBBBIII", 0xC1, 1, 3, 0, len(meta), 0, 0)
+    with pytest.raises(ProtocolError):
+        codec.decode(head + meta)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"vector": np.array([np.nan], np.float32)}, "finite"),
+        ({"vector": np.array([np.inf], np.float32)}, "finite"),
+        ({"vector": np.zeros(0, np.float32)}, "components"),
+        ({"vector": np.zeros(2, np.float64)}, "float32"),
+        ({"vector": np.zeros((2, 2), np.float32)}, "float32"),
+        ({"metadata": {"a": float("nan")}}, "finite"),
+        ({"metadata": {"a": 2**63}}, "64-bit"),
+        ({"metadata": {"a": b"x"}}, "text"),
+        ({"metadata": {"a": ("x", 1)}}, "tags"),
+        ({"metadata": {"a": "\ud800"}}, "surrogates"),
+        ({"metadata": {"a": "x" * (1 << 20)}}, "characters"),
+        ({"metadata": {"k" * 600: 1}}, "names"),
+        ({"text": "a\0b"}, "NUL"),
+        ({"text": "x" * (codec.MOST_TEXT_CHARACTERS + 1)}, "text"),
+        ({"id": ""}, "id"),
+        ({"id": "i" * 600}, "id"),
+        ({"namespace": "\ud800"}, "surrogates"),
+        ({"time_s": float("inf")}, "finite"),
+        ({"version": Version(2**63, "a~1", 1)}, "times"),
+        ({"version": Version(1, "a~1", -1)}, "times"),
+    ],
+)
+def test_what_no_peer_takes_is_not_written(changes: dict[str, object], word: str) -> None:
+    """The same rule holds for writing and for reading, and says what is wrong."""
+    with pytest.raises(BadInput, match=word):
+        codec.encode_record(record(**changes))
+
+
+def test_what_others_write_is_checked_as_well() -> None:
+    """A frame made without the checks, with a vector that is not finite, is refused."""
+    frame = bytearray(codec.encode(m.Push(1, (record(),))))
+    struct.pack_into("<f", frame, len(frame) - 4, float("nan"))
+    with pytest.raises(ProtocolError, match="finite"):
+        codec.decode(bytes(frame))
+
+
+def test_another_version_is_refused_with_advice() -> None:
+    """A newer frame is not guessed at."""
+    frame = bytearray(codec.encode(m.Ack(1, {}, {})))
+    frame[1] = 2
+    with pytest.raises(ProtocolError, match="run the same version"):
+        codec.decode(bytes(frame))
+
+
+@given(st.lists(MESSAGES, max_size=5), st.integers(1, 60))
+def test_a_stream_is_cut_into_frames(messages: list[m.Message], step: int) -> None:
+    """Frames come out whole and in order, however the bytes arrive."""
+    stream = b"".join(map(codec.encode, messages))
+    frames, found = codec.Frames(), []
+    for start in range(0, len(stream), step):
+        found += [codec.decode(f) for f in frames.feed(stream[start : start + step])]
+    assert len(found) == len(messages)
+    assert all(map(alike, found, messages))
+
+
+def test_a_stream_of_something_else_is_refused_at_once() -> None:
+    """A wrong head, or a frame that is too long, ends the stream before anything is kept."""
+    with pytest.raises(ProtocolError):
+        list(codec.Frames().feed(b"GET / HTTP/1.1\r\n\r\n"))
+    with pytest.raises(ProtocolError, match="at most 100"):
+        list(codec.Frames(100).feed(codec.encode(m.Push(1, (record(),)))))
