@@ -221,7 +221,7 @@ class Link:
         """Forget what a former life of the peer knew, asked and was sent."""
         self.vector, self.durable = {}, {}
         self._window.clear()
-        self.window_bytes, self.lagging = 0, False
+        self.window_bytes, self.lagging, self.taken = 0, False, 0
         self.answer = self.waiting = None
 
     def has_room(self, size: int, most: int) -> bool:

@@ -284,10 +284,10 @@ class Replica:
         if why:
             self._refuse(peer, link, why)
             return
-        link.session = hello.session
-        link.restart()
+        if hello.session != link.session:
+            link.restart()
+        link.session, link.vector, link.durable = hello.session, {}, {}
         if not hello.answer:
-            link.taken = 0
             self._say(peer, self._hello(answer=True))
         if self._met(peer, link, hello):
             self._tell_all(but=peer)
