@@ -23,7 +23,7 @@ from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfigura
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
-from aioquic.quic.recovery import QuicPacketSpace
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from cellhive.adapters.quic.identity import Identity, Untrusted
@@ -45,6 +45,25 @@ _CREDIT_FRAME_BYTES = 17
 _PIECE_BYTES = 128 << 10
 
 
+class BulkPacer(QuicPacketPacer):
+    """Spreads datagrams over a round trip while there is bulk, and holds nothing back else.
+
+    The library's counts every datagram as a full one, so a stream of small messages would
+    wait for a rate that they are far from using.
+    """
+
+    bulk = False
+
+    def next_send_time(self, now: float) -> float:
+        """Return when the next datagram may go; None for now."""
+        return super().next_send_time(now) if self.bulk else cast(float, None)
+
+    def update_after_send(self, now: float) -> None:
+        """Count a datagram."""
+        if self.bulk:
+            super().update_after_send(now)
+
+
 class MutualQuic(QuicConnection):
     """A QUIC connection in which the server verifies the client, too, inside the handshake."""
 
@@ -54,6 +73,7 @@ class MutualQuic(QuicConnection):
         """Set who we are; two streams per peer, and not one more, in one direction only."""
         self.identity = identity
         self.held: set[int] = set()
+        self._pacer = self._loss._pacer = BulkPacer(max_datagram_size=self._max_datagram_size)
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = 0
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 2
 
@@ -72,6 +92,10 @@ class MutualQuic(QuicConnection):
         if stream is None:
             return 0
         return stream.sender._buffer_stop - stream.sender._buffer_start
+
+    def pace(self, *, bulk: bool) -> None:
+        """Say whether there is bulk to be spread out."""
+        self._pacer.bulk = bulk
 
     @property
     def round_trip_s(self) -> float:
@@ -219,7 +243,7 @@ class Link(QuicConnectionProtocol):
         self._waiting_bytes = 0
         self._bucket = TokenBucket(settings.bandwidth_bytes_s, settings.bandwidth_bytes_s / 10)
         self._pump_at: asyncio.TimerHandle | None = None
-        self._closing = False
+        self._closing = self._sent_in_turn = False
 
     @property
     def round_trip_s(self) -> float:
@@ -251,7 +275,7 @@ class Link(QuicConnectionProtocol):
         self.sent_bytes += len(frame)
         if not bulk:
             self._quic.send_stream_data(self._quick, frame)
-            self._transmit_soon()
+            self._transmit_now()
             return
         view = memoryview(frame)
         pieces = [view[i : i + _PIECE_BYTES] for i in range(0, len(view), _PIECE_BYTES)]
@@ -292,6 +316,7 @@ class Link(QuicConnectionProtocol):
 
     def transmit(self) -> None:
         """Send what is due, and refill from what waits."""
+        self._quic.pace(bulk=self._quic.unacknowledged_bytes(self._bulk) > 0)
         super().transmit()
         if self._waiting and self._pump_at is None:
             self._pump()
@@ -327,6 +352,18 @@ class Link(QuicConnectionProtocol):
             self._owner.frames(self, cutter.feed(event.data), bulk=bulk)
         except ProtocolError as error:
             self.give_up(PROTOCOL_ERROR, str(error))
+
+    def _transmit_now(self) -> None:
+        """Send at once what is first in a turn of the event loop; what follows goes together."""
+        if self._sent_in_turn:
+            self._transmit_soon()
+        else:
+            self._sent_in_turn = True
+            self._loop.call_soon(self._end_turn)
+            self.transmit()
+
+    def _end_turn(self) -> None:
+        self._sent_in_turn = False
 
     def _pump(self) -> None:
         """Hand waiting bulk to QUIC, as much as is in flight and allowed by the limit."""

@@ -218,11 +218,17 @@ class ControlClient:
         return int(await self._ask("count", namespace))
 
     async def search(
-        self, namespace: str, vector: Sequence[float] | None = None, *, k: int = 10, text: str = ""
+        self,
+        namespace: str,
+        vector: Sequence[float] | None = None,
+        *,
+        k: int = 10,
+        text: str = "",
+        where: Mapping[str, Any] | None = None,
     ) -> list[tuple[float, Record]]:
-        """Return scores and records that fit best."""
+        """Return scores and records that fit best, as ``Memory.find`` does."""
         near = None if vector is None else [float(x) for x in vector]
-        question = {"namespace": namespace, "vector": near, "k": k, "text": text}
+        question = {"namespace": namespace, "vector": near, "k": k, "text": text, "where": where}
         found = await self._ask("search", question)
         return [(hit["score"], decode_record(hit["record"])) for hit in found]
 
@@ -246,7 +252,10 @@ class ControlClient:
 
 def _search(memory: Memory, question: _Search) -> list[_Found]:
     vector = None if question.vector is None else np.array(question.vector, np.float32)
-    matches = memory.find(question.namespace, vector=vector, k=question.k, kind=question.kind)
+    matches = memory.find(
+        question.namespace, vector=vector, text=question.text, k=question.k,
+        where=question.where, kind=question.kind,
+    )  # fmt: skip
     return [_Found(match.score, encode_record(match.record)) for match in matches]
 
 

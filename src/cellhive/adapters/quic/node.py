@@ -40,15 +40,18 @@ from cellhive.memory.versions import (
     dominates,
     every_record,
     is_private,
+    merge,
     sums_of,
 )
 
 TICK_S = 0.25
+ACK_DELAY_S = 0.004
+"""How long acknowledgements wait for others, to go together."""
 OWN_NAMESPACE = "cellhive.node"
 """Where a node notes its lives; it never leaves the node."""
 LIVE = "+live"
 """After the name of a log's writer: the writer that stamps before the log has the records."""
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 """How long a busy thread may keep the event loop waiting for the interpreter [s]."""
 _MOST_PENDING = 65_536
 _OUTSIDE_RECORDS = 4_096
@@ -134,6 +137,7 @@ class Node:
         self.written = self.applied = 0
         self.refusals: dict[str, str] = {}
         self._news = asyncio.Event()
+        self._acks: dict[str, m.Ack] = {}
 
     async def start(self) -> None:
         """Listen, connect, and keep everything moving."""
@@ -215,6 +219,10 @@ class Node:
         while not dominates(self.replica.vector, vector):
             await self._news.wait()
 
+    async def until_news(self) -> None:
+        """Wait until something was applied, stored or acknowledged, or a peer came."""
+        await self._news.wait()
+
     def status(self) -> dict[str, Any]:
         """Return who the node is, whom it is connected to, and what was measured."""
         behind = {
@@ -259,6 +267,8 @@ class Node:
     def received(self, peer: str, message: m.Message) -> None:
         """Take a message in."""
         self._do(self.replica.handle(m.Received(peer, message)))
+        if isinstance(message, m.Hello):
+            self._tell_news()
 
     # Inside.
 
@@ -281,6 +291,8 @@ class Node:
     def _do(self, instructions: Sequence[m.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
+                case m.Send(peer, m.Ack() as ack):
+                    self._acknowledge_soon(peer, ack)
                 case m.Send(peer, message):
                     self._peers.send(peer, message)
                 case m.Apply(delta):
@@ -298,6 +310,24 @@ class Node:
                     self._renew(f"writer {writer} has been used before, up to {used_up_to}")
                 case _:
                     self._look_up(instruction)
+
+    def _acknowledge_soon(self, peer: str, ack: m.Ack) -> None:
+        """Send acknowledgements of a few milliseconds as one: nobody searches for them."""
+        if not self._acks:
+            self._loop.call_later(ACK_DELAY_S, self._send_acks)
+        waiting = self._acks.get(peer)
+        if waiting is not None:
+            ack = m.Ack(
+                max(waiting.number, ack.number),
+                merge(waiting.received, ack.received),
+                merge(waiting.durable, ack.durable),
+            )
+        self._acks[peer] = ack
+
+    def _send_acks(self) -> None:
+        acks, self._acks = self._acks, {}
+        for peer, ack in acks.items():
+            self._peers.send(peer, ack)
 
     def _apply(self, delta: Delta) -> None:
         """Make a delta searchable, then durable."""
@@ -342,6 +372,7 @@ class Node:
         now_s = self._loop.time()
         while self._pending and self._pending[0][0] <= upto:
             self.to_peer.observe(now_s - self._pending.popleft()[1])
+        self._tell_news()
 
     def _stored(self, covers: Mapping[str, int], namespaces: Sequence[Namespace]) -> None:
         for namespace in namespaces:
