@@ -394,6 +394,7 @@ class Node:
             self._renew(f"a write could not be stored: {error}")
             return
         self.refusals["disk"] = str(error)
+        self._tell_news()
         self._answer(lambda: m.StoreFailed(self._log.seen()))
 
     def _crowded(self, on: bool) -> None:
