@@ -6,6 +6,7 @@ when the server has it on disk; a server that goes away in the middle of it is a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,8 +16,10 @@ import numpy as np
 from cellhive.adapters.postgres.connecting import Address, Readers, Row
 from cellhive.adapters.postgres.planning import Submission
 from cellhive.adapters.postgres.rows import (
+    HIGHEST,
     READ_COLUMNS,
     Packed,
+    check_writer,
     key_of,
     pack,
     unpack,
@@ -98,7 +101,8 @@ class PostgresLog:
         except BaseException:
             self._readers.close()
             raise
-        self._writer = f"{node}~{epoch}"
+        # Copies of a database whose clock stands still must not count on under one name either.
+        self._writer = f"{node}~{epoch}-{os.urandom(3).hex()}"
         self._group_writer = GroupWriter(
             self._writer, self._address, self._connect, now_ms, self._settings.patience_s
         )
@@ -177,7 +181,7 @@ class PostgresLog:
     def read(self, namespace: str, rows: Rows) -> list[Record | None]:
         """Return records by row; None for what is deleted."""
         number, _ = self._namespace(namespace)
-        wanted = [int(row) for row in rows]
+        wanted = rows.tolist()
         answer = self._fetch(
             f"SELECT {READ_COLUMNS}, row_no FROM records"  # noqa: S608 - constants
             " WHERE namespace_id = %s AND row_no = ANY(%b::bigint[]) AND NOT deleted",
@@ -195,7 +199,7 @@ class PostgresLog:
         rows = self._fetch(
             f"SELECT {READ_COLUMNS}, row_no FROM records WHERE namespace_id = %(namespace)s"  # noqa: S608 - constants
             f" AND row_no > %(after)s AND NOT deleted{only} ORDER BY row_no LIMIT %(limit)s",
-            {"namespace": number, "after": after_row, "limit": limit,
+            {"namespace": number, "after": _within(after_row), "limit": max(limit, 0),
              "kind": None if kind is None else kind.value},
         )  # fmt: skip
         records = [self._unpack(namespace, row[:-1]) for row in rows]
@@ -225,7 +229,7 @@ class PostgresLog:
             rows = link.cursor(binary=True).execute(
                 "SELECT row_no, change, deleted, vector FROM records WHERE namespace_id = %s"
                 " AND change > %s AND change <= %s ORDER BY change LIMIT %s",
-                (number, after, last[0], limit),
+                (number, _within(after), last[0], max(limit, 0)),
             )
             return last[0], rows.fetchall()
 
@@ -239,7 +243,7 @@ class PostgresLog:
             deleted=np.array([row[2] for row in rows], np.bool_),
             vectors=vectors,
             with_vector=np.array([row[3] is not None for row in rows], np.bool_),
-            last=rows[-1][1] if len(rows) == limit and rows else max(last, after),
+            last=_last(rows, after, last, limit),
         )
 
     def keyword(self, namespace: str, text: str, limit: int) -> tuple[Rows, Floats32]:
@@ -304,13 +308,19 @@ class PostgresLog:
         def read(link: psycopg.Connection[Row]) -> Delta:
             with link.transaction():
                 link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return self._since(link, known, limit)
+                return self._since(link, known, max(limit, 0))
 
         return self._read(read)
 
     def absorb(self, delta: Delta) -> Future[int]:
         """Take a delta of another replica: its records and what they cover, in one commit."""
         items = self._pack(delta.records)
+        for writer, upto in delta.covers.items():
+            check_writer(writer)
+            if not 0 <= upto < HIGHEST:
+                raise BadInput(
+                    expected="a sequence from 0 to below 2**62", found=f"{upto} of {writer!r}"
+                )
         for record in delta.records:
             if not record.version.written:
                 raise BadInput(expected="records with versions", found=f"{record.id!r} without one")
@@ -388,9 +398,9 @@ class PostgresLog:
         }  # fmt: skip
 
     def _check_namespace(self, namespace: Namespace) -> None:
-        names = (namespace.name, *namespace.features)
-        if "\0" in "".join(names) or len(namespace.name.encode()) > _LONGEST_NAME:
-            expected = f"names without U+0000, up to {_LONGEST_NAME} bytes"
+        names = "".join((namespace.name, *namespace.features))
+        if not names.isprintable() or len(namespace.name.encode()) > _LONGEST_NAME:
+            expected = f"names of printable characters, up to {_LONGEST_NAME} bytes"
             raise BadInput(expected=expected, found=repr(namespace.name[:80]))
         if self._column is VectorColumn.PGVECTOR and namespace.dimension > _PGVECTOR_DIMENSIONS:
             raise BadInput(
@@ -442,7 +452,7 @@ class PostgresLog:
             rows = link.cursor(binary=True).execute(
                 f"{select} WHERE writer = %s AND sequence > %s AND sequence <= %s"
                 " ORDER BY sequence LIMIT %s",
-                (writer, low, upto, room + 1),
+                (writer, max(low, 0), upto, room + 1),
             ).fetchall()  # fmt: skip
             take(rows[:room])
             if len(rows) > room:
@@ -459,6 +469,18 @@ class PostgresLog:
             take([row for row in beyond if row[10] > known.get(row[9], 0)][: limit - len(records)])
             records.sort(key=lambda record: (record.version.writer, record.version.sequence))
         return Delta(tuple(records), covers, complete=complete)
+
+
+def _last(rows: Sequence[Row], after: int, last: int, limit: int) -> int:
+    """Return the number to go on after: of the last row told, or of all where that was all."""
+    if len(rows) < limit:
+        return max(last, after)
+    return int(rows[-1][1]) if rows else after
+
+
+def _within(number: int) -> int:
+    """Return a number that PostgreSQL can compare with those of its rows."""
+    return max(-HIGHEST, min(number, HIGHEST))
 
 
 def _scores(vectors: Floats32, query: Floats32, metric: Metric) -> Any:

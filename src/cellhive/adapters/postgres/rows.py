@@ -46,6 +46,8 @@ _EMPTY = _LENGTH.pack(0)
 _MOST_BYTES = 1 << 29
 """Of one value: PostgreSQL allows a gigabyte, and sends some values in hexadecimal."""
 _MOST = (1 << 63) - 1
+HIGHEST = 1 << 62
+"""Times and sequences of versions stay below: what adds to them never overflows 64 bits."""
 _LONGEST_WRITER = 500
 _LONGEST_WORD = 200
 _MOST_WORD_BYTES = 500_000
@@ -134,6 +136,15 @@ def unpack(namespace: str, row: Row, column: VectorColumn) -> Record:
     )
 
 
+def check_writer(writer: str) -> None:
+    """Raise BadInput where a name is not one that a writer can have."""
+    if not 0 < len(_bytes(writer)) <= _LONGEST_WRITER or "\0" in writer:
+        raise BadInput(
+            expected=f"the name of a writer, up to {_LONGEST_WRITER} bytes without U+0000",
+            found=repr(writer[:80]),
+        )
+
+
 def escaped(text: str) -> str:
     """Return a text without U+0000, which PostgreSQL cannot hold; ``plain`` undoes it."""
     if _ESCAPE in text:
@@ -218,12 +229,10 @@ def _misfit(record: Record, expected: str, found: str) -> BadInput:
 
 def _check_version(record: Record) -> None:
     version = record.version
-    if not 0 <= version.time_hlc <= _MOST or not 0 <= version.sequence <= _MOST:
-        raise _misfit(record, "a version within 0 to 2**63 - 1", str(version))
-    length = len(_bytes(version.writer))
-    if (version.written and not length) or length > _LONGEST_WRITER or "\0" in version.writer:
-        expected = f"the name of a writer, up to {_LONGEST_WRITER} bytes without U+0000"
-        raise _misfit(record, expected, repr(version.writer[:80]))
+    if not 0 <= version.time_hlc < HIGHEST or not 0 <= version.sequence < HIGHEST:
+        raise _misfit(record, "a version from 0 to below 2**62", str(version))
+    if version.written:
+        check_writer(version.writer)
 
 
 def _vector_out(record: Record, namespace: Namespace, column: VectorColumn) -> bytes | None:
