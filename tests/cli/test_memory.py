@@ -162,7 +162,7 @@ def test_info_verify_rebuild_backup(memory: Command, tmp_path: Path, cellhive: C
     assert cellhive("memory", "count", "--memory", tmp_path / "copy").out == "4\n"
     again = memory("backup", tmp_path / "copy")
     assert again.code == 2
-    assert "expected a place where nothing is yet" in again.err
+    assert "choose another name" in again.err
 
 
 def test_damage_is_found(memory: Command, tmp_path: Path) -> None:
@@ -346,3 +346,44 @@ def test_json_lines_from_standard_input(tmp_path: Path) -> None:
         exporting.stdout.readline()
         exporting.stdout.close()
         assert exporting.stderr.read() == b""
+
+
+def test_identities_are_made_and_shown(cellhive: Command, tmp_path: Path) -> None:
+    """An authority signs for nodes; nothing is overwritten; what is missing is named."""
+    ca, place = tmp_path / "ca", ("--memory", tmp_path / "mem")
+    assert cellhive("memory", "identity", "new-ca", ca, "--name", "city").code == 0
+    issued = cellhive("memory", "identity", "issue", "north-1", "--ca", ca, *place)
+    assert issued.code == 0, issued
+    told = json.loads(cellhive("memory", "identity", "show", "--json", *place).out)
+    assert (told["name"], told["issuer"]) == ("north-1", "CN=city")
+    assert cellhive("memory", "identity", "issue", "north-1", "--ca", ca, *place).code == 1
+    assert cellhive("memory", "identity", "issue", "No Name", "--ca", ca, *place).code == 2
+    missing = cellhive("memory", "identity", "show", tmp_path / "none")
+    assert missing.code == 2
+    assert "found none; make one" in missing.err
+
+
+def test_a_node_that_cannot_run_says_why(cellhive: Command, tmp_path: Path) -> None:
+    """No node to ask, no identity, addresses that are none."""
+    place = ("--memory", tmp_path / "mem")
+    asked = cellhive("memory", "status", *place)
+    assert asked.code == 1
+    assert "start one with serve" in asked.err
+    assert "found none; make one" in cellhive("memory", "serve", *place).err
+    ca = tmp_path / "ca"
+    cellhive("memory", "identity", "new-ca", ca)
+    cellhive("memory", "identity", "issue", "a", "--ca", ca, *place)
+    for arguments, message in (
+        (("serve", "--listen", "nowhere"), "--listen: expected host:port"),
+        (("join", "b"), "expected name@host:port"),
+    ):
+        ended = cellhive("memory", *arguments, *place)
+        assert ended.code == 2, ended
+        assert message in ended.err
+
+
+def test_notes_of_nodes_are_not_shown(memory: Command, tmp_path: Path) -> None:
+    """A memory that was a node still has one namespace to people."""
+    assert memory("namespace", "create", "cellhive.node", "-d", 1).code == 0
+    assert memory("count").out == "4\n"
+    assert "cellhive.node" not in memory("namespace", "list").out + memory("export").out

@@ -8,14 +8,19 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cellhive.adapters.files import check_folder
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.core.ports import DerivedFiles, RecordLog
+from cellhive.core.ports import RecordLog
+from cellhive.core.records import Namespace
 from cellhive.memory.store import Memory
+
+if TYPE_CHECKING:
+    from cellhive.adapters.embedded.derived import FolderFiles
 
 RECORDS, INDEXES = "records.db", "indexes"
 """What is in the folder of a memory."""
@@ -46,6 +51,12 @@ class Place:
     def shown(self) -> str:
         """The place without any password."""
         return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", self.where)
+
+
+def visible(log: RecordLog) -> list[Namespace]:
+    """Return the namespaces people made, by name: not those where nodes keep their own notes."""
+    every = sorted(log.namespaces().items())
+    return [space for name, space in every if not name.startswith("cellhive.")]
 
 
 def now_ms() -> int:
@@ -88,6 +99,39 @@ def write_new_key(path: Path) -> None:
         ) from error  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A memory with everything that has to be let go in the end."""
+
+    memory: Memory
+    log: RecordLog
+    files: FolderFiles | None
+
+    def close(self) -> None:
+        """Save the indexes and let go."""
+        with ExitStack() as stack:  # what was opened first is closed last, whatever fails
+            stack.callback(self.log.close)
+            if self.files is not None:
+                stack.callback(self.files.close)
+            stack.callback(self.memory.close)
+
+
+def open_parts(
+    where: str | Path, *, read_only: bool = False, key: Key | None = None, node: str = ""
+) -> Opened:
+    """Open a memory whose owner closes it; see ``open_memory``."""
+    place = Place(str(where))
+    if place.on_server:
+        if key is not None:
+            raise BadInput(
+                place="--key", expected="a memory in a folder", found=place.shown,
+                remedy="let the server encrypt its disk",
+            )  # fmt: skip
+        log = _on_server(place, node)
+        return Opened(Memory(log, lock=threading.RLock()), log, None)
+    return _in_folder(place.folder, read_only=read_only, key=key, node=node)
+
+
 @contextmanager
 def open_memory(
     where: str | Path, *, read_only: bool = False, key: Key | None = None, node: str = ""
@@ -105,25 +149,11 @@ def open_memory(
         BadInput: The place is none for a memory, or the key does not open it.
         Unavailable: The server does not answer.
     """
-    place = Place(str(where))
-    files: DerivedFiles | None = None
-    if place.on_server:
-        if key is not None:
-            raise BadInput(
-                place="--key", expected="a memory in a folder", found=place.shown,
-                remedy="let the server encrypt its disk",
-            )  # fmt: skip
-        log = _on_server(place, node)
-    else:
-        log, files = _in_folder(place.folder, read_only=read_only, key=key, node=node)
-    memory = Memory(log, files, lock=threading.RLock())
+    opened = open_parts(where, read_only=read_only, key=key, node=node)
     try:
-        yield memory
+        yield opened.memory
     finally:
-        try:
-            memory.close()
-        finally:
-            log.close()
+        opened.close()
 
 
 def _on_server(place: Place, node: str) -> RecordLog:
@@ -137,10 +167,7 @@ def _on_server(place: Place, node: str) -> RecordLog:
     return PostgresLog(place.where, now_ms=now_ms, node=node or _plain(platform.node()))
 
 
-def _in_folder(
-    folder: Path, *, read_only: bool, key: Key | None, node: str
-) -> tuple[RecordLog, DerivedFiles]:
-    from cellhive.adapters.embedded.derived import FolderFiles  # noqa: PLC0415
+def _in_folder(folder: Path, *, read_only: bool, key: Key | None, node: str) -> Opened:
     from cellhive.adapters.embedded.sqlite_log import SqliteLog  # noqa: PLC0415
 
     if read_only and not (folder / RECORDS).exists():
@@ -152,7 +179,12 @@ def _in_folder(
     check_folder(folder, "--memory")
     folder.mkdir(parents=True, exist_ok=True)
     log = SqliteLog(folder / RECORDS, now_ms=now_ms, node=node, key=key)
-    return log, FolderFiles(folder / INDEXES)
+    try:
+        files = log.derived(folder / INDEXES)
+    except BaseException:
+        log.close()
+        raise
+    return Opened(Memory(log, files, lock=threading.RLock()), log, files)
 
 
 def _plain(name: str) -> str:

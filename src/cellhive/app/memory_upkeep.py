@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import numpy as np
 
 from cellhive.adapters.embedded import copies
 from cellhive.adapters.files import check_folder
-from cellhive.app.memory import INDEXES, RECORDS, Place
+from cellhive.app.memory import INDEXES, RECORDS, Place, visible
 from cellhive.app.memory_transfer import everything
-from cellhive.core.errors import BadInput, CellHiveError, NotFound
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
 from cellhive.core.records import Metric, Namespace, RecordKind
 from cellhive.core.types import Floats32
 from cellhive.memory.store import Memory
@@ -86,7 +87,8 @@ def state_of(memory: Memory, *, indexes: bool = False) -> list[SpaceState]:
         indexes: Bring every index up to date, which may take a while, and tell how it searches.
     """
     found = []
-    for name, namespace in sorted(memory.log.namespaces().items()):
+    for namespace in visible(memory.log):
+        name = namespace.name
         kinds = {kind.value: memory.count(name, kind=kind) for kind in RecordKind}
         kinds = {kind: count for kind, count in kinds.items() if count}
         index = _index_state(memory, name) if indexes else None
@@ -102,15 +104,26 @@ def _index_state(memory: Memory, name: str) -> IndexState:
     return IndexState(len(index), False, index.cells.count, probes, pool)
 
 
-def rebuild(where: str, memory: Memory, on_namespace: Callable[[str], None]) -> None:
-    """Throw the saved indexes away, make them anew from the records, and save them."""
+def discard_indexes(where: str) -> None:
+    """Throw the saved indexes of a memory away; they are made anew from the records.
+
+    Raises:
+        Conflict: Another process uses them.
+    """
     place = Place(where)
-    if not place.on_server:
-        shutil.rmtree(place.folder / INDEXES, ignore_errors=True)
-    for name in sorted(memory.log.namespaces()):
-        on_namespace(name)
-        memory.index(name)
-    memory.save()
+    if place.on_server:
+        return
+    for owner in (place.folder / INDEXES).glob("*/owner"):
+        with owner.open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = (
+                    f"{owner.parent}: expected indexes that nobody uses, found another process "
+                    "that does; stop it first"
+                )
+                raise Conflict(message) from error
+    shutil.rmtree(place.folder / INDEXES, ignore_errors=True)
 
 
 def back_up(where: str, target: Path) -> Path:

@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cellhive.cli import memory_swarm as swarm
 from cellhive.cli import memory_upkeep as upkeep
 from cellhive.cli.memory_options import (
     MEMORY,
@@ -50,8 +51,15 @@ memory_app = typer.Typer(
 )
 memory_app.command("import")(upkeep.import_files)
 memory_app.command()(upkeep.export)
-for each in (upkeep.info, upkeep.verify, upkeep.rebuild, upkeep.backup, upkeep.new_key):
-    memory_app.command()(each)
+memory_app.command()(upkeep.info)
+memory_app.command()(upkeep.verify)
+memory_app.command()(upkeep.rebuild)
+memory_app.command()(upkeep.backup)
+memory_app.command("new-key")(upkeep.new_key)
+memory_app.command()(swarm.serve)
+memory_app.command()(swarm.join)
+memory_app.command()(swarm.status)
+memory_app.add_typer(swarm.identity_app, name="identity")
 namespace_app = typer.Typer(
     help="Declare where records live whose vectors can be compared.", no_args_is_help=True
 )
@@ -97,8 +105,10 @@ def list_namespaces(
 
     Example: cellhive memory namespace list --json
     """
+    from cellhive.app.memory import visible  # noqa: PLC0415
+
     with opened(memory, key, read_only=True) as found:
-        spaces = sorted(found.log.namespaces().values(), key=lambda each: each.name)
+        spaces = visible(found.log)
         rows = [(space, found.count(space.name)) for space in spaces]
     if as_json:
         told = [{**described(space), "records": count} for space, count in rows]

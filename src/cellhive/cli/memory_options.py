@@ -76,7 +76,9 @@ def space_of(memory: Memory, name: str) -> str:
     Raises:
         NotFound: There is none of that name; or none or several, and none was named.
     """
-    known = sorted(memory.log.namespaces())
+    from cellhive.app.memory import visible  # noqa: PLC0415
+
+    known = [each.name for each in visible(memory.log)]
     if name in known:
         return name
     if not name and len(known) == 1:

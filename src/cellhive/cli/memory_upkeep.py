@@ -188,12 +188,14 @@ def export(
     Example: cellhive memory export -n cells -o cells.jsonl
     """
     from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.app.memory import visible  # noqa: PLC0415
     from cellhive.app.memory_transfer import everything  # noqa: PLC0415
 
     if out is not None:
         check_output(out, "--out", EXPORT_SUFFIXES)
     with opened(memory, key, read_only=True) as found:
-        names = [space_of(found, name) for name in namespace or sorted(found.log.namespaces())]
+        every = [each.name for each in visible(found.log)]
+        names = [space_of(found, name) for name in namespace or every]
         spaces = [found.log.namespaces()[name] for name in names]
         total = sum(found.count(name, kind=kind) for name in names)
         records = (each for name in names for each in everything(found, name, kind=kind))
@@ -338,12 +340,12 @@ def rebuild(memory: MemoryPlace = MEMORY, key: KeyPlace = "") -> None:
     """
     from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
 
-    with (
-        opened(memory, key, read_only=True) as found,
-        console(stderr=True).status("Rebuilding ...") as status,
-    ):
-        upkeep.rebuild(memory, found, lambda name: status.update(f"Rebuilding {name} ..."))
-        spaces = upkeep.state_of(found, indexes=True)
+    with opened(memory, key, read_only=True):
+        pass  # there is one, and the key fits, before anything is thrown away
+    with console(stderr=True).status("Rebuilding ..."):
+        upkeep.discard_indexes(memory)
+        with opened(memory, key) as found:
+            spaces = upkeep.state_of(found, indexes=True)
     for each in spaces:
         if each.index is not None:
             print(f"{each.namespace.name}: {_searched(each.index)}")
