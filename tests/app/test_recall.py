@@ -13,7 +13,7 @@ from cellhive.adapters.scenarios import scenario_named
 from cellhive.app import runs
 from cellhive.app.recall import condense, learn, recall_patterns
 from cellhive.core.errors import BadInput, Conflict
-from cellhive.core.records import Namespace, RecordKind
+from cellhive.core.records import NOT_WRITTEN, Namespace, RecordKind
 from cellhive.core.types import Mode
 from cellhive.flows.decide import LoopSettings
 from cellhive.flows.recall.situations import CELLS, RELATIONS
@@ -143,3 +143,19 @@ def test_replay_does_not_depend_on_what_the_memory_became(
     (folders[1] / "patterns.json").unlink()
     with pytest.raises(BadInput, match=r"patterns\.json"):
         runs.replay(folders[1])
+
+
+def test_one_bad_record_does_not_cost_the_others(record: RunRecord) -> None:
+    """A pattern that cannot be read is told of and left out; the others are recalled."""
+    memory = Memory(VolatileLog())
+    learn(memory, record)
+    whole = recall_patterns(memory, 1e9)
+    _, records = memory.scan(CELLS, kind=RecordKind.PATTERN, limit=1)
+    memory.upsert([replace(records[0], metadata={}, version=NOT_WRITTEN)])
+    rest = recall_patterns(memory, 1e9)
+    assert len(rest.patterns) == len(whole.patterns) - 1
+    assert len(rest.notes) == 1
+    assert records[0].id in rest.notes[0]
+    before = memory.count(CELLS)
+    condense(memory, 1e9)
+    assert memory.count(CELLS) == before  # what cannot be read is not thrown away either

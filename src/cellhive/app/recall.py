@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cellhive.core.errors import BadInput
 from cellhive.core.records import Metadata, Namespace, Record, RecordKind
 from cellhive.flows.decide import Optimizer
 from cellhive.flows.recall.experiences import Ledger
@@ -39,13 +40,14 @@ class Remembered:
     patterns: tuple[Pattern, ...]
     now_s: float
     """Time that evidence is weighed at, seconds since the epoch."""
-    private: bool = False
+    notes: tuple[str, ...] = ()
+    """What of the memory could not be used."""
 
     def around(self, optimizer: Optimizer, scoring: Scoring, explore: float = 0.0) -> Recall:
         """Return an optimiser with this memory around another one."""
         rules = PatternRules()
         rooms = {room: Patterns(room, rules, self.patterns, self.now_s) for room in ROOMS}
-        ledger = Ledger(scoring, now_s=self.now_s, private=self.private)
+        ledger = Ledger(scoring, now_s=self.now_s)
         return Recall(optimizer, rooms, ledger, RecallSettings(explore=explore))
 
 
@@ -65,12 +67,26 @@ def recall_patterns(memory: Memory, now_s: float) -> Remembered:
     declare(memory)  # also says so where the memory holds something else under these names
     rules = PatternRules()
     best: list[Pattern] = []
+    notes: list[str] = []
     for room in ROOMS:
-        found = [from_record(record) for record in _records(memory, room)]
-        patterns = Patterns(room, rules, found, now_s)
+        found, bad = _readable(_records(memory, room))
+        notes += [f"not recalled: {reason}" for reason in bad]
+        patterns = Patterns(room, rules, found.values(), now_s)
         patterns.trim(now_s)
         best += patterns.all
-    return Remembered(tuple(best), now_s)
+    return Remembered(tuple(best), now_s, tuple(notes))
+
+
+def _readable(records: Iterable[Record]) -> tuple[dict[str, Pattern], list[str]]:
+    """Return patterns by the ids of their records, and why others could not be read."""
+    found: dict[str, Pattern] = {}
+    bad: list[str] = []
+    for record in records:
+        try:
+            found[record.id] = from_record(record)
+        except BadInput as error:  # one bad record must not cost all the others
+            bad.append(str(error))
+    return found, bad
 
 
 def _records(memory: Memory, room: str) -> Iterator[Record]:
@@ -154,12 +170,13 @@ def condense(memory: Memory, now_s: float) -> tuple[int, int]:
     """
     before = after = 0
     for room in ROOMS:
-        held = list(_records(memory, room))
-        patterns = Patterns(room, PatternRules(), (from_record(r) for r in held))
+        held, _ = _readable(_records(memory, room))
+        patterns = Patterns(room, PatternRules(), held.values())
         patterns.trim(now_s)
         new = {record.id: record for record in (to_record(p) for p in patterns.all)}
-        gone = [Record(room, r.id, r.kind, deleted=True) for r in held if r.id not in new]
-        known = {record.id for record in held}
-        memory.upsert([*gone, *(record for id_, record in new.items() if id_ not in known)])
+        gone = [
+            Record(room, id_, RecordKind.PATTERN, deleted=True) for id_ in held if id_ not in new
+        ]
+        memory.upsert([*gone, *(record for id_, record in new.items() if id_ not in held)])
         before, after = before + len(held), after + len(new)
     return before, after

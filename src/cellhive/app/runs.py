@@ -207,6 +207,15 @@ def _assumptions(options: RunOptions, twin: Twin) -> tuple[str, ...]:
     )
 
 
+def _recalled(remembered: Remembered, place: str) -> tuple[str, ...]:
+    count = sum(pattern.evidence.times for pattern in remembered.patterns)
+    told = (
+        f"Memory {Place(place).shown}: {len(remembered.patterns)} patterns of {count} experiences "
+        "recalled."
+    )
+    return told, *remembered.notes
+
+
 def cell_indices(network: Network, names: Sequence[str]) -> list[int]:
     """Return the indices of named cells, or raise NotFound for an unknown one."""
     for name in names:
@@ -251,6 +260,7 @@ def prepare(
     if options.memory and remembered is None:
         with open_memory(options.memory, key=key_of(options.memory_key)) as memory:
             remembered = recall_patterns(memory, now.timestamp())
+        notes = (*notes, *_recalled(remembered, options.memory))
     on_build()
     twin = build_twin(
         scenario, options.seed, sites, observed_s=options.observed_s, period_s=_PERIOD_S
