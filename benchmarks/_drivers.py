@@ -73,9 +73,13 @@ def middle(values: Sequence[float]) -> tuple[float, float]:
     return statistics.median(values), (max(values) - min(values)) / 2
 
 
-def peers_python(versions: str = "requirements.txt") -> Path:
-    """Return the interpreter of the peers' environment with these versions, made the first time."""
-    requirements = DRIVERS / versions
+def peers_python(listed: str = "requirements.txt") -> Path:
+    """Return the interpreter of the peers' environment, made the first time.
+
+    Args:
+        listed: File in ``drivers/`` that lists them.
+    """
+    requirements = DRIVERS / listed
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = root / "cellhive" / f"peers-{digest}"

@@ -23,7 +23,7 @@ from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools
 
-LONG = Settings(starts=4, graphs=12_000, moves_per_node=1.0, betas=(1.0, 0.5))
+LONG = Settings(starts=4, graphs=8000, betas=(1.0, 0.5))
 
 
 def weak(nodes: int, seed: int, count: int = 60, lags: int = 0) -> Statistics:

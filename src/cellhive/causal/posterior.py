@@ -33,6 +33,7 @@ _GOOD_AGREEMENT = 0.2
 _SHARE_BY_SCORE = 30.0
 _EDGE_WEIGHT = 10.0
 _CANDIDATES = 12
+_FEWEST_MOVES = 60
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Settings:
     chains: int = 2
     graphs: int = 500
     """Graphs that each chain keeps."""
-    moves_per_node: float = 2.0
-    """Moves between two kept graphs, per variable and rung."""
+    moves_per_node: float = 1.5
+    """Moves between two kept graphs, per variable and rung; at least 60 on each rung."""
     burn_in: float = 0.4
     """Moves before the first kept graph, as a share of those after it."""
     betas: tuple[float, ...] = (1.0, 0.7, 0.45, 0.25, 0.12)
@@ -305,7 +306,7 @@ def problem_of(score: Score, known: Constraints, candidates: Ints, search: Searc
         )  # fmt: skip
     return Problem(
         (table - offset[:, None]).astype(np.float32), (sums - offset[:, None]).astype(np.float32),
-        offset, bit, always, candidates, search.low, search.high, listed, logs,
+        offset, bit, bit.T.copy(), always, candidates, search.low, search.high, listed, logs,
     )  # fmt: skip
 
 
@@ -328,7 +329,7 @@ def _draw(
     problem: Problem, betas: Floats, orders: Ints, generator: np.random.Generator, asked: Settings
 ) -> _Drawn:
     size, rungs = orders.shape[1], len(betas)
-    moves = max(round(asked.moves_per_node * size), 1)
+    moves = max(round(asked.moves_per_node * size), _FEWEST_MOVES)
     burn = max(round(asked.burn_in * asked.graphs), 1)
     chosen = np.zeros((asked.chains, asked.graphs, size), np.int32)
     trace, swaps = np.zeros((asked.chains, asked.graphs)), np.zeros(rungs)

@@ -49,6 +49,8 @@ class Problem(NamedTuple):
     which twice as much fits into the cache that these look-ups are slow without, (n,)."""
     bit: Ints
     """Bit of candidate c in the sets of node v, or -1, (n, n)."""
+    bit_in: Ints
+    """Bit of node v in the sets of c, or -1: the same, turned round to be read in a row, (n, n)."""
     always: Ints
     """Set of candidates that stand in no order, (n,)."""
     candidates: Ints
@@ -138,7 +140,7 @@ def _gains(
     problem: Problem, order: Ints, possible: Ints, node: int, at: int, gains: Floats
 ) -> None:  # fmt: skip
     """Write how log Z changes for every place that the node may take."""
-    sums, bit = problem.sums, problem.bit
+    sums, bit, bit_in = problem.sums, problem.bit, problem.bit_in
     start = sums[node, possible[node]]
     gains[at] = 0.0
     mine, change = possible[node], np.float64(0.0)
@@ -146,18 +148,18 @@ def _gains(
         other = order[k]
         if bit[node, other] >= 0:
             mine &= ~(1 << bit[node, other])
-        if bit[other, node] >= 0:
+        if bit_in[node, other] >= 0:
             had = possible[other]
-            change += sums[other, had | (1 << bit[other, node])] - sums[other, had]
+            change += sums[other, had | (1 << bit_in[node, other])] - sums[other, had]
         gains[k] = change + sums[node, mine] - start
     mine, change = possible[node], np.float64(0.0)
     for k in range(at + 1, problem.high[node] + 1):
         other = order[k]
         if bit[node, other] >= 0:
             mine |= 1 << bit[node, other]
-        if bit[other, node] >= 0:
+        if bit_in[node, other] >= 0:
             had = possible[other]
-            change += sums[other, had & ~(1 << bit[other, node])] - sums[other, had]
+            change += sums[other, had & ~(1 << bit_in[node, other])] - sums[other, had]
         gains[k] = change + sums[node, mine] - start
 
 
@@ -193,7 +195,7 @@ def _moved(
         other = order[at + step]
         order[at], place[other] = other, at
         at += step
-        mine, its = problem.bit[node, other], problem.bit[other, node]
+        mine, its = problem.bit[node, other], problem.bit_in[node, other]
         if mine >= 0:
             possible[node] ^= 1 << mine
         if its >= 0:

@@ -1,0 +1,241 @@
+"""Promise: a posterior over causal graphs of 100 variables in seconds, as sure as it says.
+
+Draws random linear-Gaussian models, asks for the posterior and the effects, and states for
+each size directed average precision, squared error of total effects and processor time,
+beside peers on the same samples; and over all models whether 90 % intervals cover the true
+effects that are not zero, and whether edges are as frequent as probable. Graphs without an
+edge and with all edges stand beside, so that nobody takes a poor figure for a good one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics as middle_of
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+from _bench import Row, report
+from _drivers import DRIVERS, peers_python
+
+from cellhive.causal.effects import drawn_mechanisms, total_effects
+from cellhive.causal.graph import average_precision
+from cellhive.causal.posterior import best_graph, discover
+from cellhive.causal.statistics import statistics_of
+from cellhive.core.types import Bools, Floats
+
+SIZES = {20: 1000, 50: 1000, 100: 5000}
+"""Samples by number of variables."""
+DEGREE = 4.0
+FIRST_SEED = 7000
+PEERS = {
+    "boss": "causal-learn BOSS", "grasp": "causal-learn GRaSP", "direct_lingam": "DirectLiNGAM",
+}  # fmt: skip
+_GOALS = {20: (0.95, 0.0045), 50: (0.99, 0.0010), 100: (0.985, 0.0006)}
+_BINS = 10
+
+
+@dataclass
+class Answers:
+    """What one method said over the models of one size."""
+
+    precision: list[float] = field(default_factory=list)
+    error: list[float] = field(default_factory=list)
+    cpu_s: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Calibration:
+    """What our intervals and probabilities are held against, over all models."""
+
+    covered: list[tuple[int, int]] = field(default_factory=list)
+    """Effects that are not zero inside their interval, and all of them, by model."""
+    covered_zero: list[tuple[int, int]] = field(default_factory=list)
+    probability: list[Floats] = field(default_factory=list)
+    there: list[Bools] = field(default_factory=list)
+    best_s: list[float] = field(default_factory=list)
+    converged: list[bool] = field(default_factory=list)
+
+
+def random_model(nodes: int, generator: np.random.Generator) -> Floats:
+    """Return coefficients [cause, effect] of +-(0.3 to 1), each pair joined with one chance."""
+    order = generator.permutation(nodes)
+    there = np.triu(generator.random((nodes, nodes)) < DEGREE / (nodes - 1), 1)
+    weight = generator.uniform(0.3, 1.0, there.shape) * generator.choice([-1.0, 1.0], there.shape)
+    coefficients = np.zeros((nodes, nodes))
+    coefficients[np.ix_(order, order)] = there * weight
+    return coefficients
+
+
+def samples_of(model: Floats, count: int, generator: np.random.Generator) -> Floats:
+    """Return samples with Gaussian noise of variance 0.5 to 2, (count, nodes)."""
+    nodes = len(model)
+    noise = generator.standard_normal((count, nodes)) * np.sqrt(generator.uniform(0.5, 2.0, nodes))
+    mixed: Floats = noise @ np.linalg.inv(np.eye(nodes) - model)
+    return mixed
+
+
+def true_effects(model: Floats) -> Floats:
+    """Return total effects; exactly zero where no path leads."""
+    nodes = len(model)
+    paths = np.linalg.inv(np.eye(nodes) - (model != 0) / (2.0 * nodes)) > 1e-30  # noqa: PLR2004
+    effects = np.linalg.inv(np.eye(nodes) - model) - np.eye(nodes)
+    return np.where(paths & (np.abs(effects) > 1e-12), effects, 0.0)  # noqa: PLR2004
+
+
+def ask_ours(data: Floats, model: Floats, answers: Answers, calibration: Calibration) -> None:
+    """Add our answers on one data set."""
+    nodes = len(model)
+    off = ~np.eye(nodes, dtype=np.bool_)
+    names = [f"x{k}" for k in range(nodes)]
+    begin = process_time()
+    posterior = discover(statistics_of(data, names), np.random.default_rng(1))
+    effects = total_effects(drawn_mechanisms(posterior, np.random.default_rng(2)), levels=[0.9])
+    answers.cpu_s.append(process_time() - begin)
+    begin = process_time()
+    best_graph(statistics_of(data, names), np.random.default_rng(3))
+    calibration.best_s.append(process_time() - begin)
+    truth, probability = true_effects(model), posterior.edge_probability()[0]
+    answers.precision.append(average_precision(probability[off], (model != 0)[off]))
+    answers.error.append(float(((effects.mean[:, 0] - truth)[off] ** 2).mean()))
+    inside = (effects.low[0, :, 0] <= truth) & (truth <= effects.high[0, :, 0])
+    real = truth != 0.0
+    calibration.covered.append((int(inside[real].sum()), int(real.sum())))
+    calibration.covered_zero.append((int(inside[off & ~real].sum()), int((off & ~real).sum())))
+    calibration.probability.append(probability[off])
+    calibration.there.append((model != 0)[off])
+    calibration.converged.append(posterior.convergence.reached)
+
+
+def ask_peer(python: Path, peer: str, data: Floats, model: Floats, limit_s: float) -> Answers:
+    """Return a peer's answers on one data set; none if it takes too long."""
+    off = ~np.eye(len(model), dtype=np.bool_)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "data.npy", Path(folder) / "answer.npz"
+        np.save(source, data)
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        words = [str(python), str(DRIVERS / "run_causal_peer.py"), peer, str(source), str(target)]
+        try:
+            done = subprocess.run(  # noqa: S603  # our own script
+                words, env={**os.environ, **one}, capture_output=True, text=True, check=False,
+                timeout=limit_s,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return Answers()
+        if done.returncode != 0:
+            message = f"{peer} ended with {done.returncode}:\n{done.stderr[-2000:]}"
+            raise SystemExit(message)
+        told = json.loads(done.stdout.splitlines()[-1])
+        answer = np.load(target)
+        error = float(((answer["effects"] - true_effects(model))[off] ** 2).mean())
+        precision = average_precision(answer["scores"][off], (model != 0)[off])
+        return Answers([precision], [error], [float(told["cpu_s"])])
+
+
+def middle(values: list[float]) -> tuple[float, float]:
+    """Return the mean and its standard error."""
+    spread = middle_of.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return middle_of.fmean(values), spread
+
+
+def calibration_error(probability: Floats, there: Bools) -> float:
+    """Return the expected calibration error over ten bins of probability."""
+    which = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    parts = [
+        abs(probability[which == k].mean() - there[which == k].mean()) * (which == k).mean()
+        for k in range(_BINS)
+        if (which == k).any()
+    ]
+    return float(sum(parts))
+
+
+def rows_of(
+    size: int, ours: Answers, peers: dict[str, Answers], calibration: Calibration
+) -> list[Row]:
+    """Return what is stated for one size."""
+    head = f"{size} x {SIZES[size]}"
+    goals = _GOALS[size]
+    precision, error, cpu = middle(ours.precision), middle(ours.error), middle(ours.cpu_s)
+    best = middle(calibration.best_s)
+    real, zero = np.array(calibration.covered), np.array(calibration.covered_zero)
+    share = real[:, 0].sum() / real[:, 1].sum()
+    spread = float(np.sqrt(((real[:, 0] - share * real[:, 1]) ** 2).sum()) / real[:, 1].sum())
+    probability = np.concatenate(calibration.probability)
+    there = np.concatenate(calibration.there)
+    rows = [
+        Row(f"{head}: 90 % intervals cover, of {real[:, 1].sum()} effects not zero", float(share),
+            "share", "0.87 to 0.95", spread=spread),
+        Row(f"{head}: 90 % intervals cover, of {zero[:, 1].sum()} zero effects",
+            float(zero[:, 0].sum() / zero[:, 1].sum()), "share"),
+        Row(f"{head}: calibration error of edges", calibration_error(probability, there),
+            "probability", "< 0.03"),
+        Row(f"{head}: chains converged", middle_of.fmean(calibration.converged), "share"),
+        Row(f"{head}: best graph alone", best[0], "CPU-s", "< 2" if size == max(SIZES) else "",
+            spread=best[1]),
+        Row(f"{head}: average precision of the graph of all edges", float(there.mean()), "AUPRC"),
+    ]  # fmt: skip
+    goal_s = "< 10" if size == max(SIZES) else ""
+    for name, theirs in peers.items():
+        known = bool(theirs.cpu_s)
+        rows += [
+            Row(f"{head}: directed average precision", precision[0], "AUPRC", f">= {goals[0]:g}",
+                name, middle(theirs.precision)[0] if known else None, spread=precision[1]),
+            Row(f"{head}: squared error of effects", error[0], "", f"<= {goals[1]:g}",
+                name, middle(theirs.error)[0] if known else None,
+                middle(theirs.error)[0] / error[0] if known else None, error[1]),
+            Row(f"{head}: posterior and effects", cpu[0], "CPU-s", goal_s,
+                name, middle(theirs.cpu_s)[0] if known else None,
+                middle(theirs.cpu_s)[0] / cpu[0] if known else None, cpu[1]),
+        ]  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--peer-limit", type=float, default=120.0, help="seconds for one run")
+    options = parser.parse_args()
+    python = peers_python("requirements-causal.txt") if options.peers else Path()
+    warm = np.random.default_rng(0).standard_normal((200, 4)), np.zeros((4, 4))
+    ask_ours(*warm, Answers(), Calibration())  # compiles, where nothing has before
+    rows: list[Row] = []
+    for size in options.sizes:
+        ours, calibration = Answers(), Calibration()
+        theirs = {peer: Answers() for peer in options.peers}
+        for seed in range(FIRST_SEED, FIRST_SEED + options.seeds):
+            generator = np.random.default_rng([seed, size])
+            model = random_model(size, generator)
+            data = samples_of(model, SIZES[size], generator)
+            ask_ours(data, model, ours, calibration)
+            for peer in options.peers:
+                one = ask_peer(python, peer, data, model, options.peer_limit)
+                theirs[peer].precision += one.precision
+                theirs[peer].error += one.error
+                theirs[peer].cpu_s += one.cpu_s
+        named = {PEERS[peer]: answers for peer, answers in theirs.items()}
+        rows += rows_of(size, ours, named or {"": Answers()}, calibration)
+    report(
+        "causal", rows, packages=("numpy", "numba", "scipy"),
+        notes=(
+            f"random linear-Gaussian models of expected degree {DEGREE:g}, coefficients "
+            f"+-(0.3 to 1), noise variance 0.5 to 2, {options.seeds} seeds from {FIRST_SEED}; "
+            "spreads are standard errors over models",
+            "one thread, processor time; each method on the same samples, with its defaults",
+            "a peer's class of graphs counts ½ for each direction of an undirected edge; its "
+            "effects are least squares along one graph of the class",
+            f"a run of a peer above {options.peer_limit:g} s is left out of its means",
+            "other work shared the machine",
+        ),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
