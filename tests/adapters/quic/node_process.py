@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import uvloop
-from cellhive.adapters.embedded.sqlite_log import SqliteLog
 
+from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.identity import IdentityFiles
 from cellhive.adapters.quic.node import Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
