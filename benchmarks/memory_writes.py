@@ -154,7 +154,8 @@ def rows_of(options: argparse.Namespace) -> list[Row]:
         )  # fmt: skip
         label = f"acknowledged writes, one record each, {threads} threads"
         rows.append(
-            Row(label, rate, "/s", goal=">= 5,000" if threads == GOAL_THREADS else "", spread=spread,
+            Row(label, rate, "/s", spread=spread,
+                goal=">= 5,000" if threads == GOAL_THREADS else "",
                 peer="raw SQLite, one commit each", peer_value=raw, ratio=rate / raw)
         )  # fmt: skip
         rows.append(Row(f"{label}: p50", p50, "ms"))
