@@ -16,7 +16,7 @@ import pytest
 
 Command = Callable[..., Any]
 
-CELLS = [
+CELLS: list[dict[str, Any]] = [
     {"id": "c1", "vector": [0.9, 0.1, 0.0], "metadata": {"region": "north", "load": 0.8},
      "text": "late handover on the motorway", "kind": "pattern", "time_s": 1_700_000_000},
     {"id": "c2", "vector": [0.8, 0.2, 0.1], "metadata": {"region": "south", "load": 0.9},
