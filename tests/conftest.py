@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from unittest import mock
 
 import pytest
+from hypothesis import settings
 from postgres_server import TemporaryServer, installed, packaged
 
 with warnings.catch_warnings():
     # Typer imports names that Click deprecates; neither is ours.
     warnings.simplefilter("ignore", DeprecationWarning)
     from cellhive import cli
+
+# How long an example takes says something of the machine, not of the code.
+settings.register_profile("cellhive", deadline=None)
+settings.load_profile("cellhive")
 
 
 @dataclass(frozen=True)
