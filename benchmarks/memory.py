@@ -2,15 +2,16 @@
 
 A search of one query through ``Memory.search``, on one thread, beside a NumPy scan of all
 float32 vectors in the same process; recall is the share of the true ten nearest. Then what
-1-bit and product codes leave in memory, what filters cost and find, and the peers: hnswlib
-as the npm package AgentDB drives it, that package itself where node is there, LanceDB and
-Qdrant's local mode.
+1-bit and product codes leave in memory, what filters cost and find, what a durable memory
+answers while another thread writes to it, and the peers: hnswlib as the npm package AgentDB
+drives it, that package itself where node is there, LanceDB and Qdrant's local mode.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,8 +75,43 @@ def memory_rows(label: str, told: Mapping[str, Any]) -> list[Row]:
         Row(f"{label}: resident memory without mapped files", told["anonymous_mb"], "MB",
             peer="float32", peer_value=floats, ratio=floats / told["anonymous_mb"]),
         Row(f"{label}: search", search, "µs", spread=spread),
+        Row(f"{label}: search, 99th percentile", told["search"]["p99_us"], "µs"),
         Row(f"{label}: index made", told["build_cpu_s"], "CPU-s"),
     ]  # fmt: skip
+
+
+def busy_rows(seconds: float) -> list[Row]:
+    """Return how a memory answers on disk, alone and while another thread writes."""
+    singles, batch, batches = 100, 500, 4
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        told = run(
+            sys.executable, "run_busy_memory.py", "--count", MIDDLE, "--seconds", seconds,
+            "--singles", singles, "--batch", batch, "--batches", batches, "--folder", folder,
+            ours=True,
+        ).told  # fmt: skip
+    label, quiet = "100 k x 128 on disk", told["quiet"]
+    rows = [
+        Row(f"{label}: search, nobody writes", quiet["p50_us"], "µs"),
+        Row(f"{label}: search, nobody writes, 99th percentile", quiet["p99_us"], "µs"),
+        Row(f"{label}: of that, the bare index", told["bare"], "µs"),
+        Row(f"{label}: of that, asking the log for news", told["log_us"], "µs"),
+    ]
+    for kind, what in (
+        ("singles", f"{singles} single writes per second"),
+        ("batches", f"{batches} batches of {batch} per second"),
+    ):
+        part = told[kind]
+        rows += [
+            Row(f"{label}: search beside {what}", part["p50_us"], "µs",
+                peer="nobody writes", peer_value=quiet["p50_us"],
+                ratio=quiet["p50_us"] / part["p50_us"]),
+            Row(f"{label}: search beside {what}, 99th percentile", part["p99_us"], "µs",
+                peer="nobody writes", peer_value=quiet["p99_us"],
+                ratio=quiet["p99_us"] / part["p99_us"]),
+            Row(f"{label}: {what}, a write, median", part["write_p50_ms"], "ms"),
+            Row(f"{label}: {what}, a write, 99th percentile", part["write_p99_ms"], "ms"),
+        ]  # fmt: skip
+    return rows
 
 
 def peer_rows(mine: Mapping[str, Any], queries: int) -> list[Row]:
@@ -123,6 +159,7 @@ def measured(options: argparse.Namespace) -> list[Row]:
     rows += speed_rows(
         "100 k x 128, gaussian", ours(count=MIDDLE, data="gaussian", queries=queries)
     )
+    rows += busy_rows(options.seconds)
     if not options.no_peers:
         rows += peer_rows(middle_case, queries)
     return rows
@@ -132,6 +169,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=8.0, help="of searching beside writes")
     parser.add_argument("--small", action="store_true", help="leave out the million")
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args(words)

@@ -12,7 +12,7 @@ const backend = await createBackend("hnswlib", {
   dimension, dimensions: dimension, metric: "cosine", maxElements: count,
   M: 16, efConstruction: 200, efSearch: 100,
 });
-await backend.initialize?.();
+if (backend.name !== "hnswlib") throw new Error(`expected the backend hnswlib, found ${backend.name}`);
 const stored = floats("stored.f32");
 const asked = floats("asked.f32");
 const bytes = readFileSync(`${folder}/right.i32`);
@@ -23,12 +23,14 @@ for (let i = 0; i < count; i += 1) {
   await backend.insert(String(i), stored.subarray(i * dimension, (i + 1) * dimension));
 }
 const built = cpu() - begin;
+const query = (q) => backend.search(asked.subarray(q * dimension, (q + 1) * dimension), 10);
+for (let q = 0; q < 20; q += 1) await query(q);
 const times = [];
 let hits = 0;
 begin = cpu();
 for (let q = 0; q < queries; q += 1) {
   const started = performance.now();
-  const found = await backend.search(asked.subarray(q * dimension, (q + 1) * dimension), 10);
+  const found = await query(q);
   times.push((performance.now() - started) * 1e3);
   const true10 = new Set(right.subarray(q * 10, q * 10 + 10));
   hits += found.filter((each) => true10.has(Number(each.id))).length;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, cast
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from vectors import Floats32, recall, scan, timed_queries, truth, vectors
 
+from cellhive.adapters.embedded.derived import FolderFiles
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Changes, Namespace, Record, RecordKind, Rows, Storage
 from cellhive.memory.indexes.index import IndexSettings
@@ -24,58 +27,6 @@ from cellhive.memory.store import Memory
 
 SHARES = (0.3, 0.05, 0.005, 3e-6)
 """Of the rows that a filter leaves."""
-
-
-class PlainFolder:
-    """Derived files as NumPy files; floats are read with ``pread``, so no page stays mapped."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take a folder."""
-        self._folder = folder
-        folder.mkdir(exist_ok=True)
-
-    def load(self, name: str) -> Mapping[str, npt.NDArray[Any]] | None:
-        """Return saved arrays, mapped."""
-        files = sorted((self._folder / name).glob("*.npy"))
-        return {path.stem: np.load(path, mmap_mode="r") for path in files} or None
-
-    def save(self, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write arrays."""
-        (self._folder / name).mkdir(exist_ok=True)
-        for key, array in arrays.items():
-            draft = self._folder / name / "draft.npy"  # what is mapped stays as it is
-            np.save(draft, array)
-            draft.replace(self._folder / name / f"{key}.npy")
-
-    def floats(self, name: str, dimension: int) -> PlainFloats:
-        """Open a file of floats."""
-        return PlainFloats(self._folder / f"{name}.f32", dimension)
-
-
-class PlainFloats:
-    """Vectors by row in a file."""
-
-    def __init__(self, path: Path, dimension: int) -> None:
-        """Open it."""
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT)
-        self._bytes, self._dimension = 4 * dimension, dimension
-
-    def write(self, rows: Rows, vectors: Floats32) -> None:
-        """Write vectors, those of neighbouring rows at once."""
-        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-        for part, first in zip(np.split(vectors, breaks), rows[[0, *breaks]], strict=True):
-            data = np.ascontiguousarray(part, np.float32).data
-            os.pwrite(self._file, data, int(first) * self._bytes)
-
-    def take(self, rows: Rows) -> Floats32:
-        """Read vectors."""
-        made = np.empty((len(rows), self._dimension), np.float32)
-        if len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1:
-            os.preadv(self._file, [made.data], int(rows[0]) * self._bytes)
-            return made
-        for place, offset in enumerate((rows * self._bytes).tolist()):
-            os.preadv(self._file, [made[place].data], offset)
-        return made
 
 
 class FileVectors:
@@ -145,8 +96,24 @@ class ArrayLog:
                       for row in rows]  # fmt: skip
 
 
+@contextmanager
+def opened(
+    log: Any, folder: Path, settings: IndexSettings | None = None
+) -> Iterator[Memory]:  # fmt: skip
+    """Open a memory whose indexes lie in a folder, as an application does; save it at the end."""
+    with closing(FolderFiles(folder)) as files:
+        memory = Memory(cast(RecordLog, log), files, settings=settings)
+        yield memory
+        memory.close()
+
+
 def resident() -> tuple[float, float]:
-    """Return what this process has in memory: all, and its own without mapped files [MB]."""
+    """Return what this process has in memory: all, and its own without mapped files [MB].
+
+    What was freed is given back first, so that nothing finds room in it unseen.
+    """
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     table = dict(line.split(":", 1) for line in lines if ":" in line)
     return tuple(float(table[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]
@@ -157,11 +124,9 @@ def searched(options: argparse.Namespace) -> dict[str, Any]:
     stored, queries = vectors(options.data, options.count, options.dimension, options.queries)
     right = truth(stored, queries)
     space = Namespace("s", options.dimension, storage=Storage(options.storage))
-    with tempfile.TemporaryDirectory() as folder:
-        memory = Memory(
-            cast(RecordLog, ArrayLog(space, stored)), PlainFolder(Path(folder)),
-            settings=IndexSettings(recall=options.recall),
-        )  # fmt: skip
+    log = ArrayLog(space, stored)
+    settings = IndexSettings(recall=options.recall)
+    with tempfile.TemporaryDirectory() as name, opened(log, Path(name), settings) as memory:
         begin = process_time()
         index = memory.index("s")
         told: dict[str, Any] = {"build_cpu_s": process_time() - begin, "effort": index.effort}
@@ -182,12 +147,9 @@ def searched(options: argparse.Namespace) -> dict[str, Any]:
         told |= {"recall": recall(found, right), "search": ours, "bare": bare}
         if options.filters:
             told["filters"] = _filtered(memory, stored, queries)
-        begin = process_time()
-        memory.save()
-        told["save_cpu_s"] = process_time() - begin
-        again = Memory(cast(RecordLog, ArrayLog(space, stored)), PlainFolder(Path(folder)))
+        memory.close()
         begin_wall = perf_counter()
-        again.index("s")
+        memory.index("s")
         told["reload_s"] = perf_counter() - begin_wall
     return told
 
@@ -221,16 +183,11 @@ def compressed(options: argparse.Namespace) -> dict[str, Any]:
         del stored
         space = Namespace("s", options.dimension, storage=Storage(options.storage))
         settings = IndexSettings(recall=options.recall)
-
-        def opened() -> Memory:
-            log = cast(RecordLog, ArrayLog(space, FileVectors(path, options.dimension)))
-            return Memory(log, PlainFolder(Path(folder) / "derived"), settings=settings)
-
-        memory = opened()
-        begin = process_time()
-        memory.index("s")
-        built = process_time() - begin
-        memory.close()
+        log = ArrayLog(space, FileVectors(path, options.dimension))
+        with opened(log, Path(folder) / "derived", settings) as memory:
+            begin = process_time()
+            memory.index("s")
+            built = process_time() - begin
         np.savez(Path(folder) / "asked.npz", queries=queries, right=right)
         words = [*sys.argv[1:], "--child", folder]
         done = subprocess.run(  # noqa: S603  # this script
@@ -244,13 +201,9 @@ def _warm_up(folder: Path, options: argparse.Namespace) -> None:
     space = Namespace("warm", options.dimension, storage=Storage(options.storage))
     stored, queries = vectors("clustered", 3000, options.dimension, 20)
     for _ in range(2):
-        memory = Memory(
-            cast(RecordLog, ArrayLog(space, stored)), PlainFolder(folder),
-            settings=IndexSettings(exact_below=500),
-        )  # fmt: skip
-        for query in queries:
-            memory.search("warm", query, 10)
-        memory.close()
+        with opened(ArrayLog(space, stored), folder, IndexSettings(exact_below=500)) as memory:
+            for query in queries:
+                memory.search("warm", query, 10)
 
 
 def child(options: argparse.Namespace) -> dict[str, Any]:
@@ -261,20 +214,21 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
     space = Namespace("s", options.dimension, storage=Storage(options.storage))
     _warm_up(folder / "warm", options)
     stored = FileVectors(folder / "vectors.f32", options.dimension)
-    log = cast(RecordLog, ArrayLog(space, stored))
     before = resident()
-    memory = Memory(log, PlainFolder(folder / "derived"))
-    memory.search("s", queries[0], 10)
-    opened = resident()
-    took = timed_queries(lambda query: memory.search("s", query, 10), queries)
-    after = resident()
+    with opened(ArrayLog(space, stored), folder / "derived") as memory:
+        memory.search("s", queries[0], 10)
+        just_opened = resident()
+        took = timed_queries(lambda query: memory.search("s", query, 10), queries)
+        after = resident()
+        cells = memory.index("s").cells
+        codes = 0 if cells is None else cells.codes.nbytes
     found = [(hits.rows[0] - 1).tolist() for hits in took.pop("found")]
-    cells = memory.index("s").cells
     return {
         "rss_mb": after[0] - before[0],
         "anonymous_mb": after[1] - before[1],
-        "opened_mb": opened[0] - before[0],
-        "codes_mb": 0.0 if cells is None else cells.codes.nbytes / 2**20,
+        "opened_mb": just_opened[0] - before[0],
+        "process_mb": after[0],
+        "codes_mb": codes / 2**20,
         "floats_mb": options.count * options.dimension * 4 / 2**20,
         "recall": recall(found, right),
         "search": took,

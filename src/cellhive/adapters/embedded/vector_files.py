@@ -1,4 +1,8 @@
-"""Vectors by row in a file that is mapped into memory: only what is touched is read.
+"""Vectors by row in a file: written through a mapping, read a row at a time.
+
+What is read leaves nothing behind in the memory of the process: a page that is touched
+through a mapping stays in it, and the kernel maps its neighbours with it, so that a few
+thousand searches would make the whole file resident. A read costs some 2 µs instead.
 
 The file begins with a page that names its dimension; row r lies r vectors after it. A
 second file holds a checksum for each block of rows, 0 while the block is being changed:
@@ -8,7 +12,9 @@ again. Damage to a block at rest is noticed when it is first touched.
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -23,6 +29,8 @@ from cellhive.core.types import Floats32
 _PAGE_BYTES: Final = 4096
 _BLOCK_BYTES: Final = 1 << 16
 _LEAST_ROWS: Final = 1024
+_MOST_BLOCKS: Final = 1024
+"""Read at once: a read of 2 GiB and more is cut off."""
 _MAGIC = b"CellHive vectors 1\n"
 
 
@@ -51,6 +59,8 @@ class MappedVectors:
             if not self._fits(header):
                 path.write_bytes(header)
                 self._sums_path.write_bytes(b"")
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._let_go = weakref.finalize(self, os.close, self._file)
             size = (path.stat().st_size - _PAGE_BYTES) // (4 * dimension)
             self._remap(size - size % self._block_rows)
 
@@ -107,15 +117,35 @@ class MappedVectors:
             BadInput: A block they lie in is damaged: make the index anew. A row is negative.
         """
         self._must_be_rows(rows)
-        taken = np.zeros((len(rows), self.dimension), np.float32)
-        with self._lock:
+        with self._lock, _translated(self.path):
             there = rows < self._rows
             inside = rows if there.all() else rows[there]
             blocks = inside // self._block_rows
             if not self._checked[blocks].all():
                 self._check(np.unique(blocks))
-            taken[there] = self._map[inside]
+            read = self._read(inside)
+        if len(inside) == len(rows):
+            return read
+        taken = np.zeros((len(rows), self.dimension), np.float32)
+        taken[there] = read
         return taken
+
+    def _read(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Return vectors at rows that the file has, (N, D): neighbours in one read."""
+        each = 4 * self.dimension
+        breaks = np.diff(rows) != 1
+        breaks |= np.diff(rows // (self._block_rows * _MOST_BLOCKS)) != 0
+        begins = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(rows)]])
+        lengths = (np.diff(begins) * each).tolist() if len(rows) else []
+        offsets = (_PAGE_BYTES + each * rows[begins[:-1]]).tolist() if len(rows) else []
+        file = self._file
+        data = bytearray().join(
+            [os.pread(file, length, offset)
+             for length, offset in zip(lengths, offsets, strict=True)]
+        )  # fmt: skip
+        if len(data) != each * len(rows):
+            raise _damaged(self.path, "a file that ends too early")
+        return np.frombuffer(data, np.float32).reshape(-1, self.dimension)
 
     def flush(self) -> None:
         """Put everything on the disk, checksums too."""
@@ -134,6 +164,7 @@ class MappedVectors:
         self.flush()
         with self._lock:
             self._rows = 0
+            self._let_go()
             self._map, self._sums = self._map[:0].copy(), self._sums[:0].copy()
 
     def _must_be_rows(self, rows: Rows) -> None:
@@ -144,17 +175,21 @@ class MappedVectors:
             )  # fmt: skip
 
     def _block(self, block: int) -> npt.NDArray[Any]:
-        return self._map[block * self._block_rows : (block + 1) * self._block_rows]
+        return self._read(np.arange(block * self._block_rows, (block + 1) * self._block_rows))
 
     def _check(self, blocks: npt.NDArray[np.int64]) -> None:
         for block in blocks[~self._checked[blocks]].tolist():
             told = int(self._sums[block])
             if told and told != _checksum(self._block(block)):
-                raise BadInput(
-                    expected="vectors as they were written", found="others",
-                    remedy="remove the file: it is made anew from the log", place=str(self.path),
-                )  # fmt: skip
+                raise _damaged(self.path, "others")
             self._checked[block] = True
+
+
+def _damaged(path: Path, found: str) -> BadInput:
+    return BadInput(
+        expected="vectors as they were written", found=found,
+        remedy="remove the file: it is made anew from the log", place=str(path),
+    )  # fmt: skip
 
 
 def _checksum(block: npt.NDArray[Any]) -> int:
