@@ -378,6 +378,24 @@ def test_bad_queries_are_refused(query: Any) -> None:
         opened().search("s", np.array(query), 1)
 
 
+@pytest.mark.parametrize(
+    "query", [[1.0, float("nan")], [0.0, 0.0], [1e30, 0.0], [float("inf"), 1.0], [3e38, 3e38]]
+)
+def test_bad_queries_of_float32_are_refused(query: list[float]) -> None:
+    """What takes the short way past the checks needs none of them."""
+    with pytest.raises(BadInput, match="query of s"):
+        opened().search("s", np.array(query, np.float32), 1)
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-20, 1.0, 1e15, 1e17])
+def test_queries_of_any_length_have_a_direction(length: float) -> None:
+    """Squares that float32 cannot hold are looked at more closely, not refused."""
+    memory = opened()
+    memory.add([record("x", 1, 0), record("y", 0, 1)])
+    query = np.array([length, 0, length], np.float32)[::2] * np.array([1, 0.5], np.float32)
+    assert memory.search("s", query, 1).ids() == ["x"]
+
+
 def test_unknown_namespaces_and_bad_counts_are_refused() -> None:
     """Every call says what to do about a namespace that is not there."""
     memory = opened()

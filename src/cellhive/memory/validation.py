@@ -25,6 +25,8 @@ MOST_COMPONENTS = 65_536
 _INT64 = 1 << 63
 _LARGEST_NORM = 1e18
 """Squared, and doubled for a distance, it still fits float32."""
+_SURELY_FINE = (1e-30, 1e35)
+"""Squared lengths of queries that need no closer look, whatever the rounding of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,10 @@ def check_record(record: Record, namespace: Namespace) -> None:
 def check_queries(vectors: npt.ArrayLike, namespace: Namespace) -> Floats32:
     """Return a query, (D,), or a batch of them, as (B, D) float32, or raise BadInput."""
     array = np.asarray(vectors)
+    if array.dtype == np.float32 and array.shape == (namespace.dimension,):
+        squared = float(np.vdot(array, array))  # the usual case, in a tenth of the time
+        if _SURELY_FINE[0] < squared < _SURELY_FINE[1]:
+            return np.ascontiguousarray(array).reshape(1, -1)
     batch = array.reshape(1, -1) if array.ndim == 1 else array
     place = f"query of {namespace.name}"
     if batch.ndim != 2 or batch.shape[1] != namespace.dimension:  # noqa: PLR2004  # B and D

@@ -167,6 +167,43 @@ def test_vectors_of_another_dimension_begin_anew(tmp_path: Path) -> None:
         files.close()
 
 
+def test_rows_are_read_in_any_order(files: FolderFiles) -> None:
+    """Neighbours, gaps, repeats, backwards, none, and rows beyond the end, which hold zeros."""
+    vectors = files.floats("v", 3)
+    stored = np.arange(9000, dtype=np.float32).reshape(3000, 3)
+    vectors.write(np.arange(3000), stored)
+    rows = np.array([5, 6, 7, 7, 2999, 2998, 0, 10**7, 1, 2, 2000])
+    expected = np.where(rows[:, None] < 3000, stored[np.minimum(rows, 2999)], 0)
+    assert vectors.take(rows).tolist() == expected.tolist()
+    assert vectors.take(np.arange(3000)).tolist() == stored.tolist()
+    assert vectors.take(np.array([], np.int64)).shape == (0, 3)
+
+
+def test_what_is_read_does_not_stay_in_memory(tmp_path: Path) -> None:
+    """No page of the file is mapped into the process by reading all of it."""
+    writing = FolderFiles(tmp_path)
+    writing.floats("v", 16).write(np.arange(20_000), np.ones((20_000, 16), np.float32))
+    writing.close()
+    files = FolderFiles(tmp_path)
+    assert files.floats("v", 16).take(np.arange(20_000)).sum() == 320_000
+    maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split("VmFlags:")
+    resident = [part.split("\nRss:")[1].split()[0] for part in maps
+                if f"{tmp_path}/v.floats\n" in part]  # fmt: skip
+    files.close()
+    assert set(resident) == {"0"}
+
+
+def test_a_file_cut_short_is_noticed(tmp_path: Path) -> None:
+    """What another program cut off is told, not taken for zeros."""
+    files = FolderFiles(tmp_path)
+    vectors = files.floats("v", 16)
+    vectors.write(np.arange(20_000), np.ones((20_000, 16), np.float32))
+    vectors.flush()
+    os.truncate(tmp_path / "v.floats", 100_000)
+    with pytest.raises(BadInput, match="ends too early"):
+        vectors.take(np.array([19_000]))
+
+
 def test_rows_are_not_negative(files: FolderFiles) -> None:
     """A negative row is refused rather than counted from the end."""
     vectors = files.floats("v", 2)
