@@ -27,7 +27,7 @@ def main() -> None:
         took = timed_queries(
             lambda query: [
                 row["id"]
-                for row in table.search(query).distance_type("cosine").select(["id"]).limit(10)
+                for row in table.search(query).distance_type("cosine").select(["id", "_distance"]).limit(10)
                 .to_list()
             ],
             queries, 1,

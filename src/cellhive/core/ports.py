@@ -137,7 +137,7 @@ class DerivedFiles(Protocol):
         ...
 
     def floats(self, name: str, dimension: int) -> VectorFile:
-        """Open a file of float32 vectors that is mapped, not read, into memory."""
+        """Open a file of float32 vectors: only those asked for come into memory."""
         ...
 
 

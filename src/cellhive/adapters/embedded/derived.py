@@ -108,7 +108,7 @@ class FolderFiles:
             raise Unavailable(message, retry_after_s=60.0) from error
 
     def floats(self, name: str, dimension: int) -> MappedVectors:
-        """Open a file of float32 vectors that is mapped, not read, into memory.
+        """Open a file of float32 vectors: only those asked for come into memory.
 
         Where another process owns the folder it is a file of this process alone, empty at first.
         """
