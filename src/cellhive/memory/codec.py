@@ -285,7 +285,8 @@ def _vector_fault(vector: Floats32) -> str:
             f"a float32 vector of 1 to {MOST_COMPONENTS} components expected,"
             f" found {vector.dtype} {vector.shape}"
         )
-    if not np.isfinite(vector).all():
+    # a finite length means finite components; only an infinite one needs a closer look
+    if not math.isfinite(float(np.dot(vector, vector))) and not np.isfinite(vector).all():
         return "finite vector components expected, found NaN or infinity"
     return ""
 
@@ -443,7 +444,7 @@ def _join(bodies: list[_Body], vectors: bytes, payloads: bytes) -> tuple[Record,
             )
         vector = None
         if body.components >= 0:
-            vector = np.frombuffer(vectors, _FLOATS, components, vector_at).astype(np.float32)
+            vector = np.array(np.frombuffer(vectors, _FLOATS, components, vector_at), np.float32)
         record = Record(
             body.namespace, body.id, kind, vector, body.metadata, body.text,
             payloads[payload_at:payload_to], body.time_s, body.origin,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -256,6 +256,15 @@ def parts(
         size += weight
     if part:
         yield tuple(part), size
+
+
+def highest(records: Iterable[Record]) -> dict[str, int]:
+    """Return the highest number of each writer among records."""
+    found: dict[str, int] = {}
+    for record in records:
+        version = record.version
+        found[version.writer] = max(version.sequence, found.get(version.writer, 0))
+    return found
 
 
 def misfit(record: Record, namespace: Namespace) -> str:

@@ -456,8 +456,10 @@ class Replica:
         covers = missing(answer.known, delta.covers)
         batch = m.Batch(ask.session, ask.number, answer.part, records, covers, delta.complete)
         self._say(peer, batch)
-        answer.known = merge(answer.known, covers)
-        if covers and not delta.complete and answer.part < ask.parts and link.waiting is None:
+        # records beyond a gap cover nothing: reading goes on behind them, in this answer only
+        behind = covers or p.highest(delta.records)
+        answer.known = merge(answer.known, behind)
+        if behind and not delta.complete and answer.part < ask.parts and link.waiting is None:
             self._out.append(m.ReadDelta(peer, answer.known, link.limit))
         else:
             link.answer = None
@@ -477,7 +479,7 @@ class Replica:
         new = [r for r in admitted if mends or not known.has(r.version.writer, r.version.sequence)]
         covers = dict(batch.covers) if in_turn and whole else {}
         self._renew_if_used(covers.pop(self.writer, 0))
-        _, _, risen = self._held.learn(new, (), covers)
+        remembered, _, risen = self._held.learn(new, (), covers)
         self._source |= dict.fromkeys(risen, peer)
         if new or risen:
             self._out.append(m.Apply(Delta(tuple(new), risen, complete=True), peer))
@@ -490,7 +492,8 @@ class Replica:
             last = batch.complete or question.part > self.settings.batches_ahead
             if last or not in_turn or not whole:
                 self._question = None
-                link.owes = whole and (not in_turn or (not batch.complete and bool(risen)))
+                more = not batch.complete and bool(risen or remembered)
+                link.owes = whole and (not in_turn or more)
                 self._tell_all(but=peer)
                 self._ask_next()
 
