@@ -184,7 +184,7 @@ def main(words: Sequence[str] | None = None) -> None:
             "is a matrix-vector product and a partial sort, 24 times in the same process",
             "clustered: 1000 unequal clusters, each spread along 16 directions and a little along "
             "all others; gaussian: independent components, where nothing is near anything",
-            "resident memory: VmRSS of a process after opening the saved index and searching, minus "
+            "resident memory: VmRSS of a process after opening the saved index and searching, less "
             "that before, compiled code and libraries already there and freed memory given back; "
             "mapped pages count; floats for re-ranking are read from their file, not mapped, so "
             "they lie in the kernel's page cache and not in the process",

@@ -135,8 +135,7 @@ class Memory:
         """Delete records by id; return how many were there."""
         self._space(namespace)
         found = [record for record in self.log.get(namespace, ids) if record is not None]
-        tombstones = {record.id: Record(namespace, record.id, record.kind, deleted=True)
-                      for record in found}  # fmt: skip
+        tombstones = {record.id: _tombstone(record) for record in found}
         self.log.put(list(tombstones.values()))
         return len(tombstones)
 
@@ -399,6 +398,12 @@ def _read_on(
         also(changes.rows)
         if len(changes.rows) < _PAGE:
             break
+
+
+def _tombstone(record: Record) -> Record:
+    """Return what says that a record is gone; of a private one that too stays private."""
+    label = {name: value for name, value in record.metadata.items() if name == "privacy"}
+    return Record(record.namespace, record.id, record.kind, metadata=label, deleted=True)
 
 
 def _file_name(namespace: str, what: str) -> str:

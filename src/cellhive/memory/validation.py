@@ -15,6 +15,8 @@ from cellhive.core.errors import BadInput
 from cellhive.core.records import Metric, Namespace, Record
 from cellhive.core.types import Floats32
 
+from .codec import fault
+
 LONGEST_NAME = 512
 """Characters of an id, a namespace, an origin or a metadata key."""
 MOST_METADATA_BYTES = 65_536
@@ -65,6 +67,7 @@ def check_record(record: Record, namespace: Namespace) -> None:
     if not math.isfinite(record.time_s):
         place.refuse("a finite time_s", str(record.time_s))
     if record.deleted:
+        _check_shareable(place, record)
         return
     _check_sizes(place, record)
     _check_metadata(place, record)
@@ -72,6 +75,13 @@ def check_record(record: Record, namespace: Namespace) -> None:
         wrong = _vector_problem(np.asarray(record.vector), namespace)
         if wrong:
             place.refuse(*wrong)
+    _check_shareable(place, record)
+
+
+def _check_shareable(place: _Place, record: Record) -> None:
+    """Refuse what no other replica could read; how it fits its namespace is checked before."""
+    if problem := fault(record):
+        place.refuse("a record that can be shared", problem)
 
 
 def check_queries(vectors: npt.ArrayLike, namespace: Namespace) -> Floats32:
