@@ -10,28 +10,33 @@ from record_logs import RECORD_LOGS, SERVERS, Stores
 
 from cellhive.core.ports import RecordLog
 
+LASTING = [name for name, (_, keeps) in RECORD_LOGS.items() if keeps]
+
+
+def made(request: pytest.FixtureRequest, folder: Path) -> Iterator[Stores]:
+    """Yield stores of the adapter that is the parameter of a request; close them afterwards."""
+    opener, keeps = RECORD_LOGS[request.param]
+    stores = Stores(folder, opener, keeps)
+    if request.param in SERVERS:
+        stores.url = request.getfixturevalue(request.param).url()
+    yield stores
+    for log in stores.opened:
+        log.close()
+
 
 @pytest.fixture(params=list(RECORD_LOGS))
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     """Each adapter of the record log in turn."""
-    opener, keeps = RECORD_LOGS[request.param]
-    made = Stores(tmp_path, opener, keeps)
-    if request.param in SERVERS:
-        made.url = request.getfixturevalue(request.param).url()
-    yield made
-    for log in made.opened:
-        log.close()
+    yield from made(request, tmp_path)
+
+
+@pytest.fixture(params=LASTING)
+def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """Each adapter that keeps what was written, in turn."""
+    yield from made(request, tmp_path)
 
 
 @pytest.fixture
 def log(stores: Stores) -> RecordLog:
     """Return an empty log with the namespaces of the tests declared."""
     return stores.open()
-
-
-@pytest.fixture
-def lasting(stores: Stores) -> Stores:
-    """Return stores that keep what was written; adapters that cannot are left out."""
-    if not stores.keeps:
-        pytest.skip("forgets on purpose")
-    return stores

@@ -25,6 +25,7 @@ from cellhive.core.records import (
     Rows,
     Version,
 )
+from cellhive.memory.versions import MOST_AHEAD_MS, every_record
 
 
 def record(id: str, number: float = 1.0, **changed: Any) -> Record:  # noqa: A002
@@ -749,6 +750,77 @@ def test_three_replicas_meet(stores: Stores) -> None:
         catch_up(target, source, 3)
     assert contents(logs[0]) == contents(logs[1]) == contents(logs[2])
     assert dict(logs[0].seen()) == dict(logs[1].seen()) == dict(logs[2].seen())
+
+
+def test_what_lies_beyond_a_gap_comes_last_and_is_not_covered(log: RecordLog) -> None:
+    """Records that came out of turn are told after all others, and told again."""
+    log.put([stamped("b5", 1.0, "b~1", 5), stamped("a3", 1.0, "a~1", 3), record("own")])
+    log.put([stamped("c1", 1.0, "c~1", 1), stamped("b7", 1.0, "b~1", 7)])
+
+    def told(known: dict[str, int], limit: int) -> tuple[list[str], dict[str, int], bool]:
+        delta = log.since(known, limit=limit)
+        return [x.id for x in delta.records], dict(delta.covers), delta.complete
+
+    (own,) = log.get("cells", ["own"])
+    assert own is not None
+    inside = sorted(["c1", "own"], key=lambda x: "c~1" if x == "c1" else own.version.writer)
+    covers = {log.writer: 1, "c~1": 1}
+    assert told({}, 9) == ([*inside, "a3", "b5", "b7"], covers, True)
+    assert told({}, 4) == ([*inside, "a3", "b5"], covers, True)
+    assert told({}, 2) == (inside, covers, True)
+    assert told({}, 1)[2] is False
+    assert told(covers, 9) == (["a3", "b5", "b7"], {}, True)
+    assert told({**covers, "b~1": 5, "a~1": 9}, 1) == (["b7"], {}, True)
+    assert [x.id for x in every_record(log, page=1)] == [*inside, "a3", "b5", "b7"]
+
+
+def test_a_delta_holds_what_somebody_has_stamped(log: RecordLog) -> None:
+    """A record without a version in a delta is bad input, and nothing of the delta is taken."""
+    delta = Delta((stamped("a", 1.0, "far~1", 1), record("b")), {"far~1": 1}, complete=True)
+    with pytest.raises(BadInput, match="version"):
+        log.absorb(delta).result()
+    assert contents(log) == []
+    assert dict(log.seen()) == {}
+
+
+@pytest.mark.parametrize("time_hlc", [2**62 - 1, (START_MS + MOST_AHEAD_MS + 1) << 16])
+def test_no_record_drags_the_clock_away(log: RecordLog, time_hlc: int) -> None:
+    """What claims to be from a far future is refused, and its batch; times go on as before."""
+    bad = record("a", version=Version(time_hlc, "far~1", 1))
+    for attempt in (
+        lambda: log.put([stamped("b", 1.0, "near~1", 1), bad]),
+        lambda: log.submit([bad]).result(),
+        lambda: log.absorb(Delta((bad,), {"far~1": 1}, complete=True)).result(),
+    ):
+        with pytest.raises(BadInput, match="cells/a"):
+            attempt()
+    assert contents(log) == []
+    assert log.put([record("a")])[0].time_hlc >> 16 == START_MS
+
+
+def test_old_records_and_near_futures_are_taken(stores: Stores) -> None:
+    """Records of any age come in, and so do those that follow what a log has already."""
+    log = stores.open()
+    old = record("old", version=Version(1, "far~1", 1))
+    log.put([old, stamped("ahead", 1.0, "far~1", 2, MOST_AHEAD_MS)])
+    stores.clock.now_ms = 5  # the clock begins anew, as on a machine that has none
+    version = log.put([record("own")])[0]
+    log.absorb(Delta((record("next", version=replace(version, writer="two~1",
+                                                     time_hlc=version.time_hlc + 9)),),
+                     {"two~1": 1}, complete=True)).result()  # fmt: skip
+    assert {x[0][1] for x in contents(log)} == {"old", "ahead", "own", "next"}
+
+
+def test_numbers_beyond_64_bits_are_no_trouble(log: RecordLog) -> None:
+    """Whoever asks on from where nothing can be, or for as much as there is, gets an answer."""
+    log.put([record("a", text="rain")])
+    many = 2**70
+    assert log.scan("cells", after_row=many, limit=many)[1] == []
+    assert [x.id for x in log.scan("cells", after_row=-many, limit=many)[1]] == ["a"]
+    assert log.changes("cells", after=many, limit=many).rows.tolist() == []
+    assert log.changes("cells", after=-many, limit=many).rows.tolist() == [1]
+    assert found_by(log, "rain", many) == ["a"]
+    assert len(log.since({log.writer: -many, "x~1": many}, limit=many).records) == 1
 
 
 # --- closing and opening again ------------------------------------------------------

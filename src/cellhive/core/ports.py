@@ -63,7 +63,8 @@ class RecordLog(Protocol):
 
         Records without a version are stamped here and replace what they find. Records with
         a version, from other replicas, replace only what is older; else they change nothing
-        but count as seen.
+        but count as seen. BadInput where such a version's time is so far ahead of the wall
+        clock that it would drag this log's own times along; old ones are always taken.
 
         Args:
             records: Records of declared namespaces, already validated.
@@ -110,13 +111,19 @@ class RecordLog(Protocol):
         ...
 
     def since(self, known: Mapping[str, int], *, limit: int) -> Delta:
-        """Return what a replica lacks that has seen ``known``, at most ``limit`` records."""
+        """Return what a replica lacks that has seen ``known``, at most ``limit`` records.
+
+        Records come by writer and sequence, each at its latest version. What arrived before an
+        earlier write of its writer, beyond a gap, comes after all the others, as far as there
+        is room: it is not covered, so it comes again, and ``complete`` does not wait for it.
+        """
         ...
 
     def absorb(self, delta: Delta) -> Future[int]:
         """Take a delta of another replica: its records and what they cover, in one commit.
 
         The result counts the records that replaced something older or were not there.
+        BadInput where a record has no version, or one too far ahead as for ``put``.
         """
         ...
 

@@ -119,7 +119,7 @@ def check_versions(records: Sequence[Record]) -> None:
     """Raise BadInput where a record carries no version though it must."""
     for record in records:
         if not record.version.written:
-            _Place(record).refuse("a version", "none", "note what a log has stamped")
+            _Place(record).refuse("a version", "none", "give what a log has stamped")
 
 
 def _name_problem(name: object) -> str:

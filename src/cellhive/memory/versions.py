@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.core.errors import BadInput
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Record, Version
 from cellhive.memory.codec import fault
@@ -24,6 +25,11 @@ BUCKETS = 1_024
 
 COUNTER_BITS = 16
 """Low bits of a hybrid time, which count within a millisecond."""
+
+MOST_AHEAD_MS = 86_400_000
+"""How far ahead of the wall clock a log takes stamped records: a day."""
+MOST_BEYOND_MS = 60_000
+"""How far beyond the highest time it has: a machine whose clock stands still counts on from it."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,23 @@ class HybridClock:
     def observe(self, time_hlc: int) -> None:
         """Take in a time somebody else gave."""
         self.last = max(self.last, time_hlc)
+
+    def must_accept(self, time_hlc: int, place: str) -> None:
+        """Raise BadInput for a time so far ahead that it would drag this clock away.
+
+        Args:
+            time_hlc: Of a record that somebody else stamped.
+            place: The record, for the message.
+        """
+        if time_hlc <= self.last:
+            return
+        latest = max(self.now_ms() + MOST_AHEAD_MS, wall_ms(self.last) + MOST_BEYOND_MS)
+        if wall_ms(time_hlc) > latest:
+            raise BadInput(
+                expected=f"a time at most {MOST_AHEAD_MS / 3_600_000:g} h ahead of the clock",
+                found=f"{(wall_ms(time_hlc) - self.now_ms()) / 3_600_000:.1f} h",
+                remedy="set the clocks right, here and where it was written", place=place,
+            )  # fmt: skip
 
 
 def wall_ms(time_hlc: int) -> int:
@@ -206,16 +229,23 @@ def sums_of(log: RecordLog) -> dict[str, bytes]:
 
 
 def every_record(log: RecordLog, *, page: int = 1_024) -> Iterator[Record]:
-    """Yield all records of a log at their latest versions, tombstones too."""
+    """Yield all records of a log at their latest versions, tombstones too, each once."""
     known: dict[str, int] = {}
-    complete = False
-    while not complete:
+    beyond: set[tuple[str, str, Version]] = set()
+    while True:
         delta = log.since(known, limit=page)
-        yield from delta.records
-        complete = delta.complete
-        if not complete and not missing(known, delta.covers):
-            page *= 2  # records beyond a gap fill the page
         known = merge(known, delta.covers)
+        for record in delta.records:
+            if record.version.sequence > known.get(record.version.writer, 0):
+                told = (*record.key, record.version)
+                if told in beyond:
+                    continue
+                beyond.add(told)
+            yield record
+        if delta.complete:
+            if len(delta.records) < page:
+                return
+            page *= 2  # more may lie beyond gaps, which come again each time
 
 
 def total_of(sums: bytes) -> int:

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
 
 from cellhive.core.errors import CellHiveError, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32
+from cellhive.memory.validation import check_versions
 from cellhive.memory.versions import HybridClock
 
 _WORD = re.compile(r"\w+")
@@ -58,16 +60,18 @@ class VolatileLog:
     """A RecordLog in dictionaries."""
 
     def __init__(
-        self, writer: str = "volatile~1", *, now_ms: Callable[[], int] = lambda: 0
+        self, writer: str = "volatile~1", *, now_ms: Callable[[], int] | None = None
     ) -> None:
         """Begin empty.
 
         Args:
             writer: Name of this life of this log, never used before.
-            now_ms: Wall clock [ms since the epoch]; without one, versions only count.
+            now_ms: Wall clock [ms since the epoch]; without one, versions only count, and no
+                record's time is too far ahead.
         """
         self._writer = writer
-        self._clock = HybridClock(now_ms)
+        self._clock = HybridClock(now_ms or (lambda: 0))
+        self._timeless = now_ms is None
         self._sequence = 0
         self._change = 0
         self._shelves: dict[str, _Shelf] = {}
@@ -94,7 +98,7 @@ class VolatileLog:
 
     def put(self, records: Sequence[Record], *, new: bool = False) -> list[Version]:
         """Write records and tombstones and return their versions."""
-        shelves = [self._shelf(record.namespace) for record in records]
+        shelves = self._shelves_of(records)
         if new:
             self._refuse_known(records)
         versions = []
@@ -195,8 +199,12 @@ class VolatileLog:
         return {writer: seen.upto for writer, seen in self._seen.items() if seen.upto}
 
     def since(self, known: Mapping[str, int], *, limit: int) -> Delta:
-        """Return what a replica lacks, by writer and sequence, at most ``limit`` records."""
-        lacking = sorted(
+        """Return what a replica lacks, by writer and sequence, at most ``limit`` records.
+
+        What is known beyond a gap comes last, as far as there is room, and is not covered.
+        """
+        covers = dict(self.seen())
+        every = sorted(
             (
                 record
                 for shelf in self._shelves.values()
@@ -205,7 +213,9 @@ class VolatileLog:
             ),
             key=lambda record: (record.version.writer, record.version.sequence),
         )
-        covers = dict(self.seen())
+        inside = [x.version.sequence <= covers.get(x.version.writer, 0) for x in every]
+        lacking = list(compress(every, inside))
+        beyond = [record for record, known_all in zip(every, inside, strict=True) if not known_all]
         for record in reversed(lacking[limit:]):
             writer, sequence = record.version.writer, record.version.sequence
             covers[writer] = min(covers.get(writer, 0), sequence - 1)
@@ -214,13 +224,15 @@ class VolatileLog:
             for writer, sequence in covers.items()
             if sequence > known.get(writer, 0)
         }
-        return Delta(tuple(lacking[:limit]), covers, complete=len(lacking) <= limit)
+        told = tuple([*lacking, *beyond][:limit])
+        return Delta(told, covers, complete=len(lacking) <= limit)
 
     def absorb(self, delta: Delta) -> Future[int]:
         """Take a delta of another replica: its records and what they cover."""
         done: Future[int] = Future()
         try:
-            shelves = [self._shelf(record.namespace) for record in delta.records]
+            shelves = self._shelves_of(delta.records)
+            check_versions(delta.records)
         except CellHiveError as error:
             done.set_exception(error)
             return done
@@ -244,6 +256,13 @@ class VolatileLog:
             )
             raise NotFound(message)
         return shelf
+
+    def _shelves_of(self, records: Sequence[Record]) -> list[_Shelf]:
+        """Return where each record belongs, or raise where one of them cannot be taken."""
+        shelves = [self._shelf(record.namespace) for record in records]
+        for record in () if self._timeless else records:
+            self._clock.must_accept(record.version.time_hlc, f"{record.namespace}/{record.id}")
+        return shelves
 
     def _refuse_known(self, records: Sequence[Record]) -> None:
         keys = {record.key for record in records}
@@ -283,7 +302,7 @@ class VolatileLog:
         self, namespace: str, kind: RecordKind | None, after_row: int
     ) -> Iterator[tuple[int, Record]]:
         shelf = self._shelf(namespace)
-        for row in range(after_row + 1, len(shelf.records) + 1):
+        for row in range(max(after_row, 0) + 1, len(shelf.records) + 1):
             record = self._living(shelf, row)
             if record is not None and kind in {None, record.kind}:
                 yield row, record

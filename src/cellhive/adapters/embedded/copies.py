@@ -13,9 +13,12 @@ from typing import Final
 from cellhive.adapters.embedded.derived import sync_folder
 from cellhive.adapters.embedded.row_codec import intact
 from cellhive.adapters.embedded.schema import (
+    ROW_BITS,
     STORED_COLUMNS,
     Durability,
+    books_checksum,
     connect,
+    known_writers,
     set_state,
     state,
     transaction,
@@ -92,18 +95,24 @@ def _must_be_there(path: Path) -> None:
 
 def _damaged_records(connection: sqlite3.Connection) -> Iterator[str]:
     names = dict(connection.execute("SELECT number, name FROM namespaces"))
-    stored = connection.execute(f"SELECT namespace, {STORED_COLUMNS} FROM records")  # noqa: S608  # our names
-    for namespace, *columns in stored:
+    writers = dict(connection.execute("SELECT number, name FROM writers"))
+    stored = connection.execute(
+        f"SELECT row, namespace, writer, {STORED_COLUMNS} FROM records"  # noqa: S608  # our names
+    )
+    for key, namespace, writer, *columns in stored:
         name = names.get(namespace, "")
-        try:
-            sound = intact(name, columns)
-        except (TypeError, ValueError, AttributeError):
-            sound = False
+        sound = key >> ROW_BITS == namespace and intact(name, writers.get(writer, ""), columns)
         if not sound:
-            yield f"record {columns[0]!r} of {name or namespace} is damaged"
+            yield f"record {columns[4]!r} of {name or namespace} is damaged"
 
 
 def _wrong_books(connection: sqlite3.Connection) -> Iterator[str]:
+    known_writers(connection)
+    for number, name, settings, checksum in connection.execute(
+        "SELECT number, name, settings, checksum FROM namespaces"
+    ):
+        if checksum != books_checksum(number, name, settings):
+            yield f"the declaration of the namespace {name!r} is damaged"
     counted = connection.execute(
         "SELECT namespace, kind, count(*) FROM records WHERE NOT deleted "
         "GROUP BY 1, 2 ORDER BY 1, 2"

@@ -14,7 +14,7 @@ import numpy as np
 import zstandard
 
 from cellhive.adapters.embedded.encryption import Cipher
-from cellhive.adapters.embedded.schema import HIGHEST
+from cellhive.adapters.embedded.schema import HIGHEST, REMEDY
 from cellhive.core.errors import BadInput
 from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version
 
@@ -33,6 +33,12 @@ _MOST_BYTES = 900_000_000
 _RAW, _ZSTD = b"\0", b"\1"
 _MASK = 0xFFFF_FFFF
 _TIME = struct.Struct("<d")
+_PAIR = struct.Struct("<qq")
+_NOT_AS_WRITTEN = (
+    ValueError, TypeError, KeyError, AttributeError, OverflowError, struct.error,
+    zstandard.ZstdError,
+)  # fmt: skip
+"""What reading a row raises whose values are not of the types they were written with."""
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 
 _Values = dict[str, str | int | float | bool | tuple[str, ...] | None]
@@ -52,7 +58,9 @@ class Encoded(NamedTuple):
     text: str
     """Words to be found by."""
     body: tuple[Any, ...]
-    """Columns from ``kind`` on."""
+    """Columns from ``kind`` on, but for the checksum."""
+    sums: tuple[int, int]
+    """Of the vector and of the other values, to be completed by ``checksum``."""
 
 
 class _Packing(threading.local):
@@ -123,15 +131,13 @@ class RowCodec:
         kind = KIND_NUMBERS[record.kind]
         time_s, origin = float(record.time_s), record.origin
         rest = (metadata, text, payload, origin.encode(), _TIME.pack(time_s))
-        checksum = _checksum(key, kind, vector, rest)
         words: Any = text if self._cipher is not None or text is None else record.text
-        body = (
-            kind, int(record.deleted), time_s, origin,
-            vector, metadata, words, payload, checksum,
-        )  # fmt: skip
+        deleted = int(record.deleted)
+        sums = _sums(key, kind << 1 | deleted, vector, rest, isinstance(words, str))
+        body = (kind, deleted, time_s, origin, vector, metadata, words, payload)
         return Encoded(
             record.namespace, record.id, _stamp(record.version), not record.deleted, kind,
-            "" if record.deleted else record.text, body,
+            "" if record.deleted else record.text, body, sums,
         )  # fmt: skip
 
     def _seal(self, data: bytes | None, key: bytes, column: bytes) -> bytes | None:
@@ -139,17 +145,19 @@ class RowCodec:
             return None
         return self._cipher.seal(data, column + key)
 
-    def decode(self, namespace: str, version: Version, columns: Sequence[Any]) -> Record:
-        """Return a record from its id and its columns from ``kind`` on.
+    def decode(self, namespace: str, writer: str, columns: Sequence[Any]) -> Record:
+        """Return a record from ``STORED_COLUMNS``.
 
         Raises:
             BadInput: The row is damaged.
         """
-        id_, kind, deleted, time_s, origin, vector, metadata, text, payload, _ = columns
-        key = _key(namespace, id_)
+        (_, _, hlc, sequence, id_, kind, deleted, time_s, origin,
+         vector, metadata, text, payload, _) = columns  # fmt: skip
         plain = self._cipher is None
         try:
-            _must_be_intact(namespace, columns)
+            if columns[-1] != checksum_of(namespace, writer, columns):
+                raise damaged(namespace, id_, "another checksum")
+            key = _key(namespace, id_)
             values = None if vector is None else self._opened(vector, key, b"vector")
             opened = self._opened(payload, key, b"payload") if payload else b""
             return Record(
@@ -157,21 +165,26 @@ class RowCodec:
                 None if values is None else np.frombuffer(values, "<f4"),
                 self._metadata(metadata, key),
                 (text or "") if plain else self.words(namespace, id_, text),
-                unpack(opened), time_s, origin, version, bool(deleted),
+                unpack(opened), time_s, origin, Version(hlc, writer, sequence), bool(deleted),
             )  # fmt: skip
-        except (ValueError, TypeError, KeyError, AttributeError, zstandard.ZstdError) as error:
-            raise damaged(namespace, id_, str(error)) from error
+        except _NOT_AS_WRITTEN as error:
+            raise damaged(namespace, id_, f"{type(error).__name__}: {error}") from error
 
-    def vector(self, namespace: str, id_: str, kind: int, stored: bytes, checksum: int) -> bytes:
-        """Return the bytes of a vector.
+    def vector(self, namespace: str, columns: Sequence[Any]) -> bytes | None:
+        """Return the bytes of a vector from ``VECTOR_COLUMNS``; None where there is none.
 
         Raises:
-            BadInput: It is damaged.
+            BadInput: The row is damaged, as far as these columns show.
         """
-        key = _key(namespace, id_)
-        if checksum >> 32 != crc32(stored, crc32(key, kind)) >> 1:
-            raise damaged(namespace, id_, "another checksum of the vector")
-        return self._opened(stored, key, b"vector")
+        row, change, id_, kind, deleted, stored, checksum = columns
+        try:
+            key = _key(namespace, id_)
+            upper = _upper(key, kind << 1 | deleted, stored)
+            if checksum >> 32 != crc32(_PAIR.pack(row, change), upper) >> 1:
+                raise damaged(namespace, id_, "another checksum of the vector")
+            return None if stored is None else self._opened(stored, key, b"vector")
+        except _NOT_AS_WRITTEN as error:
+            raise damaged(namespace, id_, f"{type(error).__name__}: {error}") from error
 
     def words(self, namespace: str, id_: str, stored: Any) -> str:
         """Return the text of a record as it was before it was encrypted."""
@@ -190,36 +203,45 @@ class RowCodec:
         return _decode_metadata(unpack(self._opened(stored, key, b"metadata")))
 
 
-def intact(namespace: str, columns: Sequence[Any]) -> bool:
-    """Whether the columns of a row, from ``id`` and ``kind`` on, are those that were written."""
-    return bool(columns[-1] == checksum_of(namespace, columns))
+def intact(namespace: str, writer: str, columns: Sequence[Any]) -> bool:
+    """Whether the values of ``STORED_COLUMNS`` are those that were written."""
+    try:
+        return bool(columns[-1] == checksum_of(namespace, writer, columns))
+    except _NOT_AS_WRITTEN:
+        return False
 
 
-def checksum_of(namespace: str, columns: Sequence[Any]) -> int:
-    """Return the checksum that the columns of a row should have."""
-    id_, kind, _, time_s, origin, vector, metadata, text, payload, _ = columns
-    words = text.encode() if isinstance(text, str) else text
+def checksum_of(namespace: str, writer: str, columns: Sequence[Any]) -> int:
+    """Return the checksum that the values of ``STORED_COLUMNS`` should have."""
+    (row, change, hlc, sequence, id_, kind, deleted, time_s, origin,
+     vector, metadata, text, payload, _) = columns  # fmt: skip
+    plain = isinstance(text, str)
+    words = text.encode() if plain else text
     rest = (metadata, words, payload, origin.encode(), _TIME.pack(time_s))
-    return _checksum(_key(namespace, id_), kind, vector, rest)
+    sums = _sums(_key(namespace, id_), kind << 1 | deleted, vector, rest, plain)
+    return checksum(sums, row, change, Version(hlc, writer, sequence))
 
 
-def damaged(namespace: str, id_: str, found: str) -> BadInput:
+def checksum(sums: tuple[int, int], row: int, change: int, version: Version) -> int:
+    """Return the checksum of a row, 63 bits, now that it is known where and when it is written.
+
+    The upper half covers what ``VECTOR_COLUMNS`` read, the lower half all the rest.
+    """
+    upper = crc32(_PAIR.pack(row, change), sums[0])
+    stamp = _PAIR.pack(version.time_hlc, version.sequence) + version.writer.encode()
+    return upper >> 1 << 32 | crc32(stamp, sums[1])
+
+
+def damaged(namespace: str, id_: object, found: str) -> BadInput:
     """Return the error that tells of a damaged record."""
     return BadInput(
         expected="an undamaged record", found=found,
-        remedy="restore a backup, or fetch it from another replica",
-        place=f"record {id_!r} of {namespace}",
+        remedy=REMEDY, place=f"record {id_!r} of {namespace}",
     )  # fmt: skip
 
 
 def _unfit(what: str, value: object) -> ValueError:
     return ValueError(f"{what} {value!r}")
-
-
-def _must_be_intact(namespace: str, columns: Sequence[Any]) -> None:
-    if not intact(namespace, columns):
-        message = "another checksum"
-        raise ValueError(message)
 
 
 def _key(namespace: str, id_: str) -> bytes:
@@ -261,11 +283,25 @@ def _stamp(version: Version) -> Version | None:
     return version
 
 
-def _checksum(key: bytes, kind: int, vector: bytes | None, rest: Iterable[bytes | None]) -> int:
-    """Return 63 bits: of the vector above, of the other values below."""
-    start = crc32(key, kind)
-    low = start
+def _upper(key: bytes, start: int, vector: bytes | None) -> int:
+    """Return a checksum of key, kind, deletion and vector."""
+    upper = crc32(key, start)
+    return upper + 1 & _MASK if vector is None else crc32(vector, upper)
+
+
+def _sums(
+    key: bytes, start: int, vector: bytes | None, rest: Iterable[bytes | None], plain: bool
+) -> tuple[int, int]:
+    """Return the checksums of the vector and of the other values.
+
+    Args:
+        key: Namespace and id.
+        start: Kind and whether it is deleted, as one number.
+        vector: As it is stored.
+        rest: The other values as they are stored.
+        plain: Whether the words are stored as text, not as bytes.
+    """
+    low = crc32(key, start << 1 | plain)
     for value in rest:
         low = crc32(value, low) if value is not None else low + 1 & _MASK
-    high = 0 if vector is None else crc32(vector, start) >> 1
-    return high << 32 | low
+    return _upper(key, start, vector), low

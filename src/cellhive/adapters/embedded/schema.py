@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
+from zlib import crc32
 
 from cellhive.core.errors import BadInput, CellHiveError, Unavailable
 
@@ -39,20 +40,25 @@ RECORD_COLUMNS: Final = (
 )  # fmt: skip
 
 STORED_COLUMNS: Final = (
-    "id, kind, deleted, time_s, origin, vector, metadata, text, payload, checksum"
+    "row, change, hlc, sequence, id, kind, deleted, time_s, origin, "
+    "vector, metadata, text, payload, checksum"
 )
-"""What a record is decoded from."""
+"""What a record is decoded from, besides namespace and writer."""
+VECTOR_COLUMNS: Final = "row, change, id, kind, deleted, vector, checksum"
+"""What the vector of a record is decoded from, besides its namespace."""
+REMEDY: Final = "run cellhive memory verify; restore a backup, or fill a new one from a replica"
 
 _TABLES = """
 CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE namespaces (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, settings TEXT NOT NULL,
-  rows INTEGER NOT NULL DEFAULT 0);
+  checksum INTEGER NOT NULL, rows INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE tally (
   namespace INTEGER NOT NULL, kind INTEGER NOT NULL, records INTEGER NOT NULL,
   PRIMARY KEY (namespace, kind)) WITHOUT ROWID;
 CREATE TABLE writers (
-  number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seen INTEGER NOT NULL DEFAULT 0);
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seen INTEGER NOT NULL,
+  checksum INTEGER NOT NULL);
 CREATE TABLE ahead (
   writer INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (writer, sequence)
   ) WITHOUT ROWID;
@@ -177,6 +183,29 @@ def marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
+def fold(connection: sqlite3.Connection) -> None:
+    """Copy the write-ahead log into the database; cut it off where nobody reads what is in it.
+
+    Waits for nobody: whoever lingers over an old state would have every writer wait.
+    """
+    _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    if pages == copied:
+        patience_ms = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        connection.execute("PRAGMA busy_timeout=0")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.execute(f"PRAGMA busy_timeout={patience_ms:d}")
+
+
+def is_text(text: object) -> bool:
+    """Whether something is text that UTF-8 can hold."""
+    try:
+        return isinstance(text, str) and text.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterator[None]:
     """Hold a transaction: committed at the end, rolled back where anything is raised."""
@@ -202,9 +231,76 @@ def set_state(connection: sqlite3.Connection, name: str, value: object) -> None:
 
 
 def number_in(connection: sqlite3.Connection, name: str) -> int:
-    """Return a whole number of the table of single values; 0 where there is none."""
+    """Return a whole number of the table of single values; 0 where there is none.
+
+    Raises:
+        BadInput: It is something else by now.
+    """
     found = state(connection, name)
-    return found if isinstance(found, int) else 0
+    if found is None:
+        return 0
+    if not isinstance(found, int):
+        raise BadInput(
+            expected="a whole number", found=f"{found!r:.80}", remedy=REMEDY, place=f"state {name}"
+        )
+    return found
+
+
+def within(number: int) -> int:
+    """Return a number that SQLite can compare with those it holds."""
+    return max(-HIGHEST, min(number, HIGHEST))
+
+
+def known_writers(connection: sqlite3.Connection) -> dict[int, tuple[str, int]]:
+    """Return number to name of each writer, and the sequence up to which all of it is known.
+
+    Raises:
+        BadInput: One of them is not as it was written.
+    """
+    stored = connection.execute("SELECT number, name, seen, checksum FROM writers ORDER BY name")
+    return {number: (name, _sound(checksum, number, name, seen))
+            for number, name, seen, checksum in stored}  # fmt: skip
+
+
+def writer_in(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
+    """Return the number of a writer and its sequence up to which all is known; make it known.
+
+    Raises:
+        BadInput: It is not as it was written.
+    """
+    found = connection.execute(
+        "SELECT number, seen, checksum FROM writers WHERE name=?", (name,)
+    ).fetchone()
+    if found is not None:
+        return found[0], _sound(found[2], found[0], name, found[1])
+    highest = connection.execute("SELECT max(number) FROM writers").fetchone()[0]
+    number = (highest or 0) + 1
+    connection.execute(
+        "INSERT INTO writers VALUES (?, ?, 0, ?)", (number, name, books_checksum(number, name, 0))
+    )
+    return number, 0
+
+
+def set_seen(connection: sqlite3.Connection, number: int, name: str, seen: int) -> None:
+    """Note up to which sequence all of a writer is known."""
+    connection.execute(
+        "UPDATE writers SET seen=?, checksum=? WHERE number=?",
+        (seen, books_checksum(number, name, seen), number),
+    )
+
+
+def books_checksum(number: int, name: object, value: object) -> int:
+    """Return the checksum of a row of writers or namespaces."""
+    return crc32(repr((number, name, value)).encode("utf-8", "backslashreplace"))
+
+
+def _sound(checksum: object, number: int, name: object, seen: int) -> int:
+    if checksum != books_checksum(number, name, seen):
+        raise BadInput(
+            expected="what is known of a writer as it was noted", found="another checksum",
+            remedy=REMEDY, place=f"writer {name!r:.80}",
+        )  # fmt: skip
+    return seen
 
 
 _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
@@ -218,6 +314,11 @@ def translated(path: Path, patience_s: float) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _meaning(error, path, patience_s) from error
+    except (UnicodeEncodeError, OverflowError) as error:  # of values given to a statement
+        raise BadInput(
+            expected="text without lone surrogates, numbers of 64 bits", found=str(error),
+            place=str(path),
+        ) from error  # fmt: skip
 
 
 def _meaning(error: sqlite3.Error, path: Path, patience_s: float) -> CellHiveError:
@@ -235,10 +336,13 @@ def _meaning(error: sqlite3.Error, path: Path, patience_s: float) -> CellHiveErr
             "kept and nothing acknowledged is lost: make room and write again"
         )
         return Unavailable(message, retry_after_s=60.0)
-    if family in _DAMAGED or "malformed" in str(error):
+    not_as_written = isinstance(error, sqlite3.IntegrityError) or any(
+        said in str(error) for said in ("malformed", "decode to UTF-8")
+    )
+    if family in _DAMAGED or not_as_written:
         return BadInput(
             expected="an undamaged memory", found=f"a damaged or foreign file ({error})",
-            remedy="restore a backup, or fill a new file from another replica", place=str(path),
+            remedy=REMEDY, place=str(path),
         )  # fmt: skip
     if family in {"SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH"}:
         return BadInput(

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,26 +29,40 @@ from cellhive.adapters.embedded.row_codec import KIND_NUMBERS, RowCodec
 from cellhive.adapters.embedded.schema import (
     HIGHEST,
     LOOKED_UP_TOGETHER,
+    REMEDY,
     ROW_BITS,
     STORED_COLUMNS,
+    VECTOR_COLUMNS,
     Durability,
+    books_checksum,
+    fold,
     in_parts,
+    is_text,
+    known_writers,
     marks,
     number_in,
     prepare,
     set_state,
     state,
     transaction,
+    within,
+    writer_in,
 )
 from cellhive.adapters.embedded.transaction import Commit
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32
+from cellhive.memory.validation import check_versions
 from cellhive.memory.versions import HybridClock
 
-_STORED = f"row, hlc, writer, sequence, {STORED_COLUMNS}"
+_STORED = f"writer, {STORED_COLUMNS}"
+_LIVING = (
+    "(deleted IS NOT 1 OR vector IS NOT NULL OR metadata IS NOT NULL OR text IS NOT NULL"
+    " OR payload IS NOT NULL)"
+)
+"""What is not deleted, and what says that it is and cannot be right: reading that tells."""
 _TOO_LONG_BYTES = 256 << 20
-"""A write-ahead log that grew beyond, for readers kept it in use, is folded in with a wait."""
+"""A write-ahead log that grew beyond, for readers kept it in use, is cut off once nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +77,9 @@ class SqliteLog:
     """A RecordLog in an SQLite file.
 
     Any number of processes may have it open, and read while one of them writes; writers
-    queue. Every opening is a writer of its own, called after its node and the millisecond it
-    was opened in, so that not even a backup that was put back uses a number twice.
+    queue. Every opening is a writer of its own, called after its node, the millisecond it
+    was opened in and some chance, so that no copy of the file, not even where the clock stands
+    still, uses a number twice.
     """
 
     def __init__(
@@ -122,9 +138,12 @@ class SqliteLog:
         return FolderFiles(folder / self.incarnation) if self._cipher is None else None
 
     def fold(self) -> None:
-        """Fold the write-ahead log into the file, waiting for those who read."""
+        """Fold the write-ahead log into the file, as far as nobody reads what is in it.
+
+        Nobody waits meanwhile, for others' reading least of all.
+        """
         with self._connections.writing() as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            fold(connection)
 
     @property
     def writer(self) -> str:
@@ -140,19 +159,23 @@ class SqliteLog:
 
     def declare(self, namespace: Namespace) -> None:
         """Declare a namespace; raise Conflict where it exists and differs."""
-        settings = msgspec.json.encode(namespace).decode()
+        settings = _settings(namespace)
         with self._connections.writing() as connection, transaction(connection):
             found = connection.execute(
-                "SELECT settings FROM namespaces WHERE name=?", (namespace.name,)
+                "SELECT number, name, settings, checksum FROM namespaces WHERE name=?",
+                (namespace.name,),
             ).fetchone()
             if found is None:
+                highest = connection.execute("SELECT max(number) FROM namespaces").fetchone()[0]
+                number = (highest or 0) + 1
                 connection.execute(
-                    "INSERT INTO namespaces (name, settings) VALUES (?, ?)",
-                    (namespace.name, settings),
-                )
-            elif msgspec.json.decode(found[0], type=Namespace) != namespace:
+                    "INSERT INTO namespaces VALUES (?, ?, ?, ?, 0)",
+                    (number, namespace.name, settings,
+                     books_checksum(number, namespace.name, settings)),
+                )  # fmt: skip
+            elif _read_space(*found).namespace != namespace:
                 message = (
-                    f"expected the namespace {namespace.name} as it was declared, {found[0]}, "
+                    f"expected the namespace {namespace.name} as it was declared, {found[2]}, "
                     f"found {settings}; use that declaration, or another name"
                 )
                 raise Conflict(message)
@@ -160,12 +183,11 @@ class SqliteLog:
 
     def _read_spaces(self) -> None:
         with self._connections.reading() as connection:
-            for number, name, settings in connection.execute(
-                "SELECT number, name, settings FROM namespaces"
+            for number, name, settings, checksum in connection.execute(
+                "SELECT number, name, settings, checksum FROM namespaces"
             ):
                 if name not in self._spaces:
-                    namespace = msgspec.json.decode(settings, type=Namespace)
-                    self._spaces[name] = _Space(number, namespace)
+                    self._spaces[name] = _read_space(number, name, settings, checksum)
 
     def _space(self, name: str) -> _Space:
         if name not in self._spaces:
@@ -174,7 +196,7 @@ class SqliteLog:
             return self._spaces[name]
         except KeyError:
             known = ", ".join(sorted(self._spaces)) or "none"
-            message = f"expected a namespace that is declared ({known}), found {name}; declare it"
+            message = f"expected a namespace that is declared ({known}), found {name!r}; declare it"
             raise NotFound(message) from None
 
     # --- writing --------------------------------------------------------------------------
@@ -208,11 +230,14 @@ class SqliteLog:
         The result counts the records that replaced something older or were not there.
         """
         for writer, upto in delta.covers.items():
-            if not (writer and 0 <= upto < HIGHEST):
+            if not (is_text(writer) and writer and 0 <= upto < HIGHEST):
                 raise BadInput(
                     expected="writers and how far they are known", found=f"{writer!r}: {upto}",
                     remedy="ask the replica again",
                 )  # fmt: skip
+        for record in delta.records:
+            self._space(record.namespace)
+        check_versions(delta.records)
         return self._submit(delta.records, covers=delta.covers)
 
     def _submit(
@@ -229,13 +254,11 @@ class SqliteLog:
             commit = Commit(connection, self._writer, self._clock, numbers, self._words is None)
             with transaction(connection):
                 commit.write(group)
-            self._fold_if_long(connection)
+            # The write is made: what goes wrong from here on must not say that it was not.
+            with suppress(OSError, sqlite3.Error):
+                if Path(f"{self.path}-wal").stat().st_size > _TOO_LONG_BYTES:
+                    fold(connection)
         return commit.told
-
-    def _fold_if_long(self, connection: sqlite3.Connection) -> None:
-        log = Path(f"{self.path}-wal")
-        if log.exists() and log.stat().st_size > _TOO_LONG_BYTES:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # --- reading --------------------------------------------------------------------------
 
@@ -247,7 +270,7 @@ class SqliteLog:
             for part in in_parts(list(dict.fromkeys(ids)), LOOKED_UP_TOGETHER):
                 rows = connection.execute(
                     f"SELECT {_STORED} FROM records WHERE namespace=? "  # noqa: S608  # marks only
-                    f"AND id IN ({marks(len(part))}) AND NOT deleted", (space.number, *part),
+                    f"AND id IN ({marks(len(part))}) AND {_LIVING}", (space.number, *part),
                 )  # fmt: skip
                 found.update({x.id: x for _, x in self._decoded(connection, namespace, rows)})
         return [found.get(id_) for id_ in ids]
@@ -261,7 +284,7 @@ class SqliteLog:
             for part in in_parts(list(dict.fromkeys(asked)), LOOKED_UP_TOGETHER):
                 stored = connection.execute(
                     f"SELECT {_STORED} FROM records "  # noqa: S608  # marks only
-                    f"WHERE row IN ({marks(len(part))}) AND NOT deleted", [base + x for x in part],
+                    f"WHERE row IN ({marks(len(part))}) AND {_LIVING}", [base + x for x in part],
                 )  # fmt: skip
                 found.update(self._decoded(connection, namespace, stored))
         return [found.get(base + row) for row in rows.tolist()]
@@ -271,12 +294,13 @@ class SqliteLog:
     ) -> tuple[Rows, list[Record]]:
         """Return records that are not deleted in order of their rows, at most ``limit``."""
         base = self._space(namespace).number << ROW_BITS
-        kinds = list(KIND_NUMBERS.values()) if kind is None else [KIND_NUMBERS[kind]]
+        last = (1 << ROW_BITS) - 1
+        only, kinds = ("", []) if kind is None else (" AND kind=?", [KIND_NUMBERS[kind]])
         with self._connections.reading() as connection:
             stored = connection.execute(
-                f"SELECT {_STORED} FROM records WHERE row>? AND row<? AND NOT deleted "  # noqa: S608  # marks only
-                f"AND kind IN ({marks(len(kinds))}) ORDER BY row LIMIT ?",
-                (base + max(after_row, 0), base + (1 << ROW_BITS), *kinds, max(limit, 0)),
+                f"SELECT {_STORED} FROM records WHERE row>? AND row<=? AND {_LIVING}{only} "  # noqa: S608  # ours
+                "ORDER BY row LIMIT ?",
+                (base + min(max(after_row, 0), last), base + last, *kinds, within(max(limit, 0))),
             )  # fmt: skip
             found = list(self._decoded(connection, namespace, stored))
         rows = np.fromiter((row - base for row, _ in found), np.int64, len(found))
@@ -306,25 +330,22 @@ class SqliteLog:
         space = self._space(namespace)
         with self._connections.reading() as connection:
             found = connection.execute(
-                "SELECT row, deleted, change, id, kind, vector, checksum FROM records "
+                f"SELECT {VECTOR_COLUMNS} FROM records "  # noqa: S608  # our names
                 "WHERE namespace=? AND change>? ORDER BY change LIMIT ?",
-                (space.number, after, max(limit, 0)),
+                (space.number, within(after), within(max(limit, 0))),
             ).fetchall()
             last = number_in(connection, "last_change")
         if len(found) >= limit:
-            last = found[-1][2] if found else after
+            last = found[-1][1] if found else after
         count, dimension = len(found), space.namespace.dimension
         base, nothing = space.number << ROW_BITS, bytes(4 * dimension)
-        floats = b"".join(
-            nothing if vector is None
-            else self._codec.vector(namespace, id_, kind, vector, checksum)
-            for _, _, _, id_, kind, vector, checksum in found
-        )  # fmt: skip
+        vectors = [self._codec.vector(namespace, columns) for columns in found]
+        floats = b"".join(nothing if vector is None else vector for vector in vectors)
         return Changes(
             np.fromiter((x[0] - base for x in found), np.int64, count),
-            np.fromiter((x[1] for x in found), np.bool_, count),
+            np.fromiter((x[4] for x in found), np.bool_, count),
             np.frombuffer(floats, "<f4").reshape(count, dimension),
-            np.fromiter((x[5] is not None for x in found), np.bool_, count),
+            np.fromiter((x is not None for x in vectors), np.bool_, count),
             max(last, after),
         )
 
@@ -332,9 +353,9 @@ class SqliteLog:
         """Return rows whose text has any of the words, best first, and their BM25 scores."""
         number = self._space(namespace).number
         if self._words is not None:
-            return self._words.find(number, text, limit)
+            return self._words.find(number, text, within(limit))
         with self._connections.reading() as connection:
-            return keywords.find(connection, number, text, limit)
+            return keywords.find(connection, number, text, within(limit))
 
     def _texts(self, after: int) -> tuple[int, list[tuple[int, str]]]:
         """Return the number of the last change and the texts of rows that changed after one."""
@@ -350,57 +371,77 @@ class SqliteLog:
             return number_in(connection, "last_change"), texts
 
     def _decoded(
-        self, connection: sqlite3.Connection, namespace: str, stored: sqlite3.Cursor
+        self, connection: sqlite3.Connection, namespace: str, stored: Iterable[Sequence[Any]]
     ) -> Iterator[tuple[int, Record]]:
-        for row, hlc, writer, sequence, *columns in stored.fetchall():
-            version = Version(hlc, self._name(connection, writer), sequence)
-            yield row, self._codec.decode(namespace, version, columns)
-
-    def _name(self, connection: sqlite3.Connection, number: int) -> str:
-        if number not in self._writers:
-            self._writers.update(connection.execute("SELECT number, name FROM writers"))
-        return self._writers[number]
+        decode, names = self._codec.decode, self._writers
+        for writer, *columns in stored:
+            if writer not in names:
+                names.update({x: name for x, (name, _) in known_writers(connection).items()})
+            # Under a number that no writer has no checksum is right.
+            yield columns[0], decode(namespace, names.get(writer, ""), columns)
 
     # --- replicas -------------------------------------------------------------------------
 
     def seen(self) -> Mapping[str, int]:
         """Return the version vector: writer to highest sequence up to which all is known."""
         with self._connections.reading() as connection:
-            return dict(connection.execute("SELECT name, seen FROM writers WHERE seen>0"))
+            return {name: seen for name, seen in known_writers(connection).values() if seen}
 
     def since(self, known: Mapping[str, int], *, limit: int) -> Delta:
         """Return what a replica lacks that has seen ``known``, at most ``limit`` records.
 
         Records come by writer and sequence. A version that was replaced is not told: the one
-        that replaced it is. Nor is what arrived out of turn, until what came before it is
-        known.
+        that replaced it is. What is known beyond a gap comes last, as far as there is room,
+        and is not covered.
         """
         records: list[Record] = []
         covers: dict[str, int] = {}
         with self._connections.reading() as connection:
-            writers = connection.execute(
-                "SELECT name, number, seen FROM writers WHERE seen>0 ORDER BY name"
-            ).fetchall()
             names = dict(connection.execute("SELECT number, name FROM namespaces"))
-            for writer, number, seen in writers:
-                after = known.get(writer, 0)
+            for number, (writer, seen) in known_writers(connection).items():
+                after = max(known.get(writer, 0), 0)
                 if seen <= after:
                     continue
+                room = max(limit, 0) - len(records)
                 stored = connection.execute(
-                    f"SELECT namespace, {_STORED} FROM records WHERE writer=? "  # noqa: S608  # our names
+                    f"SELECT namespace, writer, {STORED_COLUMNS} FROM records WHERE writer=? "  # noqa: S608  # our names
                     "AND sequence>? AND sequence<=? ORDER BY sequence LIMIT ?",
-                    (number, after, seen, limit - len(records) + 1),
+                    (number, after, seen, within(room) + 1),
                 ).fetchall()
-                room = limit - len(records)
-                for space, _, hlc, _, sequence, *columns in stored[:room]:
-                    version = Version(hlc, writer, sequence)
-                    records.append(self._codec.decode(names[space], version, columns))
+                records += self._told(connection, names, stored[:room])
                 if len(stored) > room:
                     if room > 0:
                         covers[writer] = records[-1].version.sequence
                     return Delta(tuple(records), covers, complete=False)
                 covers[writer] = seen
+            ahead = self._ahead(connection, known, max(limit, 0) - len(records))
+            records += self._told(connection, names, ahead)
         return Delta(tuple(records), covers, complete=True)
+
+    def _ahead(
+        self, connection: sqlite3.Connection, known: Mapping[str, int], room: int
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows beyond a gap that are not known either, as many as there is room for."""
+        waiting = {x for (x,) in connection.execute("SELECT DISTINCT writer FROM ahead")}
+        for number, (writer, _) in known_writers(connection).items():
+            if number in waiting and room > 0:
+                found = connection.execute(
+                    f"SELECT namespace, writer, {STORED_COLUMNS} FROM ahead "  # noqa: S608  # our names
+                    "JOIN records USING (writer, sequence) WHERE writer=? AND sequence>? "
+                    "ORDER BY sequence LIMIT ?",
+                    (number, within(known.get(writer, 0)), within(room)),
+                ).fetchall()
+                yield from found
+                room -= len(found)
+
+    def _told(
+        self, connection: sqlite3.Connection, names: Mapping[int, str],
+        stored: Iterable[Sequence[Any]],
+    ) -> Iterator[Record]:  # fmt: skip
+        for space, *columns in stored:
+            # Under a number that no namespace has no checksum is right.
+            for _, record in self._decoded(connection, names.get(space, ""), [columns]):
+                yield record
 
     def close(self) -> None:
         """Finish what is queued and let go."""
@@ -450,6 +491,29 @@ def _new_life(connection: sqlite3.Connection, node: str, now_ms: int) -> str:
         set_state(connection, "node", node)
     epoch = max(now_ms, number_in(connection, "epoch") + 1)
     set_state(connection, "epoch", epoch)
-    writer = f"{node}~{epoch:x}"
-    connection.execute("INSERT INTO writers (name) VALUES (?)", (writer,))
+    # Copies of a file whose clock stands still must not count on under one name either.
+    writer = f"{node}~{epoch:x}-{os.urandom(3).hex()}"
+    writer_in(connection, writer)
     return writer
+
+
+def _settings(namespace: Namespace) -> str:
+    """Return a namespace as it is kept."""
+    if not all(map(is_text, (namespace.name, *namespace.features))):
+        raise BadInput(expected="names that are text", found=f"{namespace!r:.200}",
+                       remedy="leave lone surrogates out", place="namespace")  # fmt: skip
+    return msgspec.json.encode(namespace).decode()
+
+
+def _read_space(number: int, name: str, settings: str, checksum: int) -> _Space:
+    """Return a namespace as it was declared."""
+    found = "another checksum"
+    if checksum == books_checksum(number, name, settings):
+        try:
+            return _Space(number, msgspec.json.decode(settings, type=Namespace))
+        except msgspec.MsgspecError as error:
+            found = str(error)
+    raise BadInput(
+        expected="a namespace as it was declared", found=found, remedy=REMEDY,
+        place=f"namespace {name!r:.80}",
+    )  # fmt: skip

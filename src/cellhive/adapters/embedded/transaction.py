@@ -10,7 +10,7 @@ from typing import Any
 
 from cellhive.adapters.embedded import keywords
 from cellhive.adapters.embedded.group_commit import Submission
-from cellhive.adapters.embedded.row_codec import Encoded
+from cellhive.adapters.embedded.row_codec import Encoded, checksum
 from cellhive.adapters.embedded.schema import (
     LOOKED_UP_TOGETHER,
     RECORD_COLUMNS,
@@ -18,7 +18,9 @@ from cellhive.adapters.embedded.schema import (
     in_parts,
     marks,
     number_in,
+    set_seen,
     set_state,
+    writer_in,
 )
 from cellhive.core.errors import BadInput, CellHiveError, Conflict
 from cellhive.core.records import Version
@@ -47,6 +49,13 @@ class _Held:
     alive: bool
     kind: int
     text: str | None
+
+
+def _version(time_hlc: object, writer: object, sequence: object) -> Version:
+    """Return the version of a record, or one that loses where it is no longer readable."""
+    if isinstance(time_hlc, int) and isinstance(writer, str) and isinstance(sequence, int):
+        return Version(time_hlc, writer, sequence)
+    return Version()
 
 
 @dataclass(slots=True)
@@ -102,23 +111,18 @@ class Commit:
             for part in in_parts(list(ids), LOOKED_UP_TOGETHER):
                 found = self.connection.execute(
                     f"SELECT id, row, hlc, name, sequence, deleted, kind, {text} FROM records "  # noqa: S608  # marks only
-                    "JOIN writers ON writers.number = records.writer "
+                    "LEFT JOIN writers ON writers.number = records.writer "
                     f"WHERE namespace=? AND id IN ({marks(len(part))})", (number, *part),
                 )  # fmt: skip
                 for id_, row, hlc, writer, sequence, deleted, kind, words in found:
                     self._held[namespace, id_] = _Held(
-                        row, Version(hlc, writer, sequence), not deleted, kind, words
-                    )
+                        row, _version(hlc, writer, sequence), not deleted, kind,
+                        words if isinstance(words, str) else None,
+                    )  # fmt: skip
 
     def _seen_of(self, writer: str) -> int:
-        found = self.connection.execute(
-            "SELECT number, seen FROM writers WHERE name=?", (writer,)
-        ).fetchone()
-        if found is None:
-            cursor = self.connection.execute("INSERT INTO writers (name) VALUES (?)", (writer,))
-            found = cursor.lastrowid, 0
-        self._numbers[writer] = found[0]
-        return int(found[1])
+        self._numbers[writer], seen = writer_in(self.connection, writer)
+        return seen
 
     def _alive(self, key: _Key) -> bool:
         if key in self._staged:
@@ -160,6 +164,9 @@ class Commit:
         return self._held[key].version if key in self._held else Version()
 
     def _check(self, submission: Submission) -> None:
+        for record in submission.records:
+            if record.version is not None:
+                self.clock.must_accept(record.version.time_hlc, f"{record.namespace}/{record.id}")
         if submission.new:
             taken: set[_Key] = set()
             for record in submission.records:
@@ -213,6 +220,7 @@ class Commit:
             columns = (
                 row, space, record.id, version.time_hlc, self._number(version.writer),
                 version.sequence, change, *record.body,
+                checksum(record.sums, row, change, version),
             )  # fmt: skip
             (fresh if held is None else replaced).append(columns)
         if self.words_in_file:
@@ -254,7 +262,7 @@ class Commit:
             beyond = {x for x in self._arrived.get(writer, ()) if x > upto}
             upto = self._advance(number, upto, beyond)
             if upto > before:
-                self.connection.execute("UPDATE writers SET seen=? WHERE number=?", (upto, number))
+                set_seen(self.connection, number, writer, upto)
                 if writer != self.own:
                     self.connection.execute(
                         "DELETE FROM ahead WHERE writer=? AND sequence<=?", (number, upto)

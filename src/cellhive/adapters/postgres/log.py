@@ -199,7 +199,7 @@ class PostgresLog:
         rows = self._fetch(
             f"SELECT {READ_COLUMNS}, row_no FROM records WHERE namespace_id = %(namespace)s"  # noqa: S608 - constants
             f" AND row_no > %(after)s AND NOT deleted{only} ORDER BY row_no LIMIT %(limit)s",
-            {"namespace": number, "after": _within(after_row), "limit": max(limit, 0),
+            {"namespace": number, "after": _within(after_row), "limit": _within(max(limit, 0)),
              "kind": None if kind is None else kind.value},
         )  # fmt: skip
         records = [self._unpack(namespace, row[:-1]) for row in rows]
@@ -229,7 +229,7 @@ class PostgresLog:
             rows = link.cursor(binary=True).execute(
                 "SELECT row_no, change, deleted, vector FROM records WHERE namespace_id = %s"
                 " AND change > %s AND change <= %s ORDER BY change LIMIT %s",
-                (number, _within(after), last[0], max(limit, 0)),
+                (number, _within(after), last[0], _within(max(limit, 0))),
             )
             return last[0], rows.fetchall()
 
@@ -261,7 +261,7 @@ class PostgresLog:
             "SELECT row_no, ts_rank(words, q, 1) AS score FROM records,"
             " CAST(%s AS tsquery) AS q WHERE namespace_id = %s AND words @@ q"
             " ORDER BY score DESC, row_no LIMIT %s",
-            (" | ".join(f"'{word}'" for word in words), number, limit),
+            (" | ".join(f"'{word}'" for word in words), number, _within(limit)),
         )
         scores = np.array([row[1] for row in rows], np.float32)
         return np.array([row[0] for row in rows], np.int64), scores
@@ -308,7 +308,7 @@ class PostgresLog:
         def read(link: psycopg.Connection[Row]) -> Delta:
             with link.transaction():
                 link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return self._since(link, known, max(limit, 0))
+                return self._since(link, known, _within(max(limit, 0)))
 
         return self._read(read)
 
@@ -436,7 +436,7 @@ class PostgresLog:
         for number, name in link.execute("SELECT namespace_id, name FROM namespaces"):
             names[number] = name
         select = f"SELECT {READ_COLUMNS}, namespace_id FROM records"  # noqa: S608 - constants
-        writers = link.execute("SELECT writer, sequence FROM writers WHERE sequence > 0")
+        writers = link.execute("SELECT writer, sequence FROM writers").fetchall()
         records: list[Record] = []
         covers: dict[str, int] = {}
         complete = True
@@ -444,7 +444,7 @@ class PostgresLog:
         def take(rows: Sequence[Row]) -> None:
             records.extend(self._unpack(names[row[-1]], row[:-1]) for row in rows)
 
-        for writer, upto in sorted(writers.fetchall()):
+        for writer, upto in sorted(writers):
             low = known.get(writer, 0)
             if upto <= low:
                 continue
@@ -462,12 +462,14 @@ class PostgresLog:
                 break
             covers[writer] = upto
         if complete and len(records) < limit:
+            lows = {writer: _within(known[writer]) for writer, _ in writers if writer in known}
             beyond = link.cursor(binary=True).execute(
-                f"{select} JOIN ahead USING (writer, sequence) ORDER BY writer, sequence LIMIT %s",
-                (limit,),
+                f"{select} JOIN ahead USING (writer, sequence) LEFT JOIN"
+                " unnest(%b::text[], %b::bigint[]) AS low(who, upto) ON who = writer"
+                " WHERE sequence > coalesce(upto, 0) ORDER BY writer, sequence LIMIT %s",
+                (list(lows), list(lows.values()), limit - len(records)),
             ).fetchall()  # fmt: skip
-            take([row for row in beyond if row[10] > known.get(row[9], 0)][: limit - len(records)])
-            records.sort(key=lambda record: (record.version.writer, record.version.sequence))
+            take(beyond)
         return Delta(tuple(records), covers, complete=complete)
 
 

@@ -90,6 +90,12 @@ class _Writing:
                 found=f"more than its {self.state.sequence} writes",
                 remedy="find out who else uses this node's name",
             )
+        try:
+            for item in submission.items:
+                record = item.record
+                self.clock.must_accept(record.version.time_hlc, f"{record.namespace}/{record.id}")
+        except BadInput as error:
+            return error
         taken = self._taken(submission) if submission.new else None
         if taken is not None:
             record = taken.record
