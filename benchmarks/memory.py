@@ -122,7 +122,7 @@ def peer_rows(mine: Mapping[str, Any], queries: int) -> list[Row]:
     python = peers_python("requirements-memory.txt")
     peers = {
         "hnswlib M16 efC200 ef100": run(python, "run_hnswlib.py", *case).told,
-        "LanceDB IVF_HNSW_SQ": run(python, "run_lancedb.py", *case).told,
+        "LanceDB IVF_HNSW_SQ, refined": run(python, "run_lancedb.py", *case).told,
         "Qdrant local mode": run(python, "run_qdrant.py", *case).told,
     }
     npm = agentdb(*case)

@@ -1,4 +1,4 @@
-"""LanceDB in the process: an IVF_HNSW_SQ index as its manual proposes, one query at a time."""
+"""LanceDB in the process: an IVF_HNSW_SQ index, its best 40 scored exactly, query by query."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> None:
 
         def asked(query: Floats32) -> list[int]:
             near = table.search(query).distance_type("cosine").select(["id", "_distance"])
-            return [row["id"] for row in near.limit(10).to_list()]
+            return [row["id"] for row in near.refine_factor(4).limit(10).to_list()]
 
         took = timed_queries(asked, queries, 1)
         found = took.pop("found")
