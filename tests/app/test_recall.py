@@ -13,12 +13,11 @@ from cellhive.adapters.scenarios import scenario_named
 from cellhive.app import runs
 from cellhive.app.recall import condense, learn, recall_patterns
 from cellhive.core.errors import BadInput, Conflict
-from cellhive.core.records import NOT_WRITTEN, Namespace, RecordKind
+from cellhive.core.records import NOT_WRITTEN, PRIVACY, PRIVATE, SHARED, Namespace, RecordKind
 from cellhive.core.types import Mode
 from cellhive.flows.decide import LoopSettings
 from cellhive.flows.recall.situations import CELLS, RELATIONS
 from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
-from cellhive.memory.patterns import PRIVACY, PRIVATE, SHARED
 from cellhive.memory.store import Memory
 from cellhive.memory.volatile import VolatileLog
 from cellhive.ran.guard import Guard

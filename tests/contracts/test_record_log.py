@@ -459,6 +459,15 @@ def test_a_tombstone_keeps_nothing_of_the_record(lasting: Stores) -> None:
     assert (gone.vector, dict(gone.metadata), gone.text, gone.payload) == (None, {}, "", b"")
 
 
+def test_a_tombstone_keeps_its_label_of_privacy(lasting: Stores) -> None:
+    """That a private record is gone is as private as the record was."""
+    log = lasting.open()
+    log.put([record("a", metadata={"privacy": "private", "load": 0.5})])
+    log.put([tombstone("a", metadata={"privacy": "private", "load": 0.5})])
+    (gone,) = log.since({}, limit=9).records
+    assert dict(gone.metadata) == {"privacy": "private"}
+
+
 def test_a_record_keeps_its_row_for_life(log: RecordLog) -> None:
     """Updates, deletion and return leave the row; rows are counted from 1 without gaps."""
     log.put([record(x) for x in "abc"])

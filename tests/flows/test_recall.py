@@ -12,6 +12,7 @@ import pytest
 from cellhive.adapters.pattern_file import FILE, read_patterns, write_patterns
 from cellhive.adapters.scenarios import scenario_named
 from cellhive.core.errors import BadInput
+from cellhive.core.records import PRIVACY, PRIVATE
 from cellhive.core.types import Change, KpiFrame, Mode, Network, Outcome, Parameters, Plan
 from cellhive.flows.decide import Loop, LoopSettings, Silent
 from cellhive.flows.recall.experiences import Ledger, action_of, place_of
@@ -24,8 +25,6 @@ from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_
 from cellhive.flows.watch import Scoring
 from cellhive.memory.patterns import (
     NOTHING,
-    PRIVACY,
-    PRIVATE,
     Action,
     Evidence,
     Pattern,

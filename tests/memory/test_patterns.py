@@ -10,13 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Record, RecordKind
+from cellhive.core.records import PRIVACY, PRIVATE, SHARED, Record, RecordKind
 from cellhive.memory.patterns import (
     DAY_S,
     NOTHING,
-    PRIVACY,
-    PRIVATE,
-    SHARED,
     Action,
     Evidence,
     Pattern,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metadata, Namespace, Record, RecordKind
+from cellhive.core.records import PRIVACY, PRIVATE, Metadata, Namespace, Record, RecordKind
 from cellhive.flows.decide import Optimizer
 from cellhive.flows.recall.experiences import Ledger
 from cellhive.flows.recall.history import episodes, lessons_of
@@ -16,8 +16,6 @@ from cellhive.flows.recall.situations import CELLS, FEATURES, RELATIONS
 from cellhive.flows.trial import RunRecord
 from cellhive.flows.watch import Scoring
 from cellhive.memory.patterns import (
-    PRIVACY,
-    PRIVATE,
     Pattern,
     PatternRules,
     Patterns,

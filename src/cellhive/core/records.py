@@ -6,7 +6,7 @@ Axis letters: ``N`` records, ``D`` vector components.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -18,6 +18,10 @@ Rows = npt.NDArray[np.int64]
 """Row numbers of a log."""
 
 Scalar = str | int | float | bool | None
+PRIVACY = "privacy"
+"""Name of the metadata that say who may have a record."""
+SHARED, PRIVATE = "shared", "private"
+"""Its values; what is private never leaves its node."""
 Metadata = Mapping[str, Scalar | tuple[str, ...]]
 """Typed facts about a record, by name; a tuple holds tags."""
 
@@ -117,12 +121,21 @@ class Record:
     """Who remembers: an agent, a region, a file it was imported from."""
     version: Version = NOT_WRITTEN
     deleted: bool = False
-    """A tombstone: the record is gone, and this says so to other replicas."""
+    """A tombstone: the record is gone, and this says so to other replicas.
+
+    A log keeps nothing of its content but a label of privacy: see ``buried``.
+    """
 
     @property
     def key(self) -> tuple[str, str]:
         """Namespace and id."""
         return self.namespace, self.id
+
+
+def buried(record: Record) -> Record:
+    """Return the tombstone of a record: no content, but who may be told that it is gone."""
+    label = {name: value for name, value in record.metadata.items() if name == PRIVACY}
+    return replace(record, vector=None, metadata=label, text="", payload=b"", deleted=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,16 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metric, Namespace, Record, RecordKind
+from cellhive.core.records import (
+    PRIVACY,
+    PRIVATE,
+    SHARED,
+    Metric,
+    Namespace,
+    Record,
+    RecordKind,
+)
 from cellhive.core.types import Bools, Floats, Floats32
-
-PRIVACY = "privacy"
-"""Name of the label in a record's metadata that says who may have it."""
-SHARED, PRIVATE = "shared", "private"
 
 DAY_S = 86_400.0
 

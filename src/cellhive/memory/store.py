@@ -5,14 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import DerivedFiles, RecordLog
-from cellhive.core.records import Namespace, Record, RecordKind, Rows, Storage, Version
+from cellhive.core.records import (
+    NOT_WRITTEN,
+    Namespace,
+    Record,
+    RecordKind,
+    Rows,
+    Storage,
+    Version,
+    buried,
+)
 from cellhive.core.types import Bools, Floats32
 
 from .filters import Condition, matches, parse
@@ -135,7 +144,7 @@ class Memory:
         """Delete records by id; return how many were there."""
         self._space(namespace)
         found = [record for record in self.log.get(namespace, ids) if record is not None]
-        tombstones = {record.id: _tombstone(record) for record in found}
+        tombstones = {record.id: replace(buried(record), version=NOT_WRITTEN) for record in found}
         self.log.put(list(tombstones.values()))
         return len(tombstones)
 
@@ -398,12 +407,6 @@ def _read_on(
         also(changes.rows)
         if len(changes.rows) < _PAGE:
             break
-
-
-def _tombstone(record: Record) -> Record:
-    """Return what says that a record is gone; of a private one that too stays private."""
-    label = {name: value for name, value in record.metadata.items() if name == "privacy"}
-    return Record(record.namespace, record.id, record.kind, metadata=label, deleted=True)
 
 
 def _file_name(namespace: str, what: str) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cellhive.core.errors import BadInput
 from cellhive.core.ports import RecordLog
-from cellhive.core.records import Record, Version
+from cellhive.core.records import PRIVACY, PRIVATE, Record, Version
 from cellhive.memory.codec import fault
 
 BUCKETS = 1_024
@@ -205,7 +205,7 @@ def is_private(record: Record) -> bool:
     Its metadata ``privacy`` is "private", or no peer could read it (``codec.fault``): one
     such record must not keep a node from replicating the others.
     """
-    return record.metadata.get("privacy") == "private" or bool(fault(record))
+    return record.metadata.get(PRIVACY) == PRIVATE or bool(fault(record))
 
 
 def bucket_of(name: str) -> int:

@@ -16,7 +16,7 @@ import zstandard
 from cellhive.adapters.embedded.encryption import Cipher
 from cellhive.adapters.embedded.schema import HIGHEST, REMEDY
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version
+from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version, buried
 
 KIND_NUMBERS: Final = {
     RecordKind.PATTERN: 1,
@@ -114,10 +114,12 @@ class RowCodec:
         if not math.isfinite(record.time_s):
             message = "the time"
             raise _unfit(message, record.time_s)
-        vector = metadata = text = payload = None
+        vector = text = payload = None
+        if record.deleted:
+            record = buried(record)
+        metadata = _metadata_bytes(record.metadata) if record.metadata else None
         if not record.deleted:
             vector = _vector_bytes(record, namespace.dimension)
-            metadata = _metadata_bytes(record.metadata) if record.metadata else None
             text = record.text.encode() or None
             payload = pack(bytes(record.payload)) if record.payload else None
             if len(text or b"") + len(payload or b"") > _MOST_BYTES:
@@ -125,9 +127,10 @@ class RowCodec:
                 raise _unfit(message, _MOST_BYTES)
             if self._cipher is not None:
                 vector = self._seal(vector, key, b"vector")
-                metadata = self._seal(metadata, key, b"metadata")
                 text = self._seal(pack(text) if text else None, key, b"text")
                 payload = self._seal(payload, key, b"payload")
+        if self._cipher is not None:
+            metadata = self._seal(metadata, key, b"metadata")
         kind = KIND_NUMBERS[record.kind]
         time_s, origin = float(record.time_s), record.origin
         rest = (metadata, text, payload, origin.encode(), _TIME.pack(time_s))

@@ -12,7 +12,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -22,7 +22,7 @@ import zstandard
 from cellhive.adapters.postgres.connecting import Row
 from cellhive.adapters.postgres.schema import VectorColumn
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version
+from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version, buried
 from cellhive.core.types import Floats32
 
 COLUMNS = (
@@ -88,8 +88,8 @@ def key_of(identifier: str) -> bytes:
 def pack(record: Record, namespace_id: int, namespace: Namespace, column: VectorColumn) -> Packed:
     """Pack a record for a namespace; raise BadInput where it does not fit the table."""
     _check_version(record)
-    if record.deleted:  # nobody needs to know what it was
-        record = replace(record, vector=None, metadata={}, text="", payload=b"")
+    if record.deleted:
+        record = buried(record)
     if math.isnan(record.time_s):
         raise _misfit(record, "a time in seconds", "NaN")
     key = key_of(record.id)

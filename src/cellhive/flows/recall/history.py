@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from cellhive.core.records import Metadata, Record, RecordKind
+from cellhive.core.records import PRIVACY, PRIVATE, Metadata, Record, RecordKind
 from cellhive.core.types import Floats32, KpiFrame, Outcome, to_jsonable
 from cellhive.flows.decide import check_frame
 from cellhive.flows.recall.experiences import Ledger, place_of
@@ -16,7 +16,7 @@ from cellhive.flows.recall.situations import CELLS, RELATIONS, Situations
 from cellhive.flows.replay import RecordedNetwork
 from cellhive.flows.trial import RunRecord
 from cellhive.flows.watch import Scoring
-from cellhive.memory.patterns import PRIVACY, PRIVATE, Pattern
+from cellhive.memory.patterns import Pattern
 
 HISTORY = 16
 """Frames that a loop keeps, and so does this."""
