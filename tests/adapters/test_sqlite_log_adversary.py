@@ -144,6 +144,27 @@ def test_who_lingers_over_a_long_log_stops_nobody(
             except Unavailable:
                 refused += 1
         assert refused == 0
+        log = path.with_name("memory.db-wal")
+        assert log.stat().st_size > 1 << 20
+        lingering.rollback()
+        two.put([record("small")])
+        assert log.stat().st_size == 0
+
+
+def test_a_log_that_cannot_be_folded_does_not_undo_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong after a commit is not taken for a write that was not made."""
+
+    def fail(connection: sqlite3.Connection) -> None:
+        message = "disk I/O error"
+        raise sqlite3.OperationalError(message)
+
+    monkeypatch.setattr(sqlite_log, "_TOO_LONG_BYTES", 1)
+    monkeypatch.setattr(sqlite_log, "fold", fail)
+    with closing(opened(tmp_path / "memory.db")) as log:
+        assert log.put([record("a")])[0].sequence == 1
+        assert log.get("cells", ["a"])[0] is not None
 
 
 FLIPS: dict[str, str] = {
@@ -156,6 +177,11 @@ FLIPS: dict[str, str] = {
     "writer unknown": "UPDATE records SET writer = 99",
     "no time": "UPDATE records SET time_s = CAST(x'61' AS BLOB)",
     "metric unknown": "UPDATE namespaces SET settings = replace(settings, 'cosine', 'cosina')",
+    "up to where a writer is known": "UPDATE writers SET seen = seen + 1",
+    "name of a writer": "UPDATE writers SET name = replace(name, 'n', 'm')",
+    "highest time": "UPDATE state SET value = value + 8 WHERE name = 'last_hlc'",
+    "number of records": "UPDATE tally SET records = records + 1",
+    "a bare record deleted": "UPDATE records SET deleted = 1, vector = NULL, text = NULL",
     "settings cut off": "UPDATE namespaces SET settings = substr(settings, 1, 20)",
 }
 """What a flipped bit may do to a file that SQLite itself still finds in order."""
@@ -174,6 +200,8 @@ def test_damage_is_told_not_handed_out(tmp_path: Path, flip: str) -> None:
     def read_all() -> None:
         with closing(SqliteLog(path, now_ms=lambda: NOW_MS, node="north")) as log:
             log.namespaces()
+            log.count("cells")
+            log.get("cells", ["a"])
             log.scan("cells", limit=9)
             log.since({}, limit=9)
 

@@ -49,13 +49,13 @@ VECTOR_COLUMNS: Final = "row, change, id, kind, deleted, vector, checksum"
 REMEDY: Final = "run cellhive memory verify; restore a backup, or fill a new one from a replica"
 
 _TABLES = """
-CREATE TABLE state (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE state (name TEXT PRIMARY KEY, value, checksum INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE namespaces (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, settings TEXT NOT NULL,
   checksum INTEGER NOT NULL, rows INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE tally (
   namespace INTEGER NOT NULL, kind INTEGER NOT NULL, records INTEGER NOT NULL,
-  PRIMARY KEY (namespace, kind)) WITHOUT ROWID;
+  checksum INTEGER NOT NULL, PRIMARY KEY (namespace, kind)) WITHOUT ROWID;
 CREATE TABLE writers (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, seen INTEGER NOT NULL,
   checksum INTEGER NOT NULL);
@@ -220,30 +220,31 @@ def transaction(connection: sqlite3.Connection, *, write: bool = True) -> Iterat
 
 
 def state(connection: sqlite3.Connection, name: str) -> object:
-    """Return a value of the table of single values; None where there is none."""
-    found = connection.execute("SELECT value FROM state WHERE name=?", (name,)).fetchone()
-    return None if found is None else found[0]
+    """Return a value of the table of single values; None where there is none.
+
+    Raises:
+        BadInput: It is not as it was written.
+    """
+    found = connection.execute("SELECT value, checksum FROM state WHERE name=?", (name,)).fetchone()
+    if found is None:
+        return None
+    must_be_sound(found[1], name, 0, found[0])
+    value: object = found[0]
+    return value
 
 
 def set_state(connection: sqlite3.Connection, name: str, value: object) -> None:
     """Replace a value of the table of single values."""
-    connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, value))
+    connection.execute(
+        "INSERT OR REPLACE INTO state VALUES (?, ?, ?)",
+        (name, value, books_checksum(name, 0, value)),
+    )
 
 
 def number_in(connection: sqlite3.Connection, name: str) -> int:
-    """Return a whole number of the table of single values; 0 where there is none.
-
-    Raises:
-        BadInput: It is something else by now.
-    """
+    """Return a whole number of the table of single values; 0 where there is none."""
     found = state(connection, name)
-    if found is None:
-        return 0
-    if not isinstance(found, int):
-        raise BadInput(
-            expected="a whole number", found=f"{found!r:.80}", remedy=REMEDY, place=f"state {name}"
-        )
-    return found
+    return found if isinstance(found, int) else 0
 
 
 def within(number: int) -> int:
@@ -257,9 +258,12 @@ def known_writers(connection: sqlite3.Connection) -> dict[int, tuple[str, int]]:
     Raises:
         BadInput: One of them is not as it was written.
     """
-    stored = connection.execute("SELECT number, name, seen, checksum FROM writers ORDER BY name")
-    return {number: (name, _sound(checksum, number, name, seen))
-            for number, name, seen, checksum in stored}  # fmt: skip
+    stored = connection.execute(
+        "SELECT number, name, seen, checksum FROM writers ORDER BY name"
+    ).fetchall()
+    for number, name, seen, checksum in stored:
+        must_be_sound(checksum, number, name, seen)
+    return {number: (name, seen) for number, name, seen, _ in stored}
 
 
 def writer_in(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
@@ -272,7 +276,8 @@ def writer_in(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
         "SELECT number, seen, checksum FROM writers WHERE name=?", (name,)
     ).fetchone()
     if found is not None:
-        return found[0], _sound(found[2], found[0], name, found[1])
+        must_be_sound(found[2], found[0], name, found[1])
+        return found[0], found[1]
     highest = connection.execute("SELECT max(number) FROM writers").fetchone()[0]
     number = (highest or 0) + 1
     connection.execute(
@@ -289,18 +294,40 @@ def set_seen(connection: sqlite3.Connection, number: int, name: str, seen: int) 
     )
 
 
-def books_checksum(number: int, name: object, value: object) -> int:
-    """Return the checksum of a row of writers or namespaces."""
-    return crc32(repr((number, name, value)).encode("utf-8", "backslashreplace"))
+def tally_in(connection: sqlite3.Connection, namespace: int) -> dict[int, int]:
+    """Return how many records of each kind of a namespace, by number, are not deleted.
+
+    Raises:
+        BadInput: One of the numbers is not as it was written.
+    """
+    found = connection.execute(
+        "SELECT kind, records, checksum FROM tally WHERE namespace=?", (namespace,)
+    ).fetchall()
+    for kind, records, checksum in found:
+        must_be_sound(checksum, namespace, kind, records)
+    return {kind: records for kind, records, _ in found}
 
 
-def _sound(checksum: object, number: int, name: object, seen: int) -> int:
-    if checksum != books_checksum(number, name, seen):
+def set_tally(connection: sqlite3.Connection, namespace: int, kind: int, records: int) -> None:
+    """Note how many records of a kind of a namespace are not deleted."""
+    connection.execute(
+        "INSERT OR REPLACE INTO tally VALUES (?, ?, ?, ?)",
+        (namespace, kind, records, books_checksum(namespace, kind, records)),
+    )
+
+
+def books_checksum(one: object, other: object, value: object) -> int:
+    """Return the checksum of a row of the tables beside the records."""
+    return crc32(repr((one, other, value)).encode("utf-8", "backslashreplace"))
+
+
+def must_be_sound(checksum: object, one: object, other: object, value: object) -> None:
+    """Raise BadInput where a row of the tables beside the records is not as it was written."""
+    if checksum != books_checksum(one, other, value):
         raise BadInput(
-            expected="what is known of a writer as it was noted", found="another checksum",
-            remedy=REMEDY, place=f"writer {name!r:.80}",
+            expected="the books of the memory as they were written", found="another checksum",
+            remedy=REMEDY, place=f"entry {one!r:.80}, {other!r:.80}",
         )  # fmt: skip
-    return seen
 
 
 _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}

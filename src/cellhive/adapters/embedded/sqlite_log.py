@@ -44,6 +44,7 @@ from cellhive.adapters.embedded.schema import (
     prepare,
     set_state,
     state,
+    tally_in,
     transaction,
     within,
     writer_in,
@@ -270,10 +271,10 @@ class SqliteLog:
             for part in in_parts(list(dict.fromkeys(ids)), LOOKED_UP_TOGETHER):
                 rows = connection.execute(
                     f"SELECT {_STORED} FROM records WHERE namespace=? "  # noqa: S608  # marks only
-                    f"AND id IN ({marks(len(part))}) AND {_LIVING}", (space.number, *part),
+                    f"AND id IN ({marks(len(part))})", (space.number, *part),
                 )  # fmt: skip
                 found.update({x.id: x for _, x in self._decoded(connection, namespace, rows)})
-        return [found.get(id_) for id_ in ids]
+        return [_alive(found.get(id_)) for id_ in ids]
 
     def read(self, namespace: str, rows: Rows) -> list[Record | None]:
         """Return records by row; None for what is deleted."""
@@ -284,10 +285,10 @@ class SqliteLog:
             for part in in_parts(list(dict.fromkeys(asked)), LOOKED_UP_TOGETHER):
                 stored = connection.execute(
                     f"SELECT {_STORED} FROM records "  # noqa: S608  # marks only
-                    f"WHERE row IN ({marks(len(part))}) AND {_LIVING}", [base + x for x in part],
+                    f"WHERE row IN ({marks(len(part))})", [base + x for x in part],
                 )  # fmt: skip
                 found.update(self._decoded(connection, namespace, stored))
-        return [found.get(base + row) for row in rows.tolist()]
+        return [_alive(found.get(base + row)) for row in rows.tolist()]
 
     def scan(
         self, namespace: str, *, kind: RecordKind | None = None, after_row: int = 0, limit: int
@@ -309,13 +310,9 @@ class SqliteLog:
     def count(self, namespace: str, *, kind: RecordKind | None = None) -> int:
         """Return how many records are not deleted."""
         number = self._space(namespace).number
-        kinds = list(KIND_NUMBERS.values()) if kind is None else [KIND_NUMBERS[kind]]
         with self._connections.reading() as connection:
-            counted = connection.execute(
-                "SELECT total(records) FROM tally "  # noqa: S608  # marks only
-                f"WHERE namespace=? AND kind IN ({marks(len(kinds))})", (number, *kinds),
-            )  # fmt: skip
-            return int(counted.fetchone()[0])
+            tally = tally_in(connection, number)
+        return sum(tally.values()) if kind is None else tally.get(KIND_NUMBERS[kind], 0)
 
     def last_change(self) -> int:
         """Return the number of the last change by any process, cheaply."""
@@ -449,6 +446,10 @@ class SqliteLog:
         self._connections.close()
         if self._words is not None:
             self._words.close()
+
+
+def _alive(record: Record | None) -> Record | None:
+    return None if record is None or record.deleted else record
 
 
 def _cipher(

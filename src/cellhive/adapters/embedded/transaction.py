@@ -20,6 +20,8 @@ from cellhive.adapters.embedded.schema import (
     number_in,
     set_seen,
     set_state,
+    set_tally,
+    tally_in,
     writer_in,
 )
 from cellhive.core.errors import BadInput, CellHiveError, Conflict
@@ -243,11 +245,10 @@ class Commit:
         self.connection.executemany(
             "UPDATE namespaces SET rows=? WHERE number=?", [(rows[x], x) for x in spaces]
         )
-        self.connection.executemany(
-            "INSERT INTO tally VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET records = records + excluded.records",
-            [(space, kind, more) for (space, kind), more in tally.items() if more],
-        )
+        before = {space: tally_in(self.connection, space) for space, _ in tally}
+        for (space, kind), more in tally.items():
+            if more:
+                set_tally(self.connection, space, kind, before[space].get(kind, 0) + more)
 
     def _number(self, writer: str) -> int:
         if writer not in self._numbers:
