@@ -27,6 +27,8 @@ from cellhive.memory.store import Memory
 
 SHARES = (0.3, 0.05, 0.005, 3e-6)
 """Of the rows that a filter leaves."""
+TEN = 10
+"""Nearest that are asked for."""
 
 
 class FileVectors:
@@ -162,7 +164,8 @@ def _filtered(memory: Memory, stored: Floats32, queries: Floats32) -> list[dict[
         allowed = np.zeros(len(stored) + 1, np.bool_)
         allowed[rows + 1] = True
         part, few = stored[np.sort(rows)], queries[:100]
-        right = np.sort(rows)[truth(part, few) if most > 10 else np.tile(range(most), (100, 1))]  # noqa: PLR2004
+        places = truth(part, few) if most > TEN else np.tile(range(most), (len(few), 1))
+        right = np.sort(rows)[places]
 
         def asked(query: Floats32, mask: npt.NDArray[np.bool_] = allowed) -> Any:
             return index.search(query[None], 10, mask)
