@@ -99,14 +99,24 @@ def north(postgres: TemporaryServer) -> Iterator[PostgresLog]:
         yield log
 
 
-@pytest.fixture
-def restless() -> Iterator[TemporaryServer]:
-    """Run a server that a test may stop."""
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[TemporaryServer]:
+    """Run a server of which nobody expects that it stays up."""
     binaries = installed()
     if binaries is None:
         pytest.skip("needs PostgreSQL: make postgres-server as root, or install it")
     with TemporaryServer(binaries, options={"fsync": "off"}) as server:
         yield server
+
+
+@pytest.fixture
+def restless(mortal: TemporaryServer) -> Iterator[TemporaryServer]:
+    """Return a server that a test may stop; for the next test it is up again."""
+    yield mortal
+    try:
+        mortal.sql("SELECT 1")
+    except RuntimeError:
+        mortal.start()
 
 
 # --- several writers -------------------------------------------------------------------------
@@ -730,9 +740,8 @@ def test_the_privileges_of_the_page_are_enough_and_needed(postgres: TemporarySer
     owned.close()
     for left_out in range(len(grants)):
         postgres.sql("REASSIGN OWNED BY hive TO owner; DROP OWNED BY hive", "cellhive")
-        for i, grant in enumerate(grants):
-            if i != left_out:
-                postgres.sql(grant, "cellhive")
+        others = [grant for i, grant in enumerate(grants) if i != left_out]
+        postgres.sql("; ".join(others), "cellhive")
         with pytest.raises(BadInput, match=r"permission|privilege"):
             use()
     postgres.sql(grants[-1], "cellhive")
@@ -744,7 +753,7 @@ def test_tools_of_the_server_leave_nothing_behind() -> None:
     binaries = installed()
     if binaries is None:
         pytest.skip("needs PostgreSQL: make postgres-server as root, or install it")
-    server = TemporaryServer(binaries)
+    server = TemporaryServer(binaries, options={"fsync": "off"})
 
     def use() -> None:
         with server:
