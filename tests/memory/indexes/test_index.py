@@ -181,7 +181,7 @@ def _without(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, npt
     return {key: array for key, array in arrays.items() if key != name}
 
 
-@pytest.mark.parametrize("damage", ["header", "alive", "floats", "cells.codes", "newer", "other"])
+@pytest.mark.parametrize("damage", ["header", "alive", "floats", "cells.index", "newer", "other"])
 def test_a_snapshot_that_does_not_fit_is_refused(damage: str) -> None:
     """Something missing, a change number from beyond the log, or another namespace."""
     space = Namespace("s", 24)

@@ -24,11 +24,13 @@ from cellhive.core.ports import VectorFile
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
 
-from .cells import Cells, built, extended
+from . import cells, faiss_cells
+from .cells import Cells
+from .faiss_cells import FaissCells
 from .quantize import FloatVectors, Vectors, vectors_for
 from .scan import best, nearest_of, scanned
 
-FORMAT = 1
+FORMAT = 2
 """Of what is saved; another one is not read but made again."""
 
 
@@ -45,11 +47,14 @@ class IndexSettings:
     """Vectors searched beside the cells before they are put into them."""
     stale_ratio: float = 0.25
     """Share of codes of deleted and replaced vectors at which cells are made anew."""
-    few: int = 8_192
+    few: int = 50_000
     """Vectors that match a filter up to which each is compared."""
     seed: int = 1
     """Of the random directions and first centroids."""
 
+
+AnyCells = Cells | FaissCells
+"""Signs of our own, or what faiss keeps."""
 
 _NO_SLOTS = np.empty(0, np.int64)
 _NO_VECTORS = np.empty((0, 0), np.float32)
@@ -64,7 +69,7 @@ class _View:
     """One more than the highest slot."""
     count: int = 0
     """Vectors that are there."""
-    cells: Cells | None = None
+    cells: AnyCells | None = None
     trained_on: int = 0
     """Vectors there were when the cells were made."""
     probes: int = 0
@@ -77,6 +82,8 @@ class _View:
     """Their vectors."""
     skip: npt.NDArray[np.uint8] = field(default_factory=lambda: _NO_SKIP)
     """Not zero for slots whose code in these cells is stale."""
+    barred: Any = None
+    """``skip`` as the cells want it; None where nothing is stale."""
     stale: int = 0
     """Codes in the cells of vectors that are gone or replaced."""
 
@@ -115,7 +122,7 @@ class VectorIndex:
         return self._view.size
 
     @property
-    def cells(self) -> Cells | None:
+    def cells(self) -> AnyCells | None:
         """The cells, where there are any."""
         return self._view.cells
 
@@ -154,6 +161,7 @@ class VectorIndex:
         self._alive[slots] = present
         self._view = replace(
             view, size=size, count=int(self._alive.sum()), fresh=fresh, skip=skip, stale=stale,
+            barred=view.cells.barred(skip) if view.cells is not None and stale else None,
             block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
         )  # fmt: skip
 
@@ -174,22 +182,23 @@ class VectorIndex:
                 self._make_cells()
             return True
         if len(view.fresh) >= settings.fresh:
-            cells = extended(view.cells, view.fresh, self._vectors.take, view.skip)
-            self._clear(cells)
+            self._clear(view.cells.extended(view.fresh, self._vectors.take, view.skip))
         return False
 
     def _make_cells(self) -> None:
         settings, view = self._settings, self._view
         rng = np.random.default_rng(settings.seed)
         slots = np.flatnonzero(self._alive[: view.size])
-        self._clear(built(self.space, slots, self._vectors.take, rng))
+        by_faiss = self.space.storage is not Storage.BINARY and faiss_cells.available()
+        make = faiss_cells.built if by_faiss else cells.built
+        self._clear(make(self.space, slots, self._vectors.take, rng))
         self._view = replace(self._view, trained_on=len(slots))
         self._tune(rng)
 
-    def _clear(self, cells: Cells) -> None:
+    def _clear(self, made: AnyCells) -> None:
         """Put cells in place that hold every vector and no stale code."""
         self._view = replace(
-            self._view, cells=cells, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0,
+            self._view, cells=made, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0, barred=None,
             skip=np.zeros(len(self._alive), np.uint8),
         )  # fmt: skip
 
@@ -223,11 +232,11 @@ class VectorIndex:
             return scanned(self._vectors, queries, k, self._allowed(view, mask), self.space.metric)
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        skip = self._skipped(view, mask)
+        barred = self._barred(view, mask)
         available = view.count if mask is None else matching
         share = 1.0 if mask is None else matching / view.count
         for b, query in enumerate(queries):
-            found, near = self._in_cells(view, query, k, skip, share, mask)
+            found, near = self._in_cells(view, query, k, barred, share, mask)
             if len(found) < min(k, available):
                 allowed = self._allowed(view, mask)
                 rows[b], scores[b] = (
@@ -259,31 +268,33 @@ class VectorIndex:
             return mask
         return view.size if view.count == view.size else self._alive[: view.size]
 
-    def _skipped(self, view: _View, mask: Bools | None) -> npt.NDArray[np.uint8] | None:
-        if mask is None:
-            return view.skip if view.stale else None
+    def _barred(self, view: _View, mask: Bools | None) -> Any:
+        if mask is None or view.cells is None:
+            return view.barred
         skip = view.skip[: view.size].copy() if view.stale else np.zeros(view.size, np.uint8)
         skip[~mask] = 1
-        return skip
+        return view.cells.barred(skip)
 
     def _in_cells(
-        self, view: _View, query: Floats32, k: int, skip: npt.NDArray[np.uint8] | None,
+        self, view: _View, query: Floats32, k: int, barred: Any,
         share: float, mask: Bools | None,
     ) -> tuple[Rows, Floats32]:  # fmt: skip
         """Return what the cells and what is beside them have to offer, best first."""
-        cells = view.cells
-        if cells is None:
+        made = view.cells
+        if made is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         more = max(1.0, k / 10)
-        lists = len(cells.half)
+        lists = made.lists
         probes = min(lists, int(view.probes * np.sqrt(more) / share) + 1 if share < 1 or more > 1
                      else view.probes)  # fmt: skip
         wanted = int(view.wanted * more * (1 if mask is None else _WANTED_FILTERED))
-        enough = view.probes * cells.count // (2 * lists)
-        slots, looked_at = cells.candidates(query, probes, wanted, skip)
+        enough = min(_ENOUGH, view.probes * made.count // (2 * lists))
+        if share < 1:  # as many as tell that those who match lie elsewhere
+            wanted = max(wanted, enough)
+        slots, looked_at = made.candidates(query, probes, wanted, barred)
         while share < 1 and looked_at < max(enough, wanted) and probes < lists:
             probes = min(lists, probes * 2)
-            slots, looked_at = cells.candidates(query, probes, wanted, skip)
+            slots, looked_at = made.candidates(query, probes, wanted, barred)
         scores = self._scored(query, slots)
         if len(view.fresh):
             beside = nearest_of(query, view.block, self.space.metric)
@@ -310,9 +321,12 @@ class VectorIndex:
         """Compare each of some vectors."""
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        taken = self._vectors.take(slots)
+        many = len(slots) > _MANY and isinstance(self._vectors, FloatVectors)
+        taken = _NO_VECTORS if many else self._vectors.take(slots)
         for b, query in enumerate(queries):
-            found, near = best(slots, nearest_of(query, taken, self.space.metric), k)
+            scored = (self._scored(query, slots) if many
+                      else nearest_of(query, taken, self.space.metric))  # fmt: skip
+            found, near = best(slots, scored, k)
             rows[b, : len(found)], scores[b, : len(found)] = found, near
         return rows, scores
 
@@ -321,25 +335,26 @@ class VectorIndex:
     def _tune(self, rng: np.random.Generator) -> None:
         """Find the least effort that has the recall, on vectors of our own as queries."""
         view, target = self._view, self._settings.recall
-        cells = view.cells
-        if cells is None:
+        made = view.cells
+        if made is None:
             return
-        picked = np.sort(rng.permutation(cells.count)[:_TRIALS])
-        slots = cells.order[picked].astype(np.int64)
+        there = np.flatnonzero(self._alive[: view.size])
+        slots = there[np.sort(rng.permutation(len(there))[:_TRIALS])]
         queries = self._vectors.take(slots)
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
-        lists, dearest = len(cells.half), _scan_cost(view.count, self.space.dimension)
+        lists, dearest = made.lists, _scan_cost(view.count, self.space.dimension)
+        rows = 4 if isinstance(self._vectors, FloatVectors) else 12
         chosen, least = (0, 0), dearest
         for probes in _steps(lists):
-            if self._cost(cells, probes, _WANTED[0]) >= least:
+            if made.cost(probes, _WANTED[0], rows) >= least:
                 break
             self._view = replace(view, probes=probes, wanted=_WANTED[-1])
             if self._recall(queries, slots, true) < target:
                 continue
             for wanted in _WANTED:
-                cost = self._cost(cells, probes, wanted)
+                cost = made.cost(probes, wanted, rows)
                 self._view = replace(view, probes=probes, wanted=wanted)
                 if cost < least and self._recall(queries, slots, true) >= target:
                     chosen, least = (probes, wanted), cost
@@ -347,14 +362,6 @@ class VectorIndex:
         if chosen == (0, 0) and not isinstance(self._vectors, FloatVectors):
             chosen = (lists, _WANTED[-1])
         self._view = replace(view, probes=chosen[0], wanted=chosen[1])
-
-    def _cost(self, cells: Cells, probes: int, wanted: int) -> float:
-        """Return about how long a search takes [ns]."""
-        lists, bits = len(cells.half), cells.rotation.shape[1]
-        codes = probes * cells.count / lists
-        coarse = min(lists * bits / 24 + 4 * probes * bits / 10, lists * bits / 10)
-        rows = 4 if isinstance(self._vectors, FloatVectors) else 12
-        return float(coarse + codes * bits / 24 + probes * 400 + wanted * (60 + bits * rows / 16))
 
     def _recall(self, queries: Floats32, slots: Rows, true: Rows) -> float:
         hits = 0
@@ -414,12 +421,14 @@ class VectorIndex:
         self._vectors.restore(arrays)
         if self._vectors.size < size and alive.any():
             raise ValueError(size)
-        cells, skip = None, np.zeros(size, np.uint8)
+        made: AnyCells | None = None
+        skip = np.zeros(size, np.uint8)
         if "skip" in arrays:
             mapped = self.space.storage in {Storage.BINARY, Storage.PRODUCT}
             parts = {name.removeprefix("cells."): array for name, array in arrays.items()
                      if name.startswith("cells.")}  # fmt: skip
-            cells = Cells.restored(parts, mapped_order=mapped)
+            made = (FaissCells.restored(parts, self.space) if "index" in parts
+                    else Cells.restored(parts, mapped_order=mapped))  # fmt: skip
             if header["stale"]:  # else zeros that no page of memory is taken for
                 skip = np.unpackbits(arrays["skip"], count=size)
         fresh = np.array(arrays["fresh"], np.int64)
@@ -428,7 +437,8 @@ class VectorIndex:
         self._view = _View(
             size=size,
             count=int(alive.sum()),
-            cells=cells,
+            cells=made,
+            barred=made.barred(skip) if made is not None and header["stale"] else None,
             trained_on=int(header["trained_on"]),
             probes=int(probes),
             wanted=int(wanted),
@@ -440,8 +450,12 @@ class VectorIndex:
 
 
 _TEN, _TRIALS = 10, 128
+_MANY = 4_096
+"""Vectors above which floats are scored where they lie and not copied together first."""
 _WANTED_FILTERED = 3
 """Times more candidates under a filter: with fewer vectors left, codes tell them apart worse."""
+_ENOUGH = 1_024
+"""Vectors that match a filter, looked at, which suffice however many lists are looked into."""
 _ROUNDING = 0.01
 """Of a vector's largest component: more than any storage rounds by."""
 _WANTED = (32, 48, 64, 96, 128, 192, 256, 512, 1024)
