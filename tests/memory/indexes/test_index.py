@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,8 @@ from nearest import clusters
 
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
+from cellhive.memory.indexes import faiss_cells
+from cellhive.memory.indexes.cells import Cells
 from cellhive.memory.indexes.index import IndexSettings, VectorIndex
 
 SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)
@@ -87,6 +91,70 @@ def test_a_filter_keeps_the_recall(storage: Storage, share: float) -> None:
     assert mask[found[found >= 0]].all()
     assert (found >= 0).sum() == 40 * min(10, int(mask.sum()))
     assert agreement(found, [model.nearest(query, 10, mask) for query in queries]) >= 0.98
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.1, 0.05, 0.005, 1e-4])
+@pytest.mark.parametrize("clustered", [True, False])
+def test_filters_by_the_settings_people_have_are_right(clustered: bool, share: float) -> None:
+    """30 000 rows, nothing set: every row that matches is compared, so the right k come back."""
+    index, model = _thirty_thousand(clustered)
+    mask = np.zeros(30_000, np.bool_)
+    mask[np.random.default_rng(2).permutation(30_000)[: max(3, int(30_000 * share))]] = True
+    queries = clusters(5, 16, seed=6)
+    found, _ = index.search(queries, 10, mask)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    near = -np.sort(-(queries @ model[mask].T))
+    assert (found >= 0).sum() == 5 * min(10, int(mask.sum()))
+    for row, query, best in zip(found, queries, near, strict=True):
+        scores = model[row[row >= 0]] @ query
+        assert scores == pytest.approx(best[: len(scores)], abs=1e-5)
+
+
+@functools.cache
+def _thirty_thousand(clustered: bool) -> tuple[VectorIndex, Floats32]:
+    rng = np.random.default_rng(5)
+    made = clusters(30_000, 16, seed=5) if clustered else rng.standard_normal((30_000, 16))
+    vectors = made.astype(np.float32)
+    index = VectorIndex(Namespace("s", 16))
+    index.apply(change(range(30_000), vectors, 30_000))
+    index.settle()
+    assert index.cells is not None
+    return index, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_without_faiss_signs_nominate(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import hidden: every storage is searched with codes of one bit, and its files refused."""
+    space, file = Namespace("s", 24, Metric.COSINE, storage), FloatFile(24)
+    vectors, queries = clusters(1000, 24, seed=1), clusters(20, 24, seed=2)
+    first = VectorIndex(space, file, SMALL)
+    first.apply(change(range(1000), vectors, 1000))
+    first.settle()
+    saved = first.snapshot()
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(faiss_cells, "available", lambda: False)
+    index, model = VectorIndex(space, file, SMALL), Model(space)
+    model.vectors = dict(enumerate(vectors))
+    index.apply(change(range(1000), vectors, 1000))
+    index.settle()
+    assert isinstance(index.cells, Cells)
+    found, _ = index.search(queries, 10)
+    assert agreement(found, [model.nearest(query, 10) for query in queries]) >= 0.9
+    back = VectorIndex(space, file, SMALL)
+    assert back.restore(saved, 1000) == (storage is Storage.BINARY)
+
+
+def test_bytes_that_faiss_cannot_read_are_refused() -> None:
+    """Cut short, reversed, or anything: the index is made again, and nothing else happens."""
+    index = VectorIndex(Namespace("s", 24), None, SMALL)
+    index.apply(change(range(400), clusters(400, 24, seed=1), 400))
+    index.settle()
+    arrays = dict(index.snapshot())
+    whole = arrays["cells.index"]
+    for damaged in (whole[:50], whole[: len(whole) // 2], whole[::-1], whole[:0]):
+        back = VectorIndex(Namespace("s", 24), None, SMALL)
+        assert not back.restore({**arrays, "cells.index": damaged}, last_change=400)
+        assert len(back) == 0
 
 
 def test_a_filter_that_leaves_only_what_is_far_away_still_gives_k() -> None:

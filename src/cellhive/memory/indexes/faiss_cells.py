@@ -27,6 +27,8 @@ _MODULE = "faiss"
 _BLOCK = 16_384
 _LINKS, _BUILD_BREADTH, _LEAST_BREADTH = 32, 80, 12
 _TRAINING = 65_536
+_MOST_BY_GRAPH = 8
+"""Part of the lists from which on every centre is compared."""
 _PART = 4
 """Components in a part of a product code."""
 
@@ -36,12 +38,21 @@ def available() -> bool:
     return find_spec(_MODULE) is not None
 
 
+def _library() -> Any:
+    """Return faiss; its type stubs do not know what its Python wrappers take."""
+    import faiss  # noqa: PLC0415  # optional
+
+    return faiss
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FaissCells:
     """An inverted file of faiss."""
 
     index: Any
     """``faiss.IndexIVF`` over a graph of the centres, or over all of them for inner products."""
+    graph: Any
+    """That graph, ``faiss.IndexHNSWFlat``; None for inner products."""
 
     @property
     def count(self) -> int:
@@ -73,7 +84,7 @@ class FaissCells:
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return what to save: the index as faiss writes it."""
-        import faiss  # noqa: PLC0415  # optional
+        faiss = _library()
 
         return {"index": faiss.serialize_index(self.index)}
 
@@ -86,7 +97,7 @@ class FaissCells:
         """
         if not available():
             raise ValueError(_MODULE)
-        import faiss  # noqa: PLC0415  # optional
+        faiss = _library()
 
         try:
             index = faiss.deserialize_index(np.array(arrays["index"], np.uint8))
@@ -94,11 +105,11 @@ class FaissCells:
             raise ValueError(str(error)) from error
         if not isinstance(index, faiss.IndexIVF) or index.d != space.dimension:
             raise ValueError(type(index).__name__)
-        return cls(index)
+        return _cells(index)
 
     def barred(self, skip: npt.NDArray[np.uint8]) -> Any:
         """Return what ``candidates`` takes, from what is not zero for slots not to be found."""
-        import faiss  # noqa: PLC0415  # optional
+        faiss = _library()
 
         return faiss.IDSelectorBitmap(np.packbits(skip == 0, bitorder="little"))
 
@@ -113,17 +124,24 @@ class FaissCells:
             wanted: How many slots to return.
             barred: As ``barred`` gave it; None where every slot may be found.
         """
-        import faiss  # noqa: PLC0415  # optional
+        faiss = _library()
 
         options: dict[str, Any] = {"nprobe": probes}
-        if isinstance(self.index.quantizer, faiss.IndexHNSW):
-            breadth = max(_LEAST_BREADTH, 2 * probes)
-            options["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=breadth)
         if barred is not None:
             options["sel"] = barred
-        _, slots = self.index.search(
-            query[None], wanted, params=faiss.SearchParametersIVF(**options)
-        )
+        graph, asked = self.graph, query[None]
+        if (
+            graph is not None and probes * _MOST_BY_GRAPH >= self.lists
+        ):  # a graph does not lead everywhere
+            near, lists = graph.storage.search(asked, probes)
+            settings = faiss.SearchParametersIVF(**options)
+            _, slots = self.index.search_preassigned(asked, wanted, lists, near, params=settings)
+        else:
+            if graph is not None:
+                breadth = max(_LEAST_BREADTH, 2 * probes)
+                options["quantizer_params"] = faiss.SearchParametersHNSW(efSearch=breadth)
+            settings = faiss.SearchParametersIVF(**options)
+            _, slots = self.index.search(asked, wanted, params=settings)
         found = slots[0][slots[0] >= 0].astype(np.int32)
         # faiss does not say how many it passed over: as many as there are, unless it ran short
         looked_at = probes * self.count // self.lists if len(found) == wanted else len(found)
@@ -134,13 +152,13 @@ class FaissCells:
         skip: npt.NDArray[np.uint8] | None = None,
     ) -> FaissCells:  # fmt: skip
         """Return cells with more vectors in them, and without those codes that ``skip`` names."""
-        import faiss  # noqa: PLC0415  # optional
+        faiss = _library()
 
         index = faiss.clone_index(self.index)
         if skip is not None and skip.any():
             index.remove_ids(faiss.IDSelectorBitmap(np.packbits(skip != 0, bitorder="little")))
         _add(index, slots, take)
-        return FaissCells(index)
+        return _cells(index)
 
 
 def built(
@@ -154,7 +172,7 @@ def built(
         take: Returns vectors by slot.
         rng: Picks the sample and the first centres.
     """
-    import faiss  # noqa: PLC0415  # optional
+    faiss = _library()
 
     lists = lists_for(len(slots))
     sample = take(slots[sample_of(len(slots), lists, rng)])
@@ -182,12 +200,19 @@ def built(
     index.cp.min_points_per_centroid = 1
     index.train(sample[:_TRAINING])
     _add(index, slots, take)
-    return FaissCells(index)
+    return _cells(index)
+
+
+def _cells(index: Any) -> FaissCells:
+    """Return cells of an index, its graph at hand."""
+    faiss = _library()
+    coarse = faiss.downcast_index(index.quantizer)
+    return FaissCells(index, coarse if isinstance(coarse, faiss.IndexHNSW) else None)
 
 
 def _add(index: Any, slots: npt.NDArray[np.integer[Any]], take: Take) -> None:
     """Put vectors into the lists of their nearest centres."""
-    import faiss  # noqa: PLC0415  # optional
+    faiss = _library()
 
     faiss.omp_set_num_threads(1)
     centers = index.quantizer.reconstruct_n(0, index.nlist)

@@ -288,11 +288,10 @@ class VectorIndex:
         probes = min(lists, int(view.probes * np.sqrt(more) / share) + 1 if share < 1 or more > 1
                      else view.probes)  # fmt: skip
         wanted = int(view.wanted * more * (1 if mask is None else _WANTED_FILTERED))
-        enough = min(_ENOUGH, view.probes * made.count // (2 * lists))
         if share < 1:  # as many as tell that those who match lie elsewhere
-            wanted = max(wanted, enough)
+            wanted = max(wanted, _ENOUGH)
         slots, looked_at = made.candidates(query, probes, wanted, barred)
-        while share < 1 and looked_at < max(enough, wanted) and probes < lists:
+        while share < 1 and looked_at < wanted and probes < lists:
             probes = min(lists, probes * 2)
             slots, looked_at = made.candidates(query, probes, wanted, barred)
         scores = self._scored(query, slots)
@@ -454,8 +453,8 @@ _MANY = 4_096
 """Vectors above which floats are scored where they lie and not copied together first."""
 _WANTED_FILTERED = 3
 """Times more candidates under a filter: with fewer vectors left, codes tell them apart worse."""
-_ENOUGH = 1_024
-"""Vectors that match a filter, looked at, which suffice however many lists are looked into."""
+_ENOUGH = 512
+"""Vectors that match a filter, that are scored exactly at least."""
 _ROUNDING = 0.01
 """Of a vector's largest component: more than any storage rounds by."""
 _WANTED = (32, 48, 64, 96, 128, 192, 256, 512, 1024)
