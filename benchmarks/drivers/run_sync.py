@@ -23,6 +23,7 @@ import uvloop
 
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.disk import Disk
+from cellhive.adapters.quic.disk_process import commit_all
 from cellhive.adapters.quic.identity import IdentityFiles
 from cellhive.adapters.quic.node import Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
@@ -104,6 +105,18 @@ def stamped(record: Record) -> Record:
     )  # fmt: skip
 
 
+def disk_command(folder: Path) -> tuple[str, ...]:
+    """Return the command of the process that commits to the log in a folder."""
+    return (sys.executable, str(Path(__file__)), "disk", str(folder))
+
+
+def be_disk(folder: Path) -> None:
+    """Commit what a node sends."""
+    log = SqliteLog(folder / "memory.db", now_ms=now_ms)
+    commit_all(log, sys.stdin.buffer, sys.stdout.buffer)
+    log.close()
+
+
 class PlainNode:
     """What a node does around its transport, without replication."""
 
@@ -113,8 +126,9 @@ class PlainNode:
         self.log.declare(SPACE)
         self.memory = Searchable(Memory(self.log))
         self.disk = Disk(
-            self.log, stored=lambda *_: None, failed=self._fail, crowded=lambda _: None
-        )
+            self.log, stored=lambda *_: None, failed=self._fail, crowded=lambda _: None,
+            command=disk_command(folder),
+        )  # fmt: skip
         self.running = asyncio.ensure_future(self.disk.run())
         self._clock, self._number = HybridClock(now_ms), 0
         self.send: Callable[[bytes], None] = lambda _: None
@@ -336,7 +350,7 @@ class QuicEnd:
         peers = (PeerAddress(other, "127.0.0.1", options.port),) if options.port else ()
         settings = NodeSettings(
             mine, options.folder, IdentityFiles.in_folder(options.folder), peers=peers,
-            datagram_bytes=options.datagram,
+            datagram_bytes=options.datagram, disk=disk_command(options.folder),
         )  # fmt: skip
         await serve(
             settings, self._open_memory, now_ms=now_ms, rng=np.random.default_rng(1),
@@ -381,19 +395,22 @@ class QuicEnd:
 def main() -> None:
     """Be one end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=("quic", "grpc", "tls"))
+    parser.add_argument("way", choices=("quic", "grpc", "tls", "disk"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0, help="of the peer; none: wait for one")
     parser.add_argument("--rate", type=int, default=0, help="records per second; 0: all at once")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--payload", type=int, default=8)
     parser.add_argument("--datagram", type=int, default=0)
-    parser.add_argument("--role", choices=("write", "read"), required=True)
+    parser.add_argument("--role", choices=("write", "read"), default="read")
     parser.add_argument("--before", action="store_true", help="all is written before they meet")
     parser.add_argument("--site", default="", help="folder with gRPC")
     options = parser.parse_args()
     if options.site:
         sys.path.append(options.site)
+    if options.way == "disk":
+        be_disk(options.folder)
+        return
     uvloop.run(QuicEnd(options).run() if options.way == "quic" else plain(options))
 
 

@@ -2,8 +2,7 @@
 
 Each end opens two streams towards the other: one for messages that must be quick, and one
 for bulk, so that a long transfer does not stand in front of a small write. aioquic does the
-protocol; ``MutualQuic`` adds what its servers leave out (they ask for no certificate) and
-keeps its windows bounded (its own double with every window of data).
+protocol (``mutual``).
 """
 
 from __future__ import annotations
@@ -13,27 +12,19 @@ import ssl
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
-from aioquic import tls
-from aioquic._buffer import Buffer
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
-from aioquic.quic.connection import QuicConnection
-from aioquic.quic.packet import QuicFrameType
-from aioquic.quic.packet_builder import QuicPacketBuilder
-from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
-from aioquic.quic.stream import QuicStream
 
 from cellhive.adapters.quic.identity import Identity, Untrusted
+from cellhive.adapters.quic.mutual import WINDOW_BYTES, MutualQuic
 from cellhive.adapters.quic.pacing import TokenBucket
 from cellhive.core.errors import ProtocolError
 from cellhive.memory.codec import Frames
 
 ALPN = "cellhive-memory/1"
-WINDOW_BYTES = 4 << 20
-"""What a peer may have under way in one stream."""
 IN_FLIGHT_BYTES = 1 << 20
 """Bulk handed to QUIC that is not acknowledged yet; more would only fill memory."""
 MOST_QUICK_FRAME_BYTES = 8 << 20
@@ -41,126 +32,10 @@ MOST_QUICK_FRAME_BYTES = 8 << 20
 PROTOCOL_ERROR, TOO_SLOW, REPLACED = 1, 2, 3
 """Codes of a close, seen by the peer."""
 
-_CREDIT_FRAME_BYTES = 17
 _PIECE_BYTES = 128 << 10
-
-
-class BulkPacer(QuicPacketPacer):
-    """Spreads datagrams over a round trip while there is bulk, and holds nothing back else.
-
-    The library's counts every datagram as a full one, so a stream of small messages would
-    wait for a rate that they are far from using.
-    """
-
-    bulk = False
-
-    def next_send_time(self, now: float) -> float:
-        """Return when the next datagram may go; None for now."""
-        return super().next_send_time(now) if self.bulk else cast(float, None)
-
-    def update_after_send(self, now: float) -> None:
-        """Count a datagram."""
-        if self.bulk:
-            super().update_after_send(now)
-
-
-class MutualQuic(QuicConnection):
-    """A QUIC connection in which the server verifies the client, too, inside the handshake."""
-
-    identity: Identity
-
-    def adopt(self, identity: Identity) -> None:
-        """Set who we are; two streams per peer, and not one more, in one direction only."""
-        self.identity = identity
-        self.held: set[int] = set()
-        self._pacer = self._loss._pacer = BulkPacer(max_datagram_size=self._max_datagram_size)
-        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = 0
-        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 2
-
-    @property
-    def peer_name(self) -> str:
-        """Name in the peer's verified certificate; raise Untrusted where there is none."""
-        certificate = self.tls._peer_certificate
-        if certificate is None:
-            message = "expected a certificate, found a peer without one; give it an identity"
-            raise Untrusted(message)
-        return self.identity.verify(certificate, self.tls._peer_certificate_chain)
-
-    def unacknowledged_bytes(self, stream_id: int) -> int:
-        """Return what has been written to a stream and not yet been acknowledged."""
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            return 0
-        return stream.sender._buffer_stop - stream.sender._buffer_start
-
-    def pace(self, *, bulk: bool) -> None:
-        """Say whether there is bulk to be spread out."""
-        self._pacer.bulk = bulk
-
-    @property
-    def round_trip_s(self) -> float:
-        """Smoothed round-trip time [s]; 0 before the first sample."""
-        return self._loss._rtt_smoothed
-
-    def _initialize(self, peer_cid: bytes) -> None:
-        super()._initialize(peer_cid)
-        if self._is_client:
-            return
-        context = self.tls
-        context._request_client_certificate = True
-        take, prove = context._server_handle_certificate, context._server_handle_certificate_verify
-
-        def take_certificate(input_buf: Buffer) -> None:
-            take(input_buf)
-            if context._peer_certificate is None:
-                reason = "a client certificate is required"
-                raise tls.AlertHandshakeFailure(reason)
-
-        def verify_certificate(input_buf: Buffer) -> None:
-            prove(input_buf)
-            try:
-                _ = self.peer_name
-            except Untrusted as error:
-                raise tls.AlertBadCertificate(str(error)[:200]) from error
-
-        context._server_handle_certificate = take_certificate  # type: ignore[method-assign]  # no hook
-        context._server_handle_certificate_verify = verify_certificate  # type: ignore[method-assign]  # no hook
-
-    def _write_stream_limits(
-        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
-    ) -> None:
-        """Let the peer go on where the application has taken what came before."""
-        if not stream.max_stream_data_local:
-            return
-        if stream.stream_id not in self.held:
-            limit = stream.receiver.starting_offset() + WINDOW_BYTES
-            if limit - stream.max_stream_data_local >= WINDOW_BYTES // 4:
-                stream.max_stream_data_local = limit
-        if stream.max_stream_data_local_sent != stream.max_stream_data_local:
-            buffer = builder.start_frame(
-                QuicFrameType.MAX_STREAM_DATA,
-                capacity=_CREDIT_FRAME_BYTES,
-                handler=self._on_max_stream_data_delivery,
-                handler_args=(stream,),
-            )
-            buffer.push_uint_var(cast(int, stream.stream_id))
-            buffer.push_uint_var(stream.max_stream_data_local)
-            stream.max_stream_data_local_sent = stream.max_stream_data_local
-
-    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        """Keep two windows open over both streams; no more streams than at the start."""
-        limit = self._local_max_data
-        if limit.used + 2 * WINDOW_BYTES - limit.value >= WINDOW_BYTES // 2:
-            limit.value = limit.used + 2 * WINDOW_BYTES
-        if limit.value != limit.sent:
-            buffer = builder.start_frame(
-                limit.frame_type,
-                capacity=_CREDIT_FRAME_BYTES,
-                handler=self._on_connection_limit_delivery,
-                handler_args=(limit,),
-            )
-            buffer.push_uint_var(limit.value)
-            limit.sent = limit.value
+_CLOCK_S = 0.001
+_SOONEST_PROBE_S = 0.025
+"""What was sent now is not sent again before; it includes the delay that peers may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +118,7 @@ class Link(QuicConnectionProtocol):
         self._waiting_bytes = 0
         self._bucket = TokenBucket(settings.bandwidth_bytes_s, settings.bandwidth_bytes_s / 10)
         self._pump_at: asyncio.TimerHandle | None = None
+        self._due_s: float | None = None
         self._closing = self._sent_in_turn = False
 
     @property
@@ -262,10 +138,11 @@ class Link(QuicConnectionProtocol):
         under_way = quic.unacknowledged_bytes(self._quick) + quic.unacknowledged_bytes(self._bulk)
         return self._waiting_bytes + under_way
 
-    def send(self, frame: bytes, *, bulk: bool = False) -> None:
-        """Send a frame; frames of one kind arrive in order.
+    def send(self, frame: bytes, *, bulk: bool = False, urgent: bool = False) -> None:
+        """Send a frame; frames of one kind, bulk or not, arrive in order.
 
-        A peer that lets too much pile up is disconnected: it catches up when it is back.
+        What is urgent goes at once and alone, the rest with whatever else there is to say. A
+        peer that lets too much pile up is disconnected: it catches up when it is back.
         """
         if not self.open:
             return
@@ -275,7 +152,11 @@ class Link(QuicConnectionProtocol):
         self.sent_bytes += len(frame)
         if not bulk:
             self._quic.send_stream_data(self._quick, frame)
-            self._transmit_now()
+            if urgent and not self._sent_in_turn:
+                self._transmit_now(len(frame))
+            else:
+                self._quic.acknowledge_along(self._loop.time())
+                self._transmit_soon()
             return
         view = memoryview(frame)
         pieces = [view[i : i + _PIECE_BYTES] for i in range(0, len(view), _PIECE_BYTES)]
@@ -316,10 +197,13 @@ class Link(QuicConnectionProtocol):
 
     def transmit(self) -> None:
         """Send what is due, and refill from what waits."""
-        self._quic.pace(bulk=self._quic.unacknowledged_bytes(self._bulk) > 0)
-        super().transmit()
-        if self._waiting and self._pump_at is None:
-            self._pump()
+        self._transmit(self._loop.time())
+
+    def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        """Take a datagram; what is to be said to it goes once all that have come are read."""
+        self._quic.receive_datagram(data, addr, self._loop.time())  # type: ignore[arg-type]  # bytes
+        self._process_events()
+        self._transmit_soon()
 
     def quic_event_received(self, event: events.QuicEvent) -> None:
         """Take what the protocol tells."""
@@ -331,6 +215,7 @@ class Link(QuicConnectionProtocol):
             except Untrusted as error:
                 self.give_up(PROTOCOL_ERROR, str(error))
                 return
+            self._quic.acknowledge_lazily()
             self._owner.opened(self)
         elif isinstance(event, events.ConnectionTerminated):
             self._closing = True
@@ -353,14 +238,51 @@ class Link(QuicConnectionProtocol):
         except ProtocolError as error:
             self.give_up(PROTOCOL_ERROR, str(error))
 
-    def _transmit_now(self) -> None:
+    def _transmit(self, now_s: float) -> None:
+        self._transmit_task = None
+        self._quic.pace(bulk=self._quic.unacknowledged_bytes(self._bulk) > 0)
+        for data, address in self._quic.datagrams_to_send(now_s):
+            self._transport.sendto(data, address)
+        self._wake_when_due()
+        if self._waiting and self._pump_at is None:
+            self._pump()
+
+    def _transmit_now(self, size: int) -> None:
         """Send at once what is first in a turn of the event loop; what follows goes together."""
-        if self._sent_in_turn:
-            self._transmit_soon()
+        self._sent_in_turn = True
+        self._loop.call_soon(self._end_turn)
+        now_s = self._loop.time()
+        found = self._quic.only_datagram(self._quick, size, now_s)
+        if found is None:
+            self._transmit(now_s)
+            return
+        self._transport.sendto(*found)
+        if self._timer_at is None or self._timer_at > now_s + _SOONEST_PROBE_S:
+            self._wake_when_due()
+
+    def _wake_when_due(self) -> None:
+        """Set the timer, or leave it where it comes early enough: most are put off again."""
+        self._due_s = self._quic.get_timer()
+        if self._timer is not None:
+            if self._due_s is not None and self._timer_at <= self._due_s:
+                return
+            self._timer.cancel()
+            self._timer = self._timer_at = None
+        if self._due_s is not None:
+            self._timer = self._loop.call_at(self._due_s, self._handle_timer)
+            self._timer_at = self._due_s
+
+    def _handle_timer(self) -> None:
+        """Do what is due; the loop's clock counts milliseconds, so it may seem too early."""
+        self._timer = self._timer_at = None
+        now_s = self._loop.time()
+        if self._due_s is not None and now_s + _CLOCK_S >= self._due_s:
+            now_s = max(now_s, self._due_s)
+            self._quic.handle_timer(now_s)
+            self._process_events()
+            self._transmit(now_s)
         else:
-            self._sent_in_turn = True
-            self._loop.call_soon(self._end_turn)
-            self.transmit()
+            self._wake_when_due()
 
     def _end_turn(self) -> None:
         self._sent_in_turn = False

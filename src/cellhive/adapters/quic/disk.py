@@ -1,4 +1,8 @@
-"""What waits for the disk: committed in a thread beside, all that waits in one go."""
+"""What waits for the disk: committed beside, all that waits in one go.
+
+In a process of its own where there is a command for one, else in a thread, which takes the
+interpreter from the event loop for some milliseconds now and then.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from cellhive.adapters.quic.disk_process import DiskProcess, commit_frames
 from cellhive.core.errors import Unavailable
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record
@@ -19,6 +24,8 @@ T = TypeVar("T")
 MOST_QUEUED_BYTES = 32 << 20
 """Above this much, peers are asked to hold back; local writers wait, too."""
 MOST_COMMIT_RECORDS = 8_192
+_INLINE_BYTES = 32 << 10
+"""Up to this size, what goes to the process is encoded on the event loop."""
 
 
 @dataclass(slots=True)
@@ -44,6 +51,7 @@ class Disk:
         stored: Callable[[Mapping[str, int], Sequence[Namespace]], None],
         failed: Callable[[Exception, bool], None],
         crowded: Callable[[bool], None],
+        command: Sequence[str] = (),
     ) -> None:
         """Begin with nothing to do.
 
@@ -53,11 +61,13 @@ class Disk:
             failed: Told why a commit failed, and whether own writes were in it. Everything
                 that waited behind it has been dropped.
             crowded: Told when too much waits, and when that is over.
+            command: Runs ``disk_process.commit_all`` on the same log; none: a thread commits.
         """
         self._log = log
         self._stored, self._failed, self._crowded = stored, failed, crowded
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "disk")
+        self._process = DiskProcess(command) if command else None
         self._queue: list[_Work] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -105,6 +115,11 @@ class Disk:
         """Wait until not too much is queued."""
         await self._room.wait()
 
+    async def start(self) -> None:
+        """Start the process, where one commits; raise Unavailable where it does not."""
+        if self._process is not None:
+            await self._process.start()
+
     async def run(self) -> None:
         """Commit for ever."""
         while True:
@@ -118,10 +133,12 @@ class Disk:
         """Wait until nothing waits."""
         await self._idle.wait()
 
-    def close(self) -> None:
-        """Let the thread go; what is still queued is dropped."""
+    async def close(self) -> None:
+        """Let thread and process go; what is still queued is dropped."""
         self._drop(Unavailable("expected a running node, found it stopping", retry_after_s=1.0))
         self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._process is not None:
+            await self._process.close()
 
     def _last(self) -> _Work:
         if not self._queue or len(self._queue[-1].records) >= MOST_COMMIT_RECORDS:
@@ -141,7 +158,10 @@ class Disk:
     async def _commit_first(self) -> None:
         work = self._queue.pop(0)
         try:
-            await self._loop.run_in_executor(self._thread, self._commit, work)
+            if self._process is None:
+                await self._in_thread(lambda: self._commit(work))
+            else:
+                await self._commit_beside(work, self._process)
         except Exception as error:  # whatever it is, it is not on disk
             self._release(work.weight)
             waiting = [work, *self._queue]
@@ -155,10 +175,30 @@ class Disk:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _commit(self, work: _Work) -> None:
-        """Write one part of the queue and return when it is durable; in the thread."""
+    async def _in_thread(self, action: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._thread, action)
+
+    async def _commit_beside(self, work: _Work, process: DiskProcess) -> None:
+        """Have one part of the queue written by the process."""
+        if work.namespaces:
+            await self._in_thread(lambda: self._declare(work))
+        if work.records or work.covers:
+            number = process.next_number()
+            if work.weight <= _INLINE_BYTES:
+                frames = commit_frames(number, work.records, work.covers)
+            else:
+                frames = await self._in_thread(
+                    lambda: commit_frames(number, work.records, work.covers)
+                )
+            await process.commit(number, frames)
+
+    def _declare(self, work: _Work) -> None:
         for namespace in work.namespaces:
             self._log.declare(namespace)
+
+    def _commit(self, work: _Work) -> None:
+        """Write one part of the queue and return when it is durable; in the thread."""
+        self._declare(work)
         if work.records or work.covers:
             self._log.absorb(Delta(tuple(work.records), work.covers, complete=True)).result()
 

@@ -78,6 +78,8 @@ class NodeSettings:
     idle_timeout_s: float = 5.0
     """Silence after which a peer counts as gone [s]."""
     sync: SyncSettings = field(default_factory=SyncSettings)
+    disk: tuple[str, ...] = ()
+    """Command of a process that commits to the same log (``disk_process``); none: a thread."""
 
     @property
     def control_socket(self) -> Path:
@@ -121,7 +123,9 @@ class Node:
             settings.name, f"{log.writer}{LIVE}", log.seen(), self._namespaces, now_ms,
             replace(settings.sync, private_namespaces=private),
         )  # fmt: skip
-        self._disk = Disk(log, stored=self._stored, failed=self._failed, crowded=self._crowded)
+        self._disk = Disk(
+            log, stored=self._stored, failed=self._failed, crowded=self._crowded, command=settings.disk,
+        )  # fmt: skip
         link = LinkSettings(
             settings.datagram_bytes, settings.idle_timeout_s, settings.bandwidth_limit_bytes_s
         )
@@ -142,6 +146,7 @@ class Node:
     async def start(self) -> None:
         """Listen, connect, and keep everything moving."""
         settings = self.settings
+        await self._disk.start()
         self._tasks = [
             self._loop.create_task(self._disk.run()),
             self._loop.create_task(self._tick()),
@@ -161,7 +166,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._disk.close()
+        await self._disk.close()
         self.memory.use(lambda memory: memory.save())
 
     # The local side.

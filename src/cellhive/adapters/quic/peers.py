@@ -23,10 +23,10 @@ from cellhive.adapters.quic.connection import (
     Link,
     LinkEvents,
     LinkSettings,
-    MutualQuic,
     configure,
 )
 from cellhive.adapters.quic.identity import Identity, Untrusted, check_name
+from cellhive.adapters.quic.mutual import MutualQuic
 from cellhive.adapters.quic.pacing import Histogram, back_off_s
 from cellhive.core.errors import BadInput, ProtocolError, Unavailable
 from cellhive.memory import messages as m
@@ -38,6 +38,7 @@ INLINE_BYTES = 32 << 10
 MOST_UNREAD_BYTES = 8 << 20
 """Bulk that waits to be decoded or stored; above, the peer is held until half is done."""
 _HANDSHAKE_S = 5.0
+_LONG_HEADER = 0x80
 _PROBE_S = 1.0
 
 
@@ -74,6 +75,20 @@ class PeersOwner(Protocol):
 
     def refused(self, why: str) -> None:
         """A handshake failed: somebody did not prove who they are, or was not reached."""
+
+
+class _Listener(QuicServer):
+    """The library's server, which need not take a datagram of a known connection apart."""
+
+    def datagram_received(self, data: bytes | str, addr: Any) -> None:
+        """Give a datagram to its connection."""
+        link = None
+        if isinstance(data, bytes) and data and data[0] < _LONG_HEADER:
+            link = self._protocols.get(data[1 : 1 + self._configuration.connection_id_length])
+        if link is None:
+            super().datagram_received(data, addr)
+        else:
+            link.datagram_received(data, addr)
 
 
 class Peers(LinkEvents):
@@ -126,7 +141,7 @@ class Peers(LinkEvents):
 
         try:
             transport, self._server = await self._loop.create_datagram_endpoint(
-                lambda: QuicServer(configuration=configuration, create_protocol=accept),
+                lambda: _Listener(configuration=configuration, create_protocol=accept),
                 local_addr=(host, port),
             )
         except OSError as error:
@@ -149,7 +164,9 @@ class Peers(LinkEvents):
             return
         self.counts["sent_messages"] += 1
         if not _is_bulk(message):
-            self._send_frame(link, encode(message), bulk=False)
+            frame = encode(message)
+            self.counts["sent_bytes"] += len(frame)
+            link.send(frame, urgent=isinstance(message, m.Push))
             return
 
         def encoded(future: asyncio.Future[bytes]) -> None:
@@ -158,7 +175,9 @@ class Peers(LinkEvents):
             if (error := future.exception()) is not None:
                 link.give_up(PROTOCOL_ERROR, f"could not be encoded: {error}")
             else:
-                self._send_frame(link, future.result(), bulk=True)
+                frame = future.result()
+                self.counts["sent_bytes"] += len(frame)
+                link.send(frame, bulk=True)
 
         self._loop.run_in_executor(self._codec, encode, message).add_done_callback(encoded)
 
@@ -282,10 +301,6 @@ class Peers(LinkEvents):
         unread = self._unread.get(link, 0)
         if self._held or unread > MOST_UNREAD_BYTES or unread <= MOST_UNREAD_BYTES // 2:
             link.hold(bulk=self._held or unread > MOST_UNREAD_BYTES, quick=self._held)
-
-    def _send_frame(self, link: Link, frame: bytes, *, bulk: bool) -> None:
-        self.counts["sent_bytes"] += len(frame)
-        link.send(frame, bulk=bulk)
 
     def _supersedes(self, new: Link, old: Link) -> bool:
         """Whether a new connection takes the place of an old one to the same peer.

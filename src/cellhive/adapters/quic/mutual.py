@@ -1,0 +1,215 @@
+"""aioquic, with what its servers leave out, its windows bounded, and a short way for the small.
+
+Its servers ask for no certificate; its windows double with every window of data; it spreads
+small messages like large ones, acknowledges each datagram by one of its own a millisecond
+later, and looks at everything that could be said whenever anything is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from aioquic import tls
+from aioquic._buffer import Buffer
+from aioquic.quic.connection import END_STATES, NetworkAddress, QuicConnection
+from aioquic.quic.packet import QuicFrameType, QuicPacketType
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
+from aioquic.quic.stream import QuicStream
+
+from cellhive.adapters.quic.identity import Identity, Untrusted
+
+WINDOW_BYTES = 4 << 20
+"""What a peer may have under way in one stream."""
+SOON_ACK_S, LAZY_ACK_S = 0.001, 0.02
+"""How long acknowledgements wait, of large datagrams and of small ones; peers reckon with 25 ms."""
+
+_LARGE_BYTES = 1_100
+_OVERHEAD_BYTES = 64
+_CREDIT_FRAME_BYTES = 17
+
+
+class BulkPacer(QuicPacketPacer):
+    """Spreads datagrams over a round trip while there is bulk, and holds nothing back else.
+
+    The library's counts every datagram as a full one, so a stream of small messages would
+    wait for a rate that they are far from using.
+    """
+
+    bulk = False
+
+    def next_send_time(self, now: float) -> float:
+        """Return when the next datagram may go; None for now."""
+        return super().next_send_time(now) if self.bulk else cast(float, None)
+
+    def update_after_send(self, now: float) -> None:
+        """Count a datagram."""
+        if self.bulk:
+            super().update_after_send(now)
+
+
+class MutualQuic(QuicConnection):
+    """A QUIC connection in which the server verifies the client, too, inside the handshake."""
+
+    identity: Identity
+
+    def adopt(self, identity: Identity) -> None:
+        """Set who we are; two streams per peer, and not one more, in one direction only."""
+        self.identity = identity
+        self.held: set[int] = set()
+        self._pacer = self._loss._pacer = BulkPacer(max_datagram_size=self._max_datagram_size)
+        self._measure_round_trip = self._loss._cc.on_rtt_measurement
+        self._loss._cc.on_rtt_measurement = self._judge_round_trip  # type: ignore[method-assign]  # no hook
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = 0
+        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 2
+
+    @property
+    def peer_name(self) -> str:
+        """Name in the peer's verified certificate; raise Untrusted where there is none."""
+        certificate = self.tls._peer_certificate
+        if certificate is None:
+            message = "expected a certificate, found a peer without one; give it an identity"
+            raise Untrusted(message)
+        return self.identity.verify(certificate, self.tls._peer_certificate_chain)
+
+    def unacknowledged_bytes(self, stream_id: int) -> int:
+        """Return what has been written to a stream and not yet been acknowledged."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return 0
+        return stream.sender._buffer_stop - stream.sender._buffer_start
+
+    def pace(self, *, bulk: bool) -> None:
+        """Say whether there is bulk to be spread out."""
+        self._pacer.bulk = bulk
+
+    def acknowledge_lazily(self) -> None:
+        """Let acknowledgements of small datagrams wait for company from now on."""
+        self._ack_delay = LAZY_ACK_S
+
+    def acknowledge_along(self, now: float) -> None:
+        """Let a waiting acknowledgement go with the next datagram."""
+        space = self._loss.spaces[-1]
+        if space.ack_at is not None and space.ack_at > now:
+            space.ack_at = now
+
+    def receive_datagram(self, data: bytes, addr: Any, now: float) -> None:
+        """Take a datagram; a large one is of bulk, whose sender waits for the answer."""
+        super().receive_datagram(data, addr, now)
+        if len(data) >= _LARGE_BYTES:
+            space = self._loss.spaces[-1]
+            if space.ack_at is not None and space.ack_at > now + SOON_ACK_S:
+                space.ack_at = now + SOON_ACK_S
+
+    def only_datagram(
+        self, stream_id: int, size: int, now: float
+    ) -> tuple[bytes, NetworkAddress] | None:
+        """Return the datagram that holds all that waits in a stream, and nothing else.
+
+        None where there is more to it than these bytes: then ``datagrams_to_send`` has to
+        say what goes first. It takes about twice as long.
+        """
+        stream, path = self._streams[stream_id], self._network_paths[0]
+        waiting = stream.sender._pending
+        if (
+            not self._handshake_confirmed
+            or self._close_pending
+            or self._state in END_STATES
+            or not path.is_validated
+            or stream.is_blocked
+            or len(waiting) != 1
+            or len(waiting[0]) != size
+            or size + _OVERHEAD_BYTES > self._max_datagram_size
+            or size + _OVERHEAD_BYTES > self._loss.congestion_window - self._loss.bytes_in_flight
+            or waiting[0].stop > stream.max_stream_data_remote
+            or self._remote_max_data_used + size > self._remote_max_data
+        ):
+            return None
+        builder = QuicPacketBuilder(
+            host_cid=self.host_cid,
+            is_client=self._is_client,
+            max_datagram_size=self._max_datagram_size,
+            packet_number=self._packet_number,
+            peer_cid=self._peer_cid.cid,
+            spin_bit=self._spin_bit,
+            version=cast(int, self._version),
+        )
+        builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
+        space = self._spaces[tls.Epoch.ONE_RTT]
+        self._remote_max_data_used += self._write_stream_frame(
+            builder, space, stream, waiting[0].stop
+        )
+        (datagram,) = self._flush_builder(
+            builder=builder, network_path=path, peer_cid=self._peer_cid.cid, now=now
+        )
+        return datagram
+
+    @property
+    def round_trip_s(self) -> float:
+        """Smoothed round-trip time [s]; 0 before the first sample."""
+        return self._loss._rtt_smoothed
+
+    def _judge_round_trip(self, *, now: float, rtt: float) -> None:
+        """Tell congestion control of bulk only: other acknowledgements wait, which is no jam."""
+        if self._pacer.bulk:
+            self._measure_round_trip(now=now, rtt=rtt)
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        if self._is_client:
+            return
+        context = self.tls
+        context._request_client_certificate = True
+        take, prove = context._server_handle_certificate, context._server_handle_certificate_verify
+
+        def take_certificate(input_buf: Buffer) -> None:
+            take(input_buf)
+            if context._peer_certificate is None:
+                reason = "a client certificate is required"
+                raise tls.AlertHandshakeFailure(reason)
+
+        def verify_certificate(input_buf: Buffer) -> None:
+            prove(input_buf)
+            try:
+                _ = self.peer_name
+            except Untrusted as error:
+                raise tls.AlertBadCertificate(str(error)[:200]) from error
+
+        context._server_handle_certificate = take_certificate  # type: ignore[method-assign]  # no hook
+        context._server_handle_certificate_verify = verify_certificate  # type: ignore[method-assign]  # no hook
+
+    def _write_stream_limits(
+        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream
+    ) -> None:
+        """Let the peer go on where the application has taken what came before."""
+        if not stream.max_stream_data_local:
+            return
+        if stream.stream_id not in self.held:
+            limit = stream.receiver.starting_offset() + WINDOW_BYTES
+            if limit - stream.max_stream_data_local >= WINDOW_BYTES // 4:
+                stream.max_stream_data_local = limit
+        if stream.max_stream_data_local_sent != stream.max_stream_data_local:
+            buffer = builder.start_frame(
+                QuicFrameType.MAX_STREAM_DATA,
+                capacity=_CREDIT_FRAME_BYTES,
+                handler=self._on_max_stream_data_delivery,
+                handler_args=(stream,),
+            )
+            buffer.push_uint_var(cast(int, stream.stream_id))
+            buffer.push_uint_var(stream.max_stream_data_local)
+            stream.max_stream_data_local_sent = stream.max_stream_data_local
+
+    def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
+        """Keep two windows open over both streams; no more streams than at the start."""
+        limit = self._local_max_data
+        if limit.used + 2 * WINDOW_BYTES - limit.value >= WINDOW_BYTES // 2:
+            limit.value = limit.used + 2 * WINDOW_BYTES
+        if limit.value != limit.sent:
+            buffer = builder.start_frame(
+                limit.frame_type,
+                capacity=_CREDIT_FRAME_BYTES,
+                handler=self._on_connection_limit_delivery,
+                handler_args=(limit,),
+            )
+            buffer.push_uint_var(limit.value)
+            limit.sent = limit.value
