@@ -270,6 +270,7 @@ async def write_at_rate(write: Callable[[Record], object], all_of: list[Record],
 async def plain(options: argparse.Namespace) -> None:
     """Be one end over gRPC or TLS."""
     node = PlainNode(options.folder)
+    await node.disk.start()
     sys.setswitchinterval(0.0001)
     loop = asyncio.get_running_loop()
     server, client = contexts(options.folder)

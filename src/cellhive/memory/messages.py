@@ -214,6 +214,8 @@ class Wrote:
 
     records: tuple[Record, ...]
     covers: Mapping[str, int] = field(default_factory=dict)
+    checked: bool = False
+    """Whether the records are known to be ones that every peer can read (``codec.fault``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ class Held:
     synced: int = 0
     """How often the disk has synced."""
 
-    def hides(self, record: Record) -> bool:
-        """Return whether a record must not leave this node."""
-        return record.namespace in self.private_namespaces or is_private(record)
+    def hides(self, record: Record, *, checked: bool = False) -> bool:
+        """Return whether a record must not leave this node; ``checked``: peers can read it."""
+        return record.namespace in self.private_namespaces or is_private(record, checked=checked)
 
     def learn(
         self, records: Sequence[Record], holes: Sequence[m.Run], covers: Mapping[str, int]

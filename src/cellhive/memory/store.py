@@ -183,8 +183,8 @@ class Memory:
         """
         self._check(records)
         with self._lock:
-            for record in records:
-                self._room(record.namespace).tail.note(record)
+            for namespace in {record.namespace: None for record in records}:
+                self._room(namespace).tail.note([x for x in records if x.namespace == namespace])
 
     # ------------------------------------------------------------------ searching
 

@@ -121,8 +121,8 @@ class Replica:
         match event:
             case m.Received(peer, message):
                 self._receive(peer, message)
-            case m.Wrote(records, covers):
-                self._wrote(records, covers)
+            case m.Wrote():
+                self._wrote(event.records, event.covers, checked=event.checked)
             case m.Stored(covers):
                 self._stored(covers)
             case m.DeltaRead(peer, delta):
@@ -162,14 +162,16 @@ class Replica:
 
     # What comes from this node.
 
-    def _wrote(self, records: Sequence[Record], covers: Mapping[str, int]) -> None:
+    def _wrote(
+        self, records: Sequence[Record], covers: Mapping[str, int], *, checked: bool
+    ) -> None:
         """Count own writes and push them."""
         for record in records:
             self._held.known.learn(record.version.writer, *2 * (record.version.sequence,))
         self._held.known.cover(covers)
         public, withheld = [], []
         for record in records:
-            if self._held.hides(record):
+            if self._held.hides(record, checked=checked):
                 version = record.version
                 withheld.append(m.Run(version.writer, version.sequence, version.sequence))
             else:

@@ -199,13 +199,14 @@ class KnownWrites:
             del runs[:reached]
 
 
-def is_private(record: Record) -> bool:
+def is_private(record: Record, *, checked: bool = False) -> bool:
     """Return whether a record must not leave its node, or cannot.
 
     Its metadata ``privacy`` is "private", or no peer could read it (``codec.fault``): one
-    such record must not keep a node from replicating the others.
+    such record must not keep a node from replicating the others. ``checked``: they can.
     """
-    return record.metadata.get(PRIVACY) == PRIVATE or bool(fault(record))
+    marked = record.metadata.get(PRIVACY) == PRIVATE
+    return marked or not (checked or not fault(record))
 
 
 def bucket_of(name: str) -> int:

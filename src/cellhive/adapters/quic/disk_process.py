@@ -60,7 +60,10 @@ def commit_frames(
     ] or [()]
     last = len(pieces) - 1
     return [
-        encode(m.Batch("", number, 0, piece, covers if i == last else {}, complete=i == last))
+        encode(
+            m.Batch("", number, 0, piece, covers if i == last else {}, complete=i == last),
+            checked=True,
+        )
         for i, piece in enumerate(pieces)
     ]
 

@@ -164,9 +164,10 @@ class Peers(LinkEvents):
             return
         self.counts["sent_messages"] += 1
         if not _is_bulk(message):
-            frame = encode(message)
+            push = isinstance(message, m.Push)
+            frame = encode(message, checked=push)  # by who wrote it here, or by decode
             self.counts["sent_bytes"] += len(frame)
-            link.send(frame, urgent=isinstance(message, m.Push))
+            link.send(frame, urgent=push)
             return
 
         def encoded(future: asyncio.Future[bytes]) -> None:
@@ -179,7 +180,10 @@ class Peers(LinkEvents):
                 self.counts["sent_bytes"] += len(frame)
                 link.send(frame, bulk=True)
 
-        self._loop.run_in_executor(self._codec, encode, message).add_done_callback(encoded)
+        checked = isinstance(message, m.Push)
+        self._loop.run_in_executor(
+            self._codec, lambda: encode(message, checked=checked)
+        ).add_done_callback(encoded)
 
     async def sent(self) -> None:
         """Wait until large messages given so far have been encoded and handed on."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cellhive.core.ports import RecordLog
@@ -20,19 +22,24 @@ class Tail:
         """Begin empty."""
         self._space, self._log = space, log
         self._records: dict[str, Record] = {}
-        self._view: tuple[tuple[Record, ...], Floats32] = ((), np.empty((0, 0), np.float32))
-        """Records with a vector that are not deleted, and the vectors as they are compared."""
+        self._changes = 0
+        """Counts changes of the records."""
+        self._view: tuple[int, tuple[Record, ...], Floats32] = (0, (), np.empty((0, 0), np.float32))
+        """At which change, records with a vector that are not deleted, vectors as compared."""
 
     def __bool__(self) -> bool:
         """Return whether anything is noted."""
         return bool(self._records)
 
-    def note(self, record: Record) -> None:
-        """Take a stamped record in, unless something later of its id is known."""
-        known = self._records.get(record.id) or self._log.get(self._space.name, [record.id])[0]
-        if known is None or known.version < record.version:
-            self._records[record.id] = record
-            self._look()
+    def note(self, records: Sequence[Record]) -> None:
+        """Take stamped records in, unless something later of an id is known."""
+        fresh = [record.id for record in records if record.id not in self._records]
+        durable = dict(zip(fresh, self._log.get(self._space.name, fresh), strict=True))
+        for record in records:
+            known = self._records.get(record.id) or durable.get(record.id)
+            if known is None or known.version < record.version:
+                self._records[record.id] = record
+        self._changes += 1
 
     def forget_known(self) -> None:
         """Drop what the log has by now."""
@@ -47,16 +54,24 @@ class Tail:
             for (name, record), known in zip(open_.items(), durable, strict=True)
             if known is None or known.version < record.version
         }
-        self._look()
+        self._changes += 1
 
-    def _look(self) -> None:
-        shown = tuple(record for record in self._records.values()
+    def _look(self) -> tuple[tuple[Record, ...], Floats32]:
+        """Return what can be found and its vectors, made anew where records have changed.
+
+        Many threads may look while one notes: each gets what was there when it began.
+        """
+        changes, (at, shown, vectors) = self._changes, self._view
+        if at == changes:
+            return shown, vectors
+        shown = tuple(record for record in dict(self._records).values()
                       if record.vector is not None and not record.deleted)  # fmt: skip
         vectors = np.array([record.vector for record in shown], np.float32)
         vectors = vectors.reshape(len(shown), self._space.dimension)
         if self._space.metric is Metric.COSINE and shown:
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        self._view = shown, vectors
+        self._view = changes, shown, vectors
+        return shown, vectors
 
     def searched(
         self,
@@ -78,7 +93,7 @@ class Tail:
         Returns:
             Rows and scores, (B, k), and the records that rows from -2 downwards mean.
         """
-        shown, vectors = self._view
+        shown, vectors = self._look()
         replaced = dict(self._records)
         durable, near = index.search(queries, k + len(replaced), mask)
         allowed = np.array([condition is None or matches(condition, record) for record in shown])
