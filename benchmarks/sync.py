@@ -39,6 +39,11 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251  # a benchmark is a composition root
 
 
+def processor_ticks() -> list[int]:
+    """Return what all processors have spent so far, by kind: proc(5), /proc/stat."""
+    return [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
+
+
 class End:
     """A driver in a process of its own."""
 
@@ -122,22 +127,24 @@ def peers_site() -> Path:
 
 
 def latency_rows(
-    ways: Sequence[str], options: argparse.Namespace, words: Sequence[object]
+    ways: Sequence[str], rate: int, options: argparse.Namespace, words: Sequence[object]
 ) -> list[Row]:
     """Measure single writes, all ways in turn in every round."""
     told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    count = int(rate * options.seconds)
     for _ in range(options.repeats):
         for way in ways:
-            told[way].append(once(way, ("--rate", options.rate, "--count", options.count, *words)))
+            told[way].append(once(way, ("--rate", rate, "--count", count, *words)))
     goals = {"p50": "< 0.5", "p99": "< 1", "p999": ""}
     rows = []
     for way in ways:
         for name, goal in goals.items():
             value, spread = middle([run[name] for run in told[way]])
-            label = f"write to searchable at {options.rate}/s, {WAYS[way]}: {name}"
+            label = f"write to searchable at {rate}/s, {WAYS[way]}: {name}"
             rows.append(Row(label, value, "ms", goal if way == "quic" else "", spread=spread))
         cpu, spread = middle([run["cpu_us"] for run in told[way]])
-        rows.append(Row(f"receiver's processor time, {WAYS[way]}", cpu, "us/record", spread=spread))
+        label = f"receiver's processor time at {rate}/s, {WAYS[way]}"
+        rows.append(Row(label, cpu, "us/record", spread=spread))
     return rows
 
 
@@ -163,14 +170,20 @@ def bulk_rows(
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=200, help="single writes per second")
-    parser.add_argument("--count", type=int, default=2_000, help="of them")
+    parser.add_argument("--rates", type=int, nargs="+", default=[200, 500], help="writes/s")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of writing at each rate")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--no-peers", action="store_true")
     options = parser.parse_args()
     ways = ["quic", "tls"] if options.no_peers else ["quic", "grpc", "tls"]
     words = () if options.no_peers else ("--site", peers_site())
-    rows = latency_rows(ways, options, words) + bulk_rows(ways, options, words)
+    before = processor_ticks()
+    rows = [row for rate in options.rates for row in latency_rows(ways, rate, options, words)]
+    used = [b - a for a, b in zip(before, processor_ticks(), strict=True)]
+    idle, stolen = (100 * part / sum(used) for part in (used[3] + used[4], used[7]))
+    rows.append(Row("all processors idle, while single writes were measured", idle, "%"))
+    rows.append(Row("all processors taken away by the hypervisor, meanwhile", stolen, "%"))
+    rows += bulk_rows(ways, options, words)
     times = [catch_up(10_000, seed) for seed in range(min(3, options.repeats))]
     rows.append(
         Row(
@@ -185,7 +198,7 @@ def main() -> None:
         notes=(
             "a record has 128 float32 components, one fact and 8 bytes of payload, 624 bytes as a "
             "frame; MB/s count vectors and payloads only",
-            "each process syncs its own log to disk beside (SQLite, synchronous FULL)",
+            "each end has its log synced to disk by a process beside (SQLite, synchronous FULL)",
             "searchable: a search that begins at that moment finds the record",
             "loss and delay are made by a process that passes datagrams on, as this kernel has no "
             "netem; 1200-byte datagrams there, 16,000-byte ones on loopback",

@@ -35,7 +35,8 @@ from cellhive.memory.store import Memory
 from cellhive.memory.versions import HybridClock
 
 SPACE = Namespace("situations", 128)
-BULK_RECORDS = 512
+BULK_BYTES = 256 << 10
+"""What is written in one go when as much as possible is."""
 STAMP_BYTES = 8
 
 
@@ -89,11 +90,18 @@ def records(count: int, payload: int, seed: int = 1) -> list[Record]:
     """Return records of 128 components; the payload gets its time when it is written."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, SPACE.dimension)).astype(np.float32)
-    filler = rng.bytes(payload)
     return [
-        Record(SPACE.name, f"r{i:07d}", RecordKind.RESULT, vectors[i], {"cell": i % 57}, "", filler)
+        Record(
+            SPACE.name, f"r{i:07d}", RecordKind.RESULT, vectors[i], {"cell": i % 57}, "",
+            rng.bytes(payload),
+        )
         for i in range(count)
-    ]
+    ]  # fmt: skip
+
+
+def bulk_records(payload: int) -> int:
+    """Return how many records are written in one go."""
+    return max(1, BULK_BYTES // (4 * SPACE.dimension + payload))
 
 
 def stamped(record: Record) -> Record:
@@ -310,8 +318,9 @@ async def write_all(
     if options.rate:
         await write_at_rate(write, made, options.rate)
     else:
-        for at in range(0, len(made), BULK_RECORDS):
-            write_many([stamped(record) for record in made[at : at + BULK_RECORDS]])
+        step = bulk_records(options.payload)
+        for at in range(0, len(made), step):
+            write_many([stamped(record) for record in made[at : at + step]])
             await asyncio.sleep(0)
             await wait()
     await asyncio.to_thread(sys.stdin.read)
@@ -377,8 +386,8 @@ class QuicEnd:
     async def _write(self, node: Node) -> None:
         if self._options.before:
             made = [stamped(record) for record in records(self._options.count, 8)]
-            for at in range(0, len(made), BULK_RECORDS):
-                await node.add(made[at : at + BULK_RECORDS])
+            for at in range(0, len(made), bulk_records(8)):
+                await node.add(made[at : at + bulk_records(8)])
             say(written=len(made))
             await asyncio.to_thread(sys.stdin.read)
         else:
