@@ -77,7 +77,8 @@ def fill(scratch: Path, until_s: float) -> bool:
                 return False
             settings = settings_of(scenario)
             rooms = rooms_of(settings, patterns)
-            train(seed, rooms, settings, surroundings(scenario), shadow=seed % SHADOW == 1)
+            train(seed, rooms, settings, surroundings(scenario), run=name,
+                  shadow=seed % SHADOW == 1)  # fmt: skip
             patterns = tuple(p for room in (CELLS, RELATIONS) for p in rooms[room].all)
             write_patterns(scratch, patterns, 0.0)
             done.append(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from cellhive.memory.patterns import (
     PatternRules,
     Patterns,
     Prior,
+    Share,
     believed,
     from_record,
     namespace_of,
@@ -101,20 +103,63 @@ def test_evidence_fades_by_half_in_its_half_life() -> None:
 def test_belief_is_the_textbook_posterior() -> None:
     """Murphy 2007, §3.3, by hand: k0 = 2, a0 = 1, b0 = 9, data 3 and 5."""
     prior = Prior(strength=2.0, shape=1.0, scatter=3.0)
-    belief = pool([once(3.0), once(5.0)]).belief(prior)
+    belief = believed(np.array(2.0), np.array(4.0), np.array(2.0), prior)
     # k = 4, m = 8 / 4, a = 2, b = 9 + 2 / 2 + 2 * 2 * 4^2 / (2 * 4) = 18
     assert float(belief.mean) == pytest.approx(2.0)
     assert float(belief.freedom) == pytest.approx(4.0)
     assert float(belief.scale) == pytest.approx(np.sqrt(18 / (2 * 4)))
 
 
-def test_more_evidence_makes_surer() -> None:
-    """Ten like experiences narrow the interval and raise the probability of a gain."""
-    few, many = pool([once(3.0)] * 2), pool([once(3.0)] * 20)
+def of_runs(*means: float, times: int = 40) -> Pattern:
+    """Return one pattern of as many runs, each with so many like experiences."""
+    shares = [
+        Share(f"run-{place}", Evidence(times, times, mean)) for place, mean in enumerate(means)
+    ]
+    whole = pool([share.evidence for share in shares])
+    vector = np.zeros(2, np.float32)
+    return Pattern("cells", STEP, vector, vector, whole, False, tuple(shares))
+
+
+def test_more_runs_make_surer() -> None:
+    """Ten runs that agree narrow the interval and raise the probability of a gain."""
+    few, many = of_runs(*[3.0] * 2), of_runs(*[3.0] * 10)
     prior = Prior()
-    width = [float(np.ptp(e.belief(prior).interval())) for e in (few, many)]
+    width = [float(np.ptp(p.belief(prior).interval())) for p in (few, many)]
     assert width[1] < width[0]
     assert float(many.belief(prior).chance) > float(few.belief(prior).chance) > 0.5
+
+
+def test_many_cells_of_one_run_say_no_more_than_the_run() -> None:
+    """A thousand cells that gained in one city are one city; six cities with a few say more."""
+    prior = Prior()
+    one, six = of_runs(4.0, times=1000), of_runs(*[4.0] * 6, times=10)
+    assert float(one.belief(prior).chance) < 0.9
+    assert float(six.belief(prior).chance) > 0.95
+
+
+def test_runs_that_disagree_are_not_believed() -> None:
+    """The mean of all experiences is the same, but half of the cities lost."""
+    prior = Prior()
+    alike, apart = of_runs(*[4.0] * 6), of_runs(*[18.0, -10.0] * 3)
+    assert alike.evidence.mean == pytest.approx(apart.evidence.mean)
+    assert float(apart.belief(prior).chance) < 0.8 < float(alike.belief(prior).chance)
+
+
+def test_runs_are_told_apart_when_pooled() -> None:
+    """Patterns of two runs keep what each contributed, and one run of two agents is one."""
+    rules = PatternRules()
+    patterns = Patterns("cells", rules)
+    for run, effect in (("a", 2.0), ("b", 6.0), ("a", 4.0)):
+        each = pattern((0.0, 0.0), effect)
+        patterns.add(replace(each, runs=(Share(run, each.evidence),)))
+    (held,) = patterns.all
+    found = {s.run: (s.evidence.times, s.evidence.mean) for s in held.runs}
+    assert found == {"a": (2, pytest.approx(3.0)), "b": (1, pytest.approx(6.0))}
+    recalled = patterns.recall(STEP, np.zeros((1, 2), np.float32))
+    assert recalled.runs.tolist() == [2.0]
+    assert recalled.weight.tolist() == pytest.approx([3.0])
+    back = from_record(to_record(held))
+    assert back.runs == held.runs
 
 
 def test_difference_of_beliefs_adds_their_doubt() -> None:
@@ -156,14 +201,16 @@ def test_no_experience_is_lost_in_merging(found: list[tuple[float, float]]) -> N
 def test_recall_weighs_what_is_near() -> None:
     """In a situation, near experience speaks; far from all, there is none."""
     patterns = Patterns("cells", PatternRules())
-    for _ in range(20):
-        patterns.add(pattern((0.0, 0.0), 5.0))
-        patterns.add(pattern((6.0, 0.0), -5.0))
+    for place in range(20):
+        for situation, effect in (((0.0, 0.0), 5.0), ((6.0, 0.0), -5.0)):
+            each = pattern(situation, effect)
+            patterns.add(replace(each, runs=(Share(f"run-{place % 10}", each.evidence),)))
     places = np.array([[0.0, 0.0], [6.0, 0.0], [50.0, 0.0]], np.float32)
     recalled = patterns.recall(STEP, places)
     assert recalled.weight.tolist() == pytest.approx([20.0, 20.0, 0.0])
-    assert recalled.belief.mean[0] > 3.0
-    assert recalled.belief.mean[1] < -3.0
+    assert recalled.belief.mean[0] > 2.5
+    assert recalled.belief.mean[1] < -2.5
+    assert recalled.runs.tolist() == [10.0, 10.0, 0.0]
     assert abs(recalled.belief.mean[2]) < 1e-9
     assert recalled.later[0].tolist() == pytest.approx([0.5, 0.5])
     assert [p.situation[0] for p in patterns.behind(STEP, places[0])] == [0.0]
@@ -235,6 +282,9 @@ def test_private_and_shared_do_not_mix() -> None:
         {"vector": None},
         {"payload": b"12"},
         {"payload": b"123"},
+        {"payload": bytes(8) + b"junk"},
+        {"payload": bytes(8) + msgspec.msgpack.encode([Share("a", Evidence(7, 7.0, 1.0))])},
+        {"payload": bytes(8) + msgspec.msgpack.encode([Share("a", Evidence(1, -1.0, 1.0))])},
         {"metadata": {}},
         {"metadata": {"times": 0}},
         {"metadata": {"times": "many"}},

@@ -4,7 +4,11 @@ A pattern holds no name of any cell or site: its situation is a vector of relati
 quantities, its action a number of steps of a parameter. One experience is a pattern seen
 once; near-duplicates are pooled, and the pool does not depend on the order of pooling.
 
-Axis letters: ``N`` situations, ``P`` patterns, ``D`` components of a situation.
+The unit of evidence is the run. Many cells of one run share its users, its faults and the
+changes beside them; what went well in forty cells of one city may go badly in the next. So
+what is believed of an action rests on how its mean effects differ between runs.
+
+Axis letters: ``N`` situations, ``P`` patterns, ``K`` runs, ``D`` components of a situation.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
+import msgspec
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
@@ -56,16 +61,21 @@ NOTHING = Action("", "", 0)
 class Prior:
     """What is believed of the effect of an action before anything was seen of it.
 
-    Normal-inverse-gamma: the mean effect is 0, worth ``strength`` experiences, and the
-    scatter of single effects is worth ``2 shape`` experiences around ``scatter``. In a
-    situation, the mean effect of the action in all situations takes the place of 0, so
-    that the best of many situations is not believed for its luck.
+    Normal-inverse-gamma: the mean effect over runs is 0, worth ``strength`` runs, and the
+    scatter of the runs' mean effects is worth ``2 shape`` runs around ``scatter``. It is 0
+    whatever the action does elsewhere: it was tried where something called for it, and
+    must not be expected to help where nothing does.
     """
 
-    strength: float = 10.0
+    strength: float = 0.5
     shape: float = 1.0
-    scatter: float = 8.0
-    """Typical effect of a single experience, mostly chance [points]."""
+    scatter: float = 4.0
+    """Typical mean effect in a run, mostly chance and what else was done [points]."""
+    still: float = 1.0
+    """The same of leaving things alone, which only chance scatters [points]."""
+    within: float = 8.0
+    """Experiences with which a run says half as much as it can: by then chance between
+    cells scatters its mean as much as one run differs from the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,23 +115,35 @@ class Belief:
         return Belief(mean, np.sqrt(mine + theirs), freedom)
 
 
-def believed(
-    weight: Floats, mean: Floats, scatter: Floats, prior: Prior, usual: float = 0.0
-) -> Belief:
+def believed(weight: Floats, mean: Floats, scatter: Floats, prior: Prior) -> Belief:
     """Return posteriors of mean effects (normal-inverse-gamma; Murphy 2007, §3).
 
     Args:
-        weight: Experiences behind each, any shape; 0 gives the prior.
+        weight: Runs behind each, any shape; 0 gives the prior.
         mean: Their mean effects [points].
         scatter: Their sums of squared deviations.
         prior: What is believed without any.
-        usual: Mean effect that is believed without any [points].
     """
     strength, shape = prior.strength + weight, prior.shape + weight / 2
     spread = prior.shape * prior.scatter**2 + scatter / 2
-    spread = spread + prior.strength * weight * (mean - usual) ** 2 / (2 * strength)
-    centre = (prior.strength * usual + weight * mean) / strength
-    return Belief(centre, np.sqrt(spread / (shape * strength)), 2 * shape)
+    spread = spread + prior.strength * weight * mean**2 / (2 * strength)
+    return Belief(weight * mean / strength, np.sqrt(spread / (shape * strength)), 2 * shape)
+
+
+def believed_of_runs(weight: Floats, total: Floats, prior: Prior) -> Belief:
+    """Return what runs say together, each counted by how well it knows its own mean.
+
+    Args:
+        weight: What the experiences of each run weigh, (..., K).
+        total: Their effects, weighted and added up, (..., K) [points].
+        prior: What is believed without any.
+    """
+    means = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    counts = weight / (weight + prior.within)
+    count = counts.sum(axis=-1)
+    mean = (counts * means).sum(axis=-1) / np.maximum(count, 1e-300)
+    scatter = (counts * (means - mean[..., None]) ** 2).sum(axis=-1)
+    return believed(count, mean, scatter, prior)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +189,14 @@ class Evidence:
             last_s=now_s,
         )
 
-    def belief(self, prior: Prior) -> Belief:
-        """Return the posterior of the mean effect."""
-        weight, mean, scatter = np.asarray([self.weight, self.mean, self.scatter])
-        return believed(weight, mean, scatter, prior)
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one run contributed to a pattern."""
+
+    run: str
+    """Tells runs apart and nothing else; "" is a run that is not told."""
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,11 +213,28 @@ class Pattern:
     evidence: Evidence
     private: bool = False
     """Whether it must not leave the memory it is in."""
+    runs: tuple[Share, ...] = ()
+    """The evidence by run, in the order of their names; empty where it is that of one run."""
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The evidence by run, never empty."""
+        return self.runs or (Share("", self.evidence),)
+
+    def at(self, now_s: float, half_life_s: float) -> Pattern:
+        """Return the pattern as it weighs at a later time."""
+        runs = tuple(Share(s.run, s.evidence.at(now_s, half_life_s)) for s in self.runs)
+        return replace(self, evidence=self.evidence.at(now_s, half_life_s), runs=runs)
+
+    def belief(self, prior: Prior) -> Belief:
+        """Return what is believed of the mean effect."""
+        found = np.array([(s.evidence.weight, s.evidence.mean) for s in self.shares])
+        return believed_of_runs(found[:, 0], found[:, 0] * found[:, 1], prior)
 
     @property
     def id(self) -> str:
         """Name that tells nothing of where it was learnt."""
-        body = self.situation.tobytes() + repr(self.evidence).encode()
+        body = self.situation.tobytes() + repr((self.evidence, self.runs)).encode()
         digest = blake2b(f"{self.room} {self.action.name}".encode() + body, digest_size=8)
         return f"pattern-{digest.hexdigest()}"
 
@@ -204,6 +247,7 @@ class Pattern:
             later=_between(self.later, other.later, part),
             evidence=self.evidence.pooled(other.evidence, half_life_s),
             private=self.private or other.private,
+            runs=_together(self.shares, other.shares, half_life_s),
         )
 
     def worth(self, prior: Prior) -> float:
@@ -212,8 +256,20 @@ class Pattern:
         The distance of the nearer end of the interval from no effect, or, where the
         interval holds zero, a little for being well known.
         """
-        low, high = self.evidence.belief(prior).interval()
+        low, high = self.belief(prior).interval()
         return max(float(low), -float(high), 0.0) + 1.0 - 1.0 / (1.0 + self.evidence.weight)
+
+
+def _together(
+    one: Sequence[Share], other: Sequence[Share], half_life_s: float
+) -> tuple[Share, ...]:
+    """Return shares run by run, as of the latest of all."""
+    now_s = max(share.evidence.last_s for share in (*one, *other))
+    found: dict[str, Evidence] = {}
+    for share in (*one, *other):
+        mine = found.get(share.run, Evidence())
+        found[share.run] = mine.pooled(share.evidence, half_life_s)
+    return tuple(Share(run, found[run].at(now_s, half_life_s)) for run in sorted(found))
 
 
 def _between(one: Floats32, other: Floats32, part: float) -> Floats32:
@@ -228,9 +284,9 @@ class PatternRules:
 
     alike: float = 1.0
     """Distance up to which two situations are the same one."""
-    reach: float = 2.5
+    reach: float = 5.0
     """Distance up to which a situation says anything of another."""
-    width: float = 1.0
+    width: float = 2.0
     """Distance at which it says 0.6 as much (Gaussian kernel)."""
     half_life_s: float = 30 * DAY_S
     """Time in which evidence loses half of its weight [s]."""
@@ -249,6 +305,8 @@ class Recalled:
     """Experiences that apply, (N,)."""
     weight: Floats
     """What they weigh after forgetting and distance, (N,)."""
+    runs: Floats
+    """Runs of which at least half an experience applies, (N,)."""
     undone: Floats
     """Weight of those that were rolled back, (N,)."""
     belief: Belief
@@ -265,26 +323,32 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """The patterns of one action as arrays, (P,) and (P, D)."""
+    """The patterns of one action as arrays, (P,), (P, D) and, by run, (P, K)."""
 
     situations: Floats
     shift: Floats
     times: Floats
-    weight: Floats
-    mean: Floats
-    scatter: Floats
     undone: Floats
+    weight: Floats
+    total: Floats
+    """Weight times mean effect."""
 
     @classmethod
     def of(cls, patterns: Sequence[Pattern]) -> _Table:
         """Return patterns as arrays."""
         rows = np.stack([pattern.situation for pattern in patterns]).astype(np.float64)
         later = np.stack([pattern.later for pattern in patterns]).astype(np.float64)
-        evidence = np.array(
-            [(e.times, e.weight, e.mean, e.scatter, e.undone)
-             for e in (pattern.evidence for pattern in patterns)], np.float64,
-        )  # fmt: skip
-        return cls(rows, later - rows, *evidence.T)
+        names = sorted({share.run for pattern in patterns for share in pattern.shares})
+        column = {name: place for place, name in enumerate(names)}
+        weight = np.zeros((len(patterns), len(names)))
+        total = np.zeros_like(weight)
+        for row, pattern in enumerate(patterns):
+            for share in pattern.shares:
+                weight[row, column[share.run]] = share.evidence.weight
+                total[row, column[share.run]] = share.evidence.weight * share.evidence.mean
+        times = np.array([pattern.evidence.times for pattern in patterns], np.float64)
+        undone = np.array([pattern.evidence.undone for pattern in patterns], np.float64)
+        return cls(rows, later - rows, times, undone, weight, total)
 
 
 def _distances(situations: Floats32, table: _Table) -> Floats:
@@ -293,6 +357,10 @@ def _distances(situations: Floats32, table: _Table) -> Floats:
     squares = (wanted**2).sum(1)[:, None] + (held**2).sum(1) - 2 * wanted @ held.T
     distances: Floats = np.sqrt(np.maximum(squares, 0.0))
     return distances
+
+
+_SOME = 0.5
+"""Experience of a run from which it counts as one that has tried."""
 
 
 class Patterns:
@@ -313,11 +381,7 @@ class Patterns:
         self._by_action: dict[Action, list[Pattern]] = {}
         self._tables: dict[Action, _Table] = {}
         self._rows: dict[Action, Floats] = {}
-        mine = [
-            replace(each, evidence=each.evidence.at(now_s, rules.half_life_s))
-            for each in patterns
-            if each.room == room
-        ]
+        mine = [each.at(now_s, rules.half_life_s) for each in patterns if each.room == room]
         for pattern in sorted(mine, key=lambda each: (-each.evidence.times, each.id)):
             self.add(pattern)
 
@@ -370,24 +434,27 @@ class Patterns:
         Experiences count by how near their situations are: a Gaussian kernel.
         """
         count, prior = len(situations), self.rules.prior
+        if action == NOTHING:
+            prior = replace(prior, scatter=prior.still)
         if action not in self._by_action:
             none = np.zeros(count)
-            return Recalled(none, none, none, believed(none, none, none, prior), situations)
+            belief = believed(none, none, none, prior)
+            return Recalled(none, none, none, none, belief, situations)
         table = self._table(action)
         distances = _distances(situations, table)
         kernel = np.exp(-0.5 * (distances / self.rules.width) ** 2)
         kernel = np.where(distances <= self.rules.reach, kernel, 0.0)
         weight = kernel @ table.weight
-        safe = np.maximum(weight, 1e-300)
-        mean = kernel @ (table.weight * table.mean) / safe
-        # Around the mean of each pattern, and of these around the mean of all.
-        scatter = kernel @ (table.scatter + table.weight * table.mean**2) - weight * mean**2
-        usual = float(table.weight @ table.mean / (table.weight.sum() + prior.strength))
-        belief = believed(weight, mean, np.maximum(scatter, 0.0), prior, usual)
         share = kernel * table.times
         shift = share @ table.shift / np.maximum(share.sum(axis=1), 1e-300)[:, None]
-        later = (situations + shift).astype(np.float32)
-        return Recalled(kernel @ table.times, weight, kernel @ table.undone, belief, later)
+        return Recalled(
+            times=kernel @ table.times,
+            weight=weight.sum(axis=1),
+            runs=(weight >= _SOME).sum(axis=1).astype(np.float64),
+            undone=kernel @ table.undone,
+            belief=believed_of_runs(weight, kernel @ table.total, prior),
+            later=(situations + shift).astype(np.float32),
+        )
 
     def behind(self, action: Action, situation: Floats32, most: int = 3) -> tuple[Pattern, ...]:
         """Return the patterns that speak of an action in a situation, the nearest first."""
@@ -402,7 +469,7 @@ class Patterns:
     def trim(self, now_s: float) -> tuple[Pattern, ...]:
         """Forget what has faded and what is worth least beyond the limit; return that."""
         half_life_s, prior = self.rules.half_life_s, self.rules.prior
-        aged = {p.id: replace(p, evidence=p.evidence.at(now_s, half_life_s)) for p in self.all}
+        aged = {p.id: p.at(now_s, half_life_s) for p in self.all}
         order = sorted(aged, key=lambda key: (-aged[key].worth(prior), key))
         strong = [key for key in order if aged[key].evidence.weight >= self.rules.least_weight]
         kept = set(strong[: self.rules.most])
@@ -446,7 +513,7 @@ def to_record(pattern: Pattern, origin: str = "") -> Record:
         vector=pattern.situation,
         metadata=metadata,
         text=pattern.action.name,
-        payload=pattern.later.astype("<f4").tobytes(),
+        payload=pattern.later.astype("<f4").tobytes() + msgspec.msgpack.encode(pattern.runs),
         time_s=e.last_s,
         origin=origin if pattern.private else "",
     )
@@ -462,22 +529,31 @@ def from_record(record: Record) -> Pattern:
     try:
         if record.kind is not RecordKind.PATTERN or record.vector is None:
             raise ValueError(f"a {record.kind}")  # noqa: EM102, TRY301
-        later = np.frombuffer(record.payload, "<f4").astype(np.float32)
-        if later.shape != record.vector.shape:
-            raise ValueError(f"{later.size} components to come")  # noqa: EM102, TRY301
+        later = np.frombuffer(record.payload, "<f4", record.vector.size).astype(np.float32)
+        runs = _runs_from(record.payload[later.nbytes :])
         numbers = {name: float(str(m[name])) for name in ("weight", "mean", "scatter", "undone")}
         evidence = Evidence(times=int(str(m["times"])), last_s=record.time_s, **numbers)
         action = Action(str(m["function"]), str(m["parameter"]), int(str(m["steps"])))
-        possible = evidence.times > 0 and np.isfinite([*numbers.values(), record.time_s]).all()
-        if not possible or min(evidence.weight, evidence.scatter, evidence.undone) < 0:
-            raise ValueError(f"evidence {evidence}")  # noqa: EM102, TRY301
-    except (KeyError, ValueError) as error:
+        whole = not runs or sum(share.evidence.times for share in runs) == evidence.times
+        if not whole or not all(_possible(e) for e in (evidence, *(s.evidence for s in runs))):
+            raise ValueError(f"evidence {evidence} of {len(runs)} runs")  # noqa: EM102, TRY301
+    except (KeyError, ValueError, msgspec.MsgspecError) as error:
         raise BadInput(
             place=f"record {record.namespace}/{record.id}", expected="a pattern",
             found=str(error), remedy="delete it, or import it again",
         ) from error  # fmt: skip
     private = m.get(PRIVACY) != SHARED  # what has no label is not for others
-    return Pattern(record.namespace, action, record.vector, later, evidence, private)
+    return Pattern(record.namespace, action, record.vector, later, evidence, private, runs)
+
+
+def _runs_from(data: bytes) -> tuple[Share, ...]:
+    return msgspec.msgpack.decode(data, type=tuple[Share, ...]) if data else ()
+
+
+def _possible(evidence: Evidence) -> bool:
+    e = evidence
+    finite = np.isfinite([e.weight, e.mean, e.scatter, e.undone, e.last_s]).all()
+    return bool(finite) and e.times > 0 and min(e.weight, e.scatter, e.undone) >= 0
 
 
 def shareable(record: Record) -> bool:

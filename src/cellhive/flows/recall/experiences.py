@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from cellhive.core.types import Bools, Change, KpiFrame, Network, Outcome, Param
 from cellhive.flows.decide import KEPT, ROLLED_BACK
 from cellhive.flows.recall.situations import CELLS, RELATIONS, Situations, situations
 from cellhive.flows.watch import OBJECTIVE, Kpis, Scoring
-from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern
+from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern, Share
 from cellhive.ran.parameters import TOLERANCE, diff, snap
 
 LATELY = 3
@@ -42,6 +43,16 @@ class ExperienceRules:
     """Objects of each room that nothing was done to, taken in as such every few periods."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """The end of a period."""
+
+    quiet: np.ndarray[tuple[int], np.dtype[np.int64]]
+    """Periods since each cell was last changed, (C,)."""
+    moved: set[int] = field(default_factory=set)
+    """Cells that were then changed themselves, not only in an offset to a neighbour."""
+
+
 @dataclass
 class Ledger:
     """What a loop has seen lately, and what of it has become experience."""
@@ -52,6 +63,8 @@ class Ledger:
     """When experiences are made, for forgetting: seconds since the epoch."""
     private: bool = False
     """Whether what is learnt must stay here."""
+    run: str = ""
+    """Tells this run from those that the memory knows; see ``run_token``."""
     frames: Sequence[KpiFrame] = ()
     base: Parameters | None = None
     _network: Network | None = None
@@ -62,6 +75,8 @@ class Ledger:
     _scores: dict[tuple[float, frozenset[int]], Kpis] = field(default_factory=dict)
     _earlier: dict[tuple[str, str], float] = field(default_factory=dict)
     """What each parameter was before it was last changed, by object and parameter."""
+    _past: dict[float, _Past] = field(default_factory=dict)
+    """What had been and was then done, by the end of each period."""
     _periods: int = 0
 
     def takes_back(self, change: Change) -> bool:
@@ -77,8 +92,11 @@ class Ledger:
             self.base, self._quiet = parameters.copy(), np.full(network.cells, 1 << 20)
         else:
             changed = np.zeros(network.cells, np.bool_)
+            last = self._past.get(self._seen[-1][0])
             for change in diff(network, self._held, parameters):
                 changed[network.cell_index[change.cell]] = True
+                if change.target is None and last is not None:
+                    last.moved.add(network.cell_index[change.cell])
                 self._earlier[change.object_id, change.parameter] = change.before
             self._quiet = np.where(changed, 1, self._quiet + 1)
         self._network, self._held, self.frames = network, parameters.copy(), frames
@@ -90,6 +108,9 @@ class Ledger:
         fresh = self._quiet[None, :] > back[:, None]
         here = situations(network, parameters, self.base, recent, fresh)
         self._seen.append((now_s, here))
+        times_seen = {time_s for time_s, _ in self._seen}
+        self._past = {t: past for t, past in self._past.items() if t in times_seen}
+        self._past[now_s] = _Past(self._quiet.copy())
         return here
 
     def quiet(self, periods: int) -> Bools:
@@ -110,14 +131,18 @@ class Ledger:
         busy = frozenset().union(
             *(_cells(self._network, change) for change in outcome.plan.changes)
         )
-        span = len(after) + self.rules.before
-        trend = self._trend(before, after, span, busy)
+        span, past = len(after) + self.rules.before, self._past[outcome.plan.time_s]
         for change in outcome.plan.changes:
             action = action_of(outcome.plan.function, change)
             room, index = place_of(self._network, change)
             if action is None or not start.of(room)[1][index]:
                 continue
-            effect = self._effect(self._group(room, index), before, after) - trend
+            group = self._group(room, index)
+            if room == RELATIONS and past.moved & group:
+                continue  # a timer or tilt of its cells does more than its offset
+            # Periods before an earlier change there would give this one the credit for that.
+            own = before[-int(past.quiet[list(group)].min()) :]
+            effect = self._effect(group, own, after) - self._trend(own, after, span, busy)
             if np.isfinite(effect):
                 situation, follow = start.of(room)[0][index], later.of(room)[0][index]
                 yield self._pattern(room, action, (situation, follow), effect, undone)
@@ -163,7 +188,8 @@ class Ledger:
             undone=float(undone), last_s=self.now_s,
         )  # fmt: skip
         later = np.where(np.isfinite(ends[1]), ends[1], ends[0])
-        return Pattern(room, action, ends[0], later, evidence, self.private)
+        runs = (Share(self.run, evidence),)
+        return Pattern(room, action, ends[0], later, evidence, self.private, runs)
 
     def _group(self, room: str, index: int) -> frozenset[int]:
         """Return the cells around an object whose KPIs tell of it."""
@@ -215,6 +241,11 @@ class Ledger:
             values = [row[name] for row in rows if np.isfinite(row.get(name, np.nan))]
             means[name] = float(np.mean(values)) if values else float("nan")
         return means
+
+
+def run_token(run_id: str) -> str:
+    """Return what tells a run apart in patterns that may be shared: a digest, no name."""
+    return blake2b(run_id.encode(), digest_size=6, person=b"cellhive run").hexdigest()
 
 
 def action_of(function: str, change: Change) -> Action | None:

@@ -11,7 +11,7 @@ import numpy as np
 from cellhive.core.records import PRIVACY, PRIVATE, Metadata, Record, RecordKind
 from cellhive.core.types import Floats32, KpiFrame, Outcome, to_jsonable
 from cellhive.flows.decide import check_frame
-from cellhive.flows.recall.experiences import Ledger, place_of
+from cellhive.flows.recall.experiences import Ledger, place_of, run_token
 from cellhive.flows.recall.situations import CELLS, RELATIONS, Situations
 from cellhive.flows.replay import RecordedNetwork
 from cellhive.flows.trial import RunRecord
@@ -48,7 +48,10 @@ def lessons_of(
         private: Whether what is learnt must stay in the memory it is written to.
         scoring: How frames become a score; by default as the loop does it.
     """
-    ledger = Ledger(Scoring() if scoring is None else scoring, now_s=now_s, private=private)
+    ledger = Ledger(
+        Scoring() if scoring is None else scoring, now_s=now_s, private=private,
+        run=run_token(record.run_id),
+    )  # fmt: skip
     radio = RecordedNetwork(record.network, record.initial, record.frames, record.applied)
     frames: list[KpiFrame] = []
     for _ in record.frames:

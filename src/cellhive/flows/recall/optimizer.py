@@ -18,6 +18,7 @@ from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import (
     Bools,
     Change,
+    Floats,
     Floats32,
     KpiFrame,
     Network,
@@ -27,7 +28,7 @@ from cellhive.core.types import (
 )
 from cellhive.flows.decide import Optimizer
 from cellhive.flows.recall.experiences import Ledger, action_of, place_of
-from cellhive.flows.recall.situations import CELLS, FEATURES, RELATIONS, Situations
+from cellhive.flows.recall.situations import CELLS, FEATURES, RELATIONS, Situations, lost
 from cellhive.memory.patterns import NOTHING, Action, Belief, Pattern, Patterns, Recalled
 from cellhive.ran.guard.rules import is_wake
 from cellhive.ran.parameters import TOLERANCE, step_on_grid, value_of
@@ -48,8 +49,13 @@ class RecallSettings:
     moment, and are only held back."""
     least_weight: float = 4.0
     """Experiences, after forgetting and distance, below which memory says nothing."""
-    sure: float = 0.9
-    """Probability of being better than leaving it alone from which an action is proposed."""
+    runs: int = 3
+    """Runs that must have tried an action in such situations before it is proposed."""
+    controls: int = 1
+    """Runs that must have left alone something in such a situation, to compare with."""
+    wrong: float = 0.1
+    """Share of the cells or relations for which an action is proposed in a period that may be
+    no better off than left alone."""
     gain: float = 1.0
     """Least mean gain from which an action is proposed [points around the object]."""
     harm: float = 0.95
@@ -74,6 +80,20 @@ class PatternsLearned:
     time_s: float
     outcome: Outcome | None
     experiences: tuple[Pattern, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What memory says of one action in all situations of a room."""
+
+    room: str
+    vectors: Floats32
+    action: Action
+    recalled: Recalled
+    gain: Belief
+    """Beyond leaving it alone."""
+    asked: Bools
+    """Where enough is known to say anything, and something is wrong, (N,)."""
 
 
 @dataclass(frozen=True)
@@ -138,19 +158,8 @@ class Recall:
     def _ideas(self, network: Network, parameters: Parameters, here: Situations) -> list[_Idea]:
         """Return the best idea for each cell or relation, at most one of each cell."""
         ideas: list[_Idea] = []
-        for room in (CELLS, RELATIONS):
-            vectors, known = here.of(room)
-            source = np.arange(network.cells) if room == CELLS else network.relation_source
-            free = known & self.ledger.quiet(self.settings.settle - 1)[source]
-            free &= ~network.protected[source] & ~parameters.asleep[source]
-            if not free.any():
-                continue
-            nothing = self.patterns[room].recall(NOTHING, vectors)
-            for action in self.patterns[room].actions:
-                if action.function in self.settings.functions:
-                    ideas += self._of_action(
-                        network, parameters, (room, vectors, free), nothing, action
-                    )
+        for question in self._questions(network, parameters, here):
+            ideas += self._of_action(network, parameters, question)
         ideas.sort(key=lambda idea: (-idea.low, idea.room, idea.index, idea.change.parameter))
         best: dict[str, _Idea] = {}
         for idea in ideas:
@@ -161,22 +170,39 @@ class Recall:
             self._own[key] = (self._periods, _sign(idea.change))
         return chosen
 
+    def _questions(
+        self, network: Network, parameters: Parameters, here: Situations
+    ) -> Iterator[_Question]:
+        """Yield every action that may be proposed with what memory says of it."""
+        s = self.settings
+        for room in (CELLS, RELATIONS):
+            vectors, known = here.of(room)
+            source = np.arange(network.cells) if room == CELLS else network.relation_source
+            free = known & self.ledger.quiet(s.settle - 1)[source]
+            free &= ~network.protected[source] & ~parameters.asleep[source]
+            if not free.any():
+                continue
+            nothing = self.patterns[room].recall(NOTHING, vectors)
+            for action in self.patterns[room].actions:
+                if action.function in s.functions:
+                    recalled = self.patterns[room].recall(action, vectors)
+                    gain = recalled.belief.beyond(nothing.belief)
+                    asked = free & self._known(recalled, nothing)
+                    asked &= np.maximum(gain.mean, s.gain) <= lost(room, vectors)
+                    yield _Question(room, vectors, action, recalled, gain, asked)
+
     def _of_action(
-        self, network: Network, parameters: Parameters, objects: tuple[str, Floats32, Bools],
-        nothing: Recalled, action: Action,
-    ) -> Iterator[_Idea]:  # fmt: skip
+        self, network: Network, parameters: Parameters, question: _Question
+    ) -> Iterator[_Idea]:
         """Yield ideas that begin with an action and go on as far as memory reaches."""
-        room, vectors, free = objects
-        s, known = self.settings, self.patterns[room]
-        recalled = known.recall(action, vectors)
-        gain = recalled.belief.beyond(nothing.belief)
-        good = free & self._good(recalled, gain)
+        s, known = self.settings, self.patterns[question.room]
+        limit = most_doubt(1.0 - question.gain.chance[question.asked], s.wrong)
+        room, vectors, action = question.room, question.vectors, question.action
+        good = question.asked & self._good(question.recalled, question.gain, limit)
         for index in np.flatnonzero(good).tolist():
             start = _address(network, room, index, action.parameter)
             before = value_of(parameters, network, start)
-            steps, total, times = self._reach(
-                known, action, vectors[index], before, (recalled, gain, index)
-            )
+            steps, total, times = self._reach(known, question, index, before, limit)
             after = step_on_grid(action.parameter, before, steps)
             change = Change(start[0], action.parameter, before, after, start[2])
             if not _within(change) or self._turns_back(change):
@@ -185,7 +211,8 @@ class Recall:
             behind = known.behind(action, vectors[index])
             reason = (
                 f"Memory ({behind[0].id}): {_amount(action.parameter, before, after)} where "
-                f"{_striking(room, vectors[index])} was tried {times:.0f} times, "
+                f"{_striking(room, vectors[index])} was tried {times:.0f} times in "
+                f"{question.recalled.runs[index]:.0f} runs, "
                 f"{float(total.mean):+.1f} points around it beyond leaving it alone, "
                 f"90 % interval {low:+.1f} to {high:+.1f}."
             )
@@ -195,26 +222,33 @@ class Recall:
                     tuple(pattern.id for pattern in behind),
                 )  # fmt: skip
 
-    def _good(self, recalled: Recalled, gain: Belief) -> Bools:
+    def _known(self, recalled: Recalled, nothing: Recalled) -> Bools:
+        """Return where enough runs have tried an action, and leaving it."""
         s = self.settings
         return np.asarray(
             (recalled.weight >= s.least_weight)
-            & (gain.chance >= s.sure)
+            & (recalled.runs >= s.runs)
+            & (nothing.runs >= s.controls)
+        )
+
+    def _good(self, recalled: Recalled, gain: Belief, limit: float) -> Bools:
+        s = self.settings
+        return np.asarray(
+            (1.0 - gain.chance <= limit)
             & (gain.mean >= s.gain)
             & (recalled.undone_ratio < s.undone)
         )
 
     def _reach(
-        self, known: Patterns, action: Action, situation: Floats32, before: float,
-        first: tuple[Recalled, Belief, int],
-    ) -> tuple[int, Belief, float]:  # fmt: skip
+        self, known: Patterns, question: _Question, index: int, before: float, limit: float
+    ) -> tuple[int, Belief, float]:
         """Return how many steps to take at once, their gain and how often they were tried.
 
         Remembered steps of the same direction are followed from the situation that each is
         expected to lead to, while each is good and the guard's largest step is not passed.
         """
-        recalled, gain, index = first
-        steps, total = action.steps, gain.at(index)
+        action, recalled = question.action, question.recalled
+        steps, total = action.steps, question.gain.at(index)
         times, later = float(recalled.times[index]), recalled.later[index]
         follow = [
             a for a in known.actions
@@ -229,7 +263,8 @@ class Recall:
                     continue
                 there = known.recall(each, later[None, :])
                 more = there.belief.beyond(nothing.belief)
-                if self._good(there, more)[0] and (best is None or more.mean[0] > best[0]):
+                good = self._known(there, nothing) & self._good(there, more, limit)
+                if good[0] and (best is None or more.mean[0] > best[0]):
                     best = (float(more.mean[0]), each, there, more.at(0))
             if best is None:
                 break
@@ -294,6 +329,24 @@ class Recall:
         gain = recalled.belief.beyond(self.patterns[room].recall(NOTHING, situation).belief)
         worse = 1.0 - float(gain.chance[0])
         return worse >= self.settings.harm or bool(recalled.undone_ratio[0] >= self.settings.undone)
+
+
+def most_doubt(doubts: Floats, wrong: float) -> float:
+    """Return the doubt up to which answers are taken, so that few of them are wrong.
+
+    The more is asked, the more looks good by chance: of hundreds of answers some always do.
+    So that at most a share of those taken is wrong, the limit goes down with the number of
+    answers and up with the number of good ones (Benjamini and Hochberg 1995).
+
+    Args:
+        doubts: Probability that an action is no better than leaving things alone, for every
+            object that was asked about.
+        wrong: Share of those taken that may be wrong.
+    """
+    ordered = np.sort(doubts)
+    limits = wrong * np.arange(1, ordered.size + 1) / max(ordered.size, 1)
+    taken = ordered[ordered <= limits]
+    return float(taken[-1]) if taken.size else -1.0
 
 
 def _joined(

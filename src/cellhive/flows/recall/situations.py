@@ -16,6 +16,7 @@ import numpy as np
 
 from cellhive.core.schema import TIME_TO_TRIGGER_S
 from cellhive.core.types import Bools, Floats, Floats32, KpiFrame, Network, Parameters
+from cellhive.ran.kpi import WEIGHTS
 from cellhive.ran.parameters import DEFAULTS
 
 CELLS, RELATIONS = "loop-cells", "loop-relations"
@@ -214,6 +215,32 @@ def situations(
     relations, used = _relations(network, parameters, columns, frames, fresh)
     known = seen[network.relation_source] & seen[network.relation_target]
     return Situations(vectors, relations, seen & np.isfinite(vectors).all(1), used & known)
+
+
+def lost(room: str, vectors: Floats32) -> Floats:
+    """Return what the troubles of objects cost their cells, as the objective counts, (N,) [points].
+
+    That of a relation is its share of what handovers cost its source. Throughput at the
+    edge is left out: nothing in a situation tells what it could be.
+
+    Args:
+        room: Of the objects.
+        vectors: Their situations, (N, D).
+    """
+    scales = CELL_SCALES if room == CELLS else RELATION_SCALES
+    columns = {
+        name: np.maximum(vectors[:, place].astype(np.float64) * scale, 0.0)
+        for place, (name, scale) in enumerate(scales.items())
+    }
+    failed = columns["late"] + columns["early or bounced"] + columns["wrong cell"]
+    points = -WEIGHTS["handover_failure_ratio"] * np.minimum(failed, 1.0)
+    dropped = np.exp2(columns["failures per UE-minute"]) - 1.0
+    points = points - WEIGHTS["rlf_per_ue_min"] * dropped
+    if room == RELATIONS:
+        return np.asarray(points * columns["share of handovers"], np.float64)
+    points = points + WEIGHTS["demand_satisfied_ratio"] * columns["unserved"]
+    points = points - WEIGHTS["weak_coverage_ratio"] * columns["weak coverage"]
+    return np.asarray(points, np.float64)
 
 
 def _stack(columns: Mapping[str, Floats], scales: Mapping[str, float]) -> Floats32:

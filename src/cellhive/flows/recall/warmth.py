@@ -15,7 +15,7 @@ import numpy as np
 
 from cellhive.core.types import Effect, Floats, Mode
 from cellhive.flows.decide import LoopSettings, Optimizer, PlanGuard, Silent
-from cellhive.flows.recall.experiences import Ledger
+from cellhive.flows.recall.experiences import Ledger, run_token
 from cellhive.flows.recall.optimizer import Recall, RecallSettings
 from cellhive.flows.recall.situations import CELLS, RELATIONS
 from cellhive.flows.trial import Hooks, RunStart, TrialSettings, Twin, run_trial
@@ -31,8 +31,11 @@ class WarmthSettings:
 
     periods: int = 24
     """Length of every run."""
-    explore: float = 0.3
-    """``RecallSettings.explore`` in training; in the comparison it is 0."""
+    training: RecallSettings = field(
+        default_factory=lambda: RecallSettings(runs=1, controls=0, wrong=0.5, explore=0.3)
+    )
+    """When memory speaks in training, where it may be wrong to learn; in the comparison it
+    speaks as in any run."""
     window: int = 4
     """Periods over which the gain is averaged, the last ones first."""
     share: float = 0.9
@@ -80,10 +83,19 @@ def rooms_of(settings: WarmthSettings, patterns: Sequence[Pattern] = ()) -> dict
 
 def train(
     seed: int, rooms: dict[str, Patterns], settings: WarmthSettings, outside: Surroundings,
-    *, shadow: bool = False,
+    *, run: str, shadow: bool = False,
 ) -> None:  # fmt: skip
-    """Let the loop work, or in shadow mode watch, a training city, and add what it learns."""
-    recall = _recall(outside, rooms, settings, settings.explore)
+    """Let the loop work, or in shadow mode watch, a training city, and add what it learns.
+
+    Args:
+        seed: Seed of the city.
+        rooms: What is known before, and after.
+        settings: Length of the run and when memory speaks.
+        outside: What the run needs.
+        run: Tells this run from the others.
+        shadow: Whether it only watches.
+    """
+    recall = _recall(outside, rooms, settings, settings.training, run)
     _run(seed, recall, settings, outside, Mode.SHADOW if shadow else Mode.AUTONOMOUS)
 
 
@@ -92,16 +104,12 @@ def compare(
 ) -> CityWarmth:
     """Return the four arms in one city."""
     nothing = _run(seed, Silent(), settings, outside, Mode.SHADOW)
+    cold = _recall(outside, rooms_of(settings), settings, RecallSettings())
+    warm = _recall(outside, rooms_of(settings, patterns), settings, RecallSettings())
     arms = {
         "rules": _run(seed, outside.optimizer(), settings, outside, Mode.AUTONOMOUS),
-        "cold": _run(
-            seed, _recall(outside, rooms_of(settings), settings, 0.0), settings, outside,
-            Mode.AUTONOMOUS,
-        ),
-        "warm": _run(
-            seed, _recall(outside, rooms_of(settings, patterns), settings, 0.0), settings,
-            outside, Mode.AUTONOMOUS,
-        ),
+        "cold": _run(seed, cold, settings, outside, Mode.AUTONOMOUS),
+        "warm": _run(seed, warm, settings, outside, Mode.AUTONOMOUS),
     }  # fmt: skip
     gains = {name: arm.objective - nothing.objective for name, arm in arms.items()}
     level = settings.share * float(np.mean(gains["cold"][-settings.window :]))
@@ -139,11 +147,11 @@ class _Arm:
 
 
 def _recall(
-    outside: Surroundings, rooms: dict[str, Patterns], settings: WarmthSettings, explore: float
-) -> Recall:
-    return Recall(
-        outside.optimizer(), rooms, Ledger(settings.scoring), RecallSettings(explore=explore)
-    )
+    outside: Surroundings, rooms: dict[str, Patterns], settings: WarmthSettings,
+    speaks: RecallSettings, run: str = "",
+) -> Recall:  # fmt: skip
+    ledger = Ledger(settings.scoring, run=run_token(run) if run else "")
+    return Recall(outside.optimizer(), rooms, ledger, speaks)
 
 
 def _run(
