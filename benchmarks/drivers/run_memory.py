@@ -224,7 +224,7 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
         took = timed_queries(lambda query: memory.search("s", query, 10), queries)
         after = resident()
         cells = memory.index("s").cells
-        codes = 0 if cells is None else cells.code_bytes
+        codes = 0 if cells is None else cells.codes.nbytes
     found = [(hits.rows[0] - 1).tolist() for hits in took.pop("found")]
     return {
         "rss_mb": after[0] - before[0],

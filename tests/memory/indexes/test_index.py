@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +17,6 @@ from nearest import clusters
 
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
-from cellhive.memory.indexes import faiss_cells
-from cellhive.memory.indexes.cells import Cells
 from cellhive.memory.indexes.index import IndexSettings, VectorIndex
 
 SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)
@@ -122,41 +119,6 @@ def _thirty_thousand(clustered: bool) -> tuple[VectorIndex, Floats32]:
     return index, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("storage", STORAGES)
-def test_without_faiss_signs_nominate(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its import hidden: every storage is searched with codes of one bit, and its files refused."""
-    space, file = Namespace("s", 24, Metric.COSINE, storage), FloatFile(24)
-    vectors, queries = clusters(1000, 24, seed=1), clusters(20, 24, seed=2)
-    first = VectorIndex(space, file, SMALL)
-    first.apply(change(range(1000), vectors, 1000))
-    first.settle()
-    saved = first.snapshot()
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    monkeypatch.setattr(faiss_cells, "available", lambda: False)
-    index, model = VectorIndex(space, file, SMALL), Model(space)
-    model.vectors = dict(enumerate(vectors))
-    index.apply(change(range(1000), vectors, 1000))
-    index.settle()
-    assert isinstance(index.cells, Cells)
-    found, _ = index.search(queries, 10)
-    assert agreement(found, [model.nearest(query, 10) for query in queries]) >= 0.9
-    back = VectorIndex(space, file, SMALL)
-    assert back.restore(saved, 1000) == (storage is Storage.BINARY)
-
-
-def test_bytes_that_faiss_cannot_read_are_refused() -> None:
-    """Cut short, reversed, or anything: the index is made again, and nothing else happens."""
-    index = VectorIndex(Namespace("s", 24), None, SMALL)
-    index.apply(change(range(400), clusters(400, 24, seed=1), 400))
-    index.settle()
-    arrays = dict(index.snapshot())
-    whole = arrays["cells.index"]
-    for damaged in (whole[:50], whole[: len(whole) // 2], whole[::-1], whole[:0]):
-        back = VectorIndex(Namespace("s", 24), None, SMALL)
-        assert not back.restore({**arrays, "cells.index": damaged}, last_change=400)
-        assert len(back) == 0
-
-
 def test_a_filter_that_leaves_only_what_is_far_away_still_gives_k() -> None:
     """Rows of one cluster only, asked for from the other side: all searched, none missed."""
     space = Namespace("s", 24)
@@ -249,7 +211,7 @@ def _without(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, npt
     return {key: array for key, array in arrays.items() if key != name}
 
 
-@pytest.mark.parametrize("damage", ["header", "alive", "floats", "cells.index", "newer", "other"])
+@pytest.mark.parametrize("damage", ["header", "alive", "floats", "cells.codes", "newer", "other"])
 def test_a_snapshot_that_does_not_fit_is_refused(damage: str) -> None:
     """Something missing, a change number from beyond the log, or another namespace."""
     space = Namespace("s", 24)

@@ -44,16 +44,14 @@ def commit_all(log: RecordLog, source: BinaryIO, sink: BinaryIO) -> None:
             continue
         try:
             log.absorb(Delta(tuple(records), batch.covers, complete=True)).result()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the node has to know
+        except Exception as error:  # whatever it is, the node has to know
             _answer(sink, m.Refusal("", f"{type(error).__name__}: {error}"[:2000]))
         else:
             _answer(sink, m.Ack(batch.number, {}, {}))
         records = []
 
 
-def commit_frames(
-    number: int, records: Sequence[Record], covers: Mapping[str, int]
-) -> list[bytes]:
+def commit_frames(number: int, records: Sequence[Record], covers: Mapping[str, int]) -> list[bytes]:
     """Return the frames of one commit; only the last one has what it covers."""
     pieces = [
         piece for piece, _ in parts(records, most_bytes=_PART_BYTES, most_records=m.MOST_RECORDS)

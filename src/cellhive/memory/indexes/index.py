@@ -24,13 +24,11 @@ from cellhive.core.ports import VectorFile
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
 
-from . import cells, faiss_cells
-from .cells import Cells
-from .faiss_cells import FaissCells
+from .cells import Cells, built, extended
 from .quantize import FloatVectors, Vectors, vectors_for
 from .scan import best, nearest_of, scanned
 
-FORMAT = 2
+FORMAT = 1
 """Of what is saved; another one is not read but made again."""
 
 
@@ -53,9 +51,6 @@ class IndexSettings:
     """Of the random directions and first centroids."""
 
 
-AnyCells = Cells | FaissCells
-"""Signs of our own, or what faiss keeps."""
-
 _NO_SLOTS = np.empty(0, np.int64)
 _NO_VECTORS = np.empty((0, 0), np.float32)
 _NO_SKIP = np.empty(0, np.uint8)
@@ -69,7 +64,7 @@ class _View:
     """One more than the highest slot."""
     count: int = 0
     """Vectors that are there."""
-    cells: AnyCells | None = None
+    cells: Cells | None = None
     trained_on: int = 0
     """Vectors there were when the cells were made."""
     probes: int = 0
@@ -82,8 +77,6 @@ class _View:
     """Their vectors."""
     skip: npt.NDArray[np.uint8] = field(default_factory=lambda: _NO_SKIP)
     """Not zero for slots whose code in these cells is stale."""
-    barred: Any = None
-    """``skip`` as the cells want it; None where nothing is stale."""
     stale: int = 0
     """Codes in the cells of vectors that are gone or replaced."""
 
@@ -122,7 +115,7 @@ class VectorIndex:
         return self._view.size
 
     @property
-    def cells(self) -> AnyCells | None:
+    def cells(self) -> Cells | None:
         """The cells, where there are any."""
         return self._view.cells
 
@@ -161,7 +154,6 @@ class VectorIndex:
         self._alive[slots] = present
         self._view = replace(
             view, size=size, count=int(self._alive.sum()), fresh=fresh, skip=skip, stale=stale,
-            barred=view.cells.barred(skip) if view.cells is not None and stale else None,
             block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
         )  # fmt: skip
 
@@ -182,23 +174,22 @@ class VectorIndex:
                 self._make_cells()
             return True
         if len(view.fresh) >= settings.fresh:
-            self._clear(view.cells.extended(view.fresh, self._vectors.take, view.skip))
+            cells = extended(view.cells, view.fresh, self._vectors.take, view.skip)
+            self._clear(cells)
         return False
 
     def _make_cells(self) -> None:
         settings, view = self._settings, self._view
         rng = np.random.default_rng(settings.seed)
         slots = np.flatnonzero(self._alive[: view.size])
-        by_faiss = self.space.storage is not Storage.BINARY and faiss_cells.available()
-        make = faiss_cells.built if by_faiss else cells.built
-        self._clear(make(self.space, slots, self._vectors.take, rng))
+        self._clear(built(self.space, slots, self._vectors.take, rng))
         self._view = replace(self._view, trained_on=len(slots))
         self._tune(rng)
 
-    def _clear(self, made: AnyCells) -> None:
+    def _clear(self, cells: Cells) -> None:
         """Put cells in place that hold every vector and no stale code."""
         self._view = replace(
-            self._view, cells=made, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0, barred=None,
+            self._view, cells=cells, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0,
             skip=np.zeros(len(self._alive), np.uint8),
         )  # fmt: skip
 
@@ -232,11 +223,11 @@ class VectorIndex:
             return scanned(self._vectors, queries, k, self._allowed(view, mask), self.space.metric)
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        barred = self._barred(view, mask)
+        skip = self._skipped(view, mask)
         available = view.count if mask is None else matching
         share = 1.0 if mask is None else matching / view.count
         for b, query in enumerate(queries):
-            found, near = self._in_cells(view, query, k, barred, share, mask)
+            found, near = self._in_cells(view, query, k, skip, share, mask)
             if len(found) < min(k, available):
                 allowed = self._allowed(view, mask)
                 rows[b], scores[b] = (
@@ -268,32 +259,31 @@ class VectorIndex:
             return mask
         return view.size if view.count == view.size else self._alive[: view.size]
 
-    def _barred(self, view: _View, mask: Bools | None) -> Any:
-        if mask is None or view.cells is None:
-            return view.barred
+    def _skipped(self, view: _View, mask: Bools | None) -> npt.NDArray[np.uint8] | None:
+        if mask is None:
+            return view.skip if view.stale else None
         skip = view.skip[: view.size].copy() if view.stale else np.zeros(view.size, np.uint8)
         skip[~mask] = 1
-        return view.cells.barred(skip)
+        return skip
 
     def _in_cells(
-        self, view: _View, query: Floats32, k: int, barred: Any,
+        self, view: _View, query: Floats32, k: int, skip: npt.NDArray[np.uint8] | None,
         share: float, mask: Bools | None,
     ) -> tuple[Rows, Floats32]:  # fmt: skip
         """Return what the cells and what is beside them have to offer, best first."""
-        made = view.cells
-        if made is None:
+        cells = view.cells
+        if cells is None:
             return np.empty(0, np.int64), np.empty(0, np.float32)
         more = max(1.0, k / 10)
-        lists = made.lists
+        lists = len(cells.half)
         probes = min(lists, int(view.probes * np.sqrt(more) / share) + 1 if share < 1 or more > 1
                      else view.probes)  # fmt: skip
         wanted = int(view.wanted * more * (1 if mask is None else _WANTED_FILTERED))
-        if share < 1:  # as many as tell that those who match lie elsewhere
-            wanted = max(wanted, _ENOUGH)
-        slots, looked_at = made.candidates(query, probes, wanted, barred)
-        while share < 1 and looked_at < wanted and probes < lists:
+        enough = view.probes * cells.count // (2 * lists)
+        slots, looked_at = cells.candidates(query, probes, wanted, skip)
+        while share < 1 and looked_at < max(enough, wanted) and probes < lists:
             probes = min(lists, probes * 2)
-            slots, looked_at = made.candidates(query, probes, wanted, barred)
+            slots, looked_at = cells.candidates(query, probes, wanted, skip)
         scores = self._scored(query, slots)
         if len(view.fresh):
             beside = nearest_of(query, view.block, self.space.metric)
@@ -320,40 +310,40 @@ class VectorIndex:
         """Compare each of some vectors."""
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        many = len(slots) > _MANY and isinstance(self._vectors, FloatVectors)
-        taken = _NO_VECTORS if many else self._vectors.take(slots)
+        taken = self._vectors.take(slots)
         for b, query in enumerate(queries):
-            scored = (self._scored(query, slots) if many
-                      else nearest_of(query, taken, self.space.metric))  # fmt: skip
-            found, near = best(slots, scored, k)
+            found, near = best(slots, nearest_of(query, taken, self.space.metric), k)
             rows[b, : len(found)], scores[b, : len(found)] = found, near
         return rows, scores
 
     # ------------------------------------------------------------------ how hard to look
 
     def _tune(self, rng: np.random.Generator) -> None:
-        """Find the least effort that has the recall, on vectors of our own as queries."""
-        view, target = self._view, self._settings.recall
-        made = view.cells
-        if made is None:
+        """Find the least effort that has the recall, on vectors of our own as queries.
+
+        They lie where vectors lie and are found more surely than what others will ask for: half
+        of what the asked recall leaves to be missed is all they may miss.
+        """
+        view, target = self._view, (1.0 + self._settings.recall) / 2
+        cells = view.cells
+        if cells is None:
             return
-        there = np.flatnonzero(self._alive[: view.size])
-        slots = there[np.sort(rng.permutation(len(there))[:_TRIALS])]
+        picked = np.sort(rng.permutation(cells.count)[:_TRIALS])
+        slots = cells.order[picked].astype(np.int64)
         queries = self._vectors.take(slots)
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
-        lists, dearest = made.lists, _scan_cost(view.count, self.space.dimension)
-        rows = 4 if isinstance(self._vectors, FloatVectors) else 12
+        lists, dearest = len(cells.half), _scan_cost(view.count, self.space.dimension)
         chosen, least = (0, 0), dearest
         for probes in _steps(lists):
-            if made.cost(probes, _WANTED[0], rows) >= least:
+            if self._cost(cells, probes, _WANTED[0]) >= least:
                 break
             self._view = replace(view, probes=probes, wanted=_WANTED[-1])
             if self._recall(queries, slots, true) < target:
                 continue
             for wanted in _WANTED:
-                cost = made.cost(probes, wanted, rows)
+                cost = self._cost(cells, probes, wanted)
                 self._view = replace(view, probes=probes, wanted=wanted)
                 if cost < least and self._recall(queries, slots, true) >= target:
                     chosen, least = (probes, wanted), cost
@@ -361,6 +351,14 @@ class VectorIndex:
         if chosen == (0, 0) and not isinstance(self._vectors, FloatVectors):
             chosen = (lists, _WANTED[-1])
         self._view = replace(view, probes=chosen[0], wanted=chosen[1])
+
+    def _cost(self, cells: Cells, probes: int, wanted: int) -> float:
+        """Return about how long a search takes [ns]."""
+        lists, bits = len(cells.half), cells.rotation.shape[1]
+        codes = probes * cells.count / lists
+        coarse = min(lists * bits / 24 + 4 * probes * bits / 10, lists * bits / 10)
+        rows = 4 if isinstance(self._vectors, FloatVectors) else 12
+        return float(coarse + codes * bits / 24 + probes * 400 + wanted * (60 + bits * rows / 16))
 
     def _recall(self, queries: Floats32, slots: Rows, true: Rows) -> float:
         hits = 0
@@ -420,14 +418,12 @@ class VectorIndex:
         self._vectors.restore(arrays)
         if self._vectors.size < size and alive.any():
             raise ValueError(size)
-        made: AnyCells | None = None
-        skip = np.zeros(size, np.uint8)
+        cells, skip = None, np.zeros(size, np.uint8)
         if "skip" in arrays:
             mapped = self.space.storage in {Storage.BINARY, Storage.PRODUCT}
             parts = {name.removeprefix("cells."): array for name, array in arrays.items()
                      if name.startswith("cells.")}  # fmt: skip
-            made = (FaissCells.restored(parts, self.space) if "index" in parts
-                    else Cells.restored(parts, mapped_order=mapped))  # fmt: skip
+            cells = Cells.restored(parts, mapped_order=mapped)
             if header["stale"]:  # else zeros that no page of memory is taken for
                 skip = np.unpackbits(arrays["skip"], count=size)
         fresh = np.array(arrays["fresh"], np.int64)
@@ -436,8 +432,7 @@ class VectorIndex:
         self._view = _View(
             size=size,
             count=int(alive.sum()),
-            cells=made,
-            barred=made.barred(skip) if made is not None and header["stale"] else None,
+            cells=cells,
             trained_on=int(header["trained_on"]),
             probes=int(probes),
             wanted=int(wanted),
@@ -449,12 +444,8 @@ class VectorIndex:
 
 
 _TEN, _TRIALS = 10, 128
-_MANY = 4_096
-"""Vectors above which floats are scored where they lie and not copied together first."""
 _WANTED_FILTERED = 3
 """Times more candidates under a filter: with fewer vectors left, codes tell them apart worse."""
-_ENOUGH = 512
-"""Vectors that match a filter, that are scored exactly at least."""
 _ROUNDING = 0.01
 """Of a vector's largest component: more than any storage rounds by."""
 _WANTED = (32, 48, 64, 96, 128, 192, 256, 512, 1024)

@@ -1,7 +1,7 @@
 """The inner loops of a search among cells, compiled.
 
 Axis letters: ``N`` coded vectors, ``L`` lists, ``G`` districts, ``B`` bits or rotated
-components, ``W`` words of 64 bits, ``C`` candidates.
+components, ``W`` words of 64 bits, ``M`` parts of a product code, ``C`` candidates.
 """
 
 from __future__ import annotations
@@ -225,6 +225,38 @@ def search_signs(
     """Return what ``scan_signs`` finds in ``near_lists``: one call from Python."""
     lists = near_lists(query, centroids, half, signs, middle, spread, inner, probes)
     return scan_signs(query, lists, centroids, radius, offsets, codes, order, skip, inner, wanted)
+
+
+@compiled
+def scan_products(
+    table: Any, lists: Any, offsets: Any, codes: Any, order: Any, skip: Any, wanted: Any,
+) -> Any:  # fmt: skip
+    """Return the slots whose codes promise most, (C,) int32, and how many were looked at.
+
+    Args:
+        table: What each code of each part adds to the score, (M, 256).
+        lists: Lists to look into.
+        offsets: Where in the codes each list begins, (L + 1,).
+        codes: Product codes, list after list, (N, M).
+        order: Slot of each code, (N,).
+        skip: Not zero for slots that may not be found; empty where all may.
+        wanted: How many candidates to return.
+    """
+    total = 0
+    for p in range(lists.shape[0]):
+        total += offsets[lists[p] + 1] - offsets[lists[p]]
+    scores, slots = np.empty(total, np.float32), np.empty(total, np.int32)
+    n = 0
+    for p in range(lists.shape[0]):
+        for i in range(offsets[lists[p]], offsets[lists[p] + 1]):
+            if skip.shape[0] > 0 and skip[order[i]] != 0:
+                continue
+            score = np.float32(0.0)
+            for m in range(table.shape[0]):
+                score += table[m, codes[i, m]]
+            scores[n], slots[n] = score, order[i]
+            n += 1
+    return _best_slots(scores, slots, n, wanted), n
 
 
 @compiled
