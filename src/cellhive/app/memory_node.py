@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import logging
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from cellhive.adapters.quic.identity import (
 )
 from cellhive.adapters.quic.node import Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
-from cellhive.app.memory import Key, Opened, Place, now_ms, open_parts
+from cellhive.app.memory import Opened, Place, key_of, now_ms, open_parts
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.memory.store import Memory
 
@@ -51,7 +52,8 @@ class NodeOptions:
     allow: frozenset[str] = frozenset()
     """Names that may connect; empty: all that the authority has signed."""
     bandwidth_limit_bytes_s: float = float("inf")
-    key: Key | None = None
+    key: str = ""
+    """Where the key of an encrypted memory comes from, see ``key_of``."""
 
     def settings(self) -> NodeSettings:
         """Return the node's settings, with its name as its certificate has it.
@@ -76,6 +78,7 @@ class NodeOptions:
             listen_port=port,
             peers=tuple(PeerAddress.parse(each) for each in self.peers),
             bandwidth_limit_bytes_s=self.bandwidth_limit_bytes_s,
+            disk=(sys.executable, "-m", "cellhive.app.memory_disk", self.where, self.key),
         )
 
 
@@ -102,7 +105,7 @@ def run_node(options: NodeOptions, ready: Callable[[Node], None]) -> None:
     def open_here() -> Memory:
         if opened and (files := opened[-1].files) is not None:
             files.close()  # the memory and the log are closed by the node itself
-        opened.append(open_parts(options.where, key=options.key))
+        opened.append(open_parts(options.where, key=key_of(options.key)))
         return opened[-1].memory
 
     async def run() -> None:

@@ -85,11 +85,10 @@ def _run(
         from cellhive.app import memory_node as composition  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    from cellhive.app.memory import key_of  # noqa: PLC0415
 
     options = composition.NodeOptions(
         where=memory, identity=identity, listen=listen, peers=tuple(peers),
-        allow=frozenset(allow or ()), key=key_of(key),
+        allow=frozenset(allow or ()), key=key,
         bandwidth_limit_bytes_s=float("inf") if limit is None else limit * 1e6,
     )  # fmt: skip
     composition.run_node(options, _tell_ready)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from cellhive.core.records import Metric, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory.codec import weight_bytes
@@ -277,7 +279,7 @@ def misfit(record: Record, namespace: Namespace) -> str:
             f"expected vectors of {namespace.dimension} components in {namespace.name},"
             f" found {len(vector)} in {record.id[:80]}"
         )
-    if namespace.metric is Metric.COSINE and not vector.any():
+    if namespace.metric is Metric.COSINE and not np.count_nonzero(vector):
         return f"expected a vector with a direction in {namespace.name}, found zeros"
     return ""
 

@@ -37,6 +37,11 @@ async def main(folder: Path, name: str, port: int, peers: list[str]) -> None:
         peers=tuple(PeerAddress.parse(words) for words in peers),
         idle_timeout_s=2.0,
         sync=SyncSettings(digest_every_s=0.2),
+        disk=(
+            sys.executable,
+            str(Path(__file__).with_name("disk_script.py")),
+            str(folder / "memory.db"),
+        ),
     )
 
     def say(node: Node) -> None:

@@ -124,7 +124,8 @@ class Node:
             replace(settings.sync, private_namespaces=private),
         )  # fmt: skip
         self._disk = Disk(
-            log, stored=self._stored, failed=self._failed, crowded=self._crowded, command=settings.disk,
+            log, stored=self._stored, failed=self._failed, crowded=self._crowded,
+            command=settings.disk,
         )  # fmt: skip
         link = LinkSettings(
             settings.datagram_bytes, settings.idle_timeout_s, settings.bandwidth_limit_bytes_s

@@ -49,7 +49,7 @@ class Searchable:
                 break
             (late if record.namespace in self.undeclared else ready).append(record)
         if ready:
-            self.memory.note(ready)
+            self.memory.note(ready, checked=True)  # by who wrote them, or by the replica
         self._tail.extendleft(reversed(late))
 
     def __len__(self) -> int:
