@@ -85,6 +85,11 @@ class DiskProcess:
         )  # fmt: skip  # Ctrl-C is for the node, which ends this process when it has finished
         await self._answered(_READY)
 
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, while there is one."""
+        return None if self._process is None else self._process.pid
+
     def next_number(self) -> int:
         """Return a number for the next commit."""
         self._number += 1
@@ -99,7 +104,7 @@ class DiskProcess:
         try:
             await self._process.stdin.drain()
         except ConnectionError as error:
-            self._lose()
+            await self._lose()
             raise Unavailable(_gone(error), retry_after_s=1.0) from error
         await self._answered(number)
 
@@ -125,19 +130,24 @@ class DiskProcess:
             rest = await process.stdout.readexactly(frame_bytes(head) - HEAD_BYTES)
             answer = decode(head + rest)
         except (asyncio.IncompleteReadError, ConnectionError, ProtocolError) as error:
-            self._lose()
+            await self._lose()
             raise Unavailable(_gone(error), retry_after_s=1.0) from error
         if isinstance(answer, m.Refusal):
             raise Unavailable(answer.why, retry_after_s=1.0)
         if not isinstance(answer, m.Ack) or answer.number != number:
-            self._lose()
+            await self._lose()
             raise Unavailable(_gone(f"it answered {answer}"), retry_after_s=1.0)
 
-    def _lose(self) -> None:
+    async def _lose(self) -> None:
         """Let go of a process that cannot be talked to; the next commit starts another."""
         process, self._process = self._process, None
-        if process is not None and process.returncode is None:
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
             process.kill()
+        await process.wait()
 
 
 def _gone(found: object) -> str:

@@ -1,7 +1,7 @@
 """A node: one memory kept in step with those of its peers.
 
 A local write is stamped, made searchable and pushed at once; what peers push is made
-searchable at once and passed on. The disk follows in a thread beside, and what it has is
+searchable at once and passed on. The disk follows in a process beside, and what it has is
 acknowledged separately, so nothing on the way from a write to a search on another node
 waits for a disk.
 """
