@@ -117,7 +117,9 @@ def test_a_process_that_cannot_open_the_log_is_said_at_once(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_that_end_in_the_middle_commit_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_that_end_in_the_middle_commit_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A node killed while it wrote leaves part of a commit, of which nothing is kept."""
     monkeypatch.setattr(os, "nice", lambda _: 0)
     log = VolatileLog("b")

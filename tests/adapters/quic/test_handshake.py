@@ -16,7 +16,7 @@ from aioquic.quic.connection import QuicConnection
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cellhive.adapters.quic.connection import WINDOW_BYTES, LinkSettings, configure
+from cellhive.adapters.quic.connection import LinkSettings, configure
 from cellhive.adapters.quic.identity import (
     Identity,
     IdentityFiles,
@@ -24,6 +24,7 @@ from cellhive.adapters.quic.identity import (
     make_authority,
     make_identity,
 )
+from cellhive.adapters.quic.mutual import WINDOW_BYTES
 from cellhive.adapters.quic.peers import PeerAddress, Peers
 from cellhive.core.records import Record, RecordKind, Version
 from cellhive.memory import messages as m

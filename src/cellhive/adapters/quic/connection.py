@@ -12,7 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
@@ -238,11 +238,15 @@ class Link(QuicConnectionProtocol):
         except ProtocolError as error:
             self.give_up(PROTOCOL_ERROR, str(error))
 
+    @property
+    def _wire(self) -> asyncio.DatagramTransport:
+        return cast(asyncio.DatagramTransport, self._transport)
+
     def _transmit(self, now_s: float) -> None:
         self._transmit_task = None
         self._quic.pace(bulk=self._quic.unacknowledged_bytes(self._bulk) > 0)
         for data, address in self._quic.datagrams_to_send(now_s):
-            self._transport.sendto(data, address)
+            self._wire.sendto(data, address)
         self._wake_when_due()
         if self._waiting and self._pump_at is None:
             self._pump()
@@ -256,7 +260,7 @@ class Link(QuicConnectionProtocol):
         if found is None:
             self._transmit(now_s)
             return
-        self._transport.sendto(*found)
+        self._wire.sendto(*found)
         if self._timer_at is None or self._timer_at > now_s + _SOONEST_PROBE_S:
             self._wake_when_due()
 
@@ -264,7 +268,7 @@ class Link(QuicConnectionProtocol):
         """Set the timer, or leave it where it comes early enough: most are put off again."""
         self._due_s = self._quic.get_timer()
         if self._timer is not None:
-            if self._due_s is not None and self._timer_at <= self._due_s:
+            if self._due_s is not None and cast(float, self._timer_at) <= self._due_s:
                 return
             self._timer.cancel()
             self._timer = self._timer_at = None

@@ -59,7 +59,7 @@ def commit_frames(number: int, records: Sequence[Record], covers: Mapping[str, i
     last = len(pieces) - 1
     return [
         encode(
-            m.Batch("", number, 0, piece, covers if i == last else {}, complete=i == last),
+            m.Batch("", number, 0, piece, dict(covers) if i == last else {}, complete=i == last),
             checked=True,
         )
         for i, piece in enumerate(pieces)
