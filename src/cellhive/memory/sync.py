@@ -453,15 +453,17 @@ class Replica:
             link.limit = max(1, len(delta.records) * self.settings.batch_bytes // size)
             self._out.append(m.ReadDelta(peer, answer.known, link.limit))
             return
+        complete = delta.complete and len(delta.records) < link.limit
         link.limit = min(self.settings.batch_records, 2 * link.limit)
         answer.part += 1
         covers = missing(answer.known, delta.covers)
-        batch = m.Batch(ask.session, ask.number, answer.part, records, covers, delta.complete)
+        batch = m.Batch(ask.session, ask.number, answer.part, records, covers, complete)
         self._say(peer, batch)
-        # records beyond a gap cover nothing: reading goes on behind them, in this answer only
+        # records beyond a gap cover nothing: reading goes on behind them, in this answer only,
+        # until there is room left
         behind = covers or p.highest(delta.records)
         answer.known = merge(answer.known, behind)
-        if behind and not delta.complete and answer.part < ask.parts and link.waiting is None:
+        if behind and not complete and answer.part < ask.parts and link.waiting is None:
             self._out.append(m.ReadDelta(peer, answer.known, link.limit))
         else:
             link.answer = None
