@@ -287,14 +287,16 @@ def test_nothing_known_changes_nothing(settled: Twin) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize(("effect", "undone"), [(-8.0, 0.0), (0.0, 1.0)])
-def test_what_did_harm_is_held_back(settled: Twin, effect: float, undone: float) -> None:
+@pytest.mark.parametrize(("effect", "undone", "times"), [(-8.0, 0.0, 60), (0.0, 1.0, 6)])
+def test_what_did_harm_is_held_back(
+    settled: Twin, effect: float, undone: float, times: int
+) -> None:
     """A change that harmed, or was rolled back, in such situations is not tried again."""
     twin = settled.clone()
     here, _, _ = now(twin.clone())
     cells = twin.network.cell_ids
     known = [
-        seen(here.cells[0], FASTER, effect, undone=undone),
+        seen(here.cells[0], FASTER, effect, times, undone),
         seen(here.cells[0], NOTHING, 0.0),
     ]
     other = int(np.argmax(np.linalg.norm(here.cells - here.cells[0], axis=1)))
