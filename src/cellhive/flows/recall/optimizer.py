@@ -50,7 +50,8 @@ class RecallSettings:
     least_weight: float = 4.0
     """Experiences, after forgetting and distance, below which memory says nothing."""
     runs: int = 3
-    """Runs that must have tried an action in such situations before it is proposed."""
+    """Runs that must have tried an action in such situations before it is proposed or held
+    back."""
     controls: int = 1
     """Runs that must have left alone something in such a situation, to compare with."""
     wrong: float = 0.1
@@ -324,11 +325,12 @@ class Recall:
             return False
         situation = vectors[index][None, :]
         recalled = self.patterns[room].recall(action, situation)
-        if recalled.weight[0] < self.settings.least_weight:
+        s = self.settings
+        if recalled.weight[0] < s.least_weight or recalled.runs[0] < s.runs:
             return False
         gain = recalled.belief.beyond(self.patterns[room].recall(NOTHING, situation).belief)
         worse = 1.0 - float(gain.chance[0])
-        return worse >= self.settings.harm or bool(recalled.undone_ratio[0] >= self.settings.undone)
+        return worse >= s.harm or bool(recalled.undone_ratio[0] >= s.undone)
 
 
 def most_doubt(doubts: Floats, wrong: float) -> float:
