@@ -305,6 +305,16 @@ def test_what_did_harm_is_held_back(
     assert [c.cell for plan in plans for c in plan.changes] == [cells[other]]
 
 
+def test_one_bad_run_holds_nothing_back(settled: Twin) -> None:
+    """What went wrong in two runs only may have been their fault, not that of the action."""
+    twin = settled.clone()
+    here, _, _ = now(twin.clone())
+    bad = seen(here.cells[0], FASTER, -8.0, 60, 1.0, runs=2)
+    says = {twin.network.cell_ids[0]: 0.32}
+    plans = proposed(twin, lambda: Says(says), RecallSettings(), bad)
+    assert [c.after for plan in plans for c in plan.changes] == [0.32]
+
+
 def test_good_changes_of_the_wrapped_optimiser_pass(settled: Twin) -> None:
     """Memory of other situations holds nothing back."""
     twin = settled.clone()
