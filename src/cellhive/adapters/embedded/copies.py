@@ -55,7 +55,7 @@ def back_up(source: Path, target: Path) -> None:
         ):
             original.backup(copied)
             with transaction(copied):
-                set_state(copied, "incarnation", os.urandom(8).hex())
+                set_state(copied, incarnation=os.urandom(8).hex())
             copied.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         descriptor = os.open(copy, os.O_RDONLY)
         try:

@@ -16,7 +16,15 @@ import zstandard
 from cellhive.adapters.embedded.encryption import Cipher
 from cellhive.adapters.embedded.schema import HIGHEST, REMEDY
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metadata, Namespace, Record, RecordKind, Version, buried
+from cellhive.core.records import (
+    NOT_WRITTEN,
+    Metadata,
+    Namespace,
+    Record,
+    RecordKind,
+    Version,
+    buried,
+)
 
 KIND_NUMBERS: Final = {
     RecordKind.PATTERN: 1,
@@ -32,6 +40,7 @@ _WORTH_PACKING_BYTES = 256
 _MOST_BYTES = 900_000_000
 _RAW, _ZSTD = b"\0", b"\1"
 _MASK = 0xFFFF_FFFF
+_FLOATS = np.dtype("<f4")
 _TIME = struct.Struct("<d")
 _PAIR = struct.Struct("<qq")
 _NOT_AS_WRITTEN = (
@@ -40,6 +49,7 @@ _NOT_AS_WRITTEN = (
 )  # fmt: skip
 """What reading a row raises whose values are not of the types they were written with."""
 _PLAIN = frozenset((str, int, float, bool, type(None)))
+_NAMES = frozenset((str,))
 
 _Values = dict[str, str | int | float | bool | tuple[str, ...] | None]
 _encode_metadata = msgspec.msgpack.Encoder().encode
@@ -53,14 +63,25 @@ class Encoded(NamedTuple):
     id: str
     version: Version | None
     """None where the log is to stamp it."""
-    alive: bool
-    kind: int
     text: str
     """Words to be found by."""
-    body: tuple[Any, ...]
-    """Columns from ``kind`` on, but for the checksum."""
-    sums: tuple[int, int]
-    """Of the vector and of the other values, to be completed by ``checksum``."""
+    upper: int
+    """Checksum of the vector, to be completed by ``checksum``."""
+    low: int
+    """Checksum of the other values, to be completed by ``checksum``."""
+    kind: int
+    deleted: int
+    time_s: float
+    origin: str
+    vector: bytes | None
+    metadata: bytes | None
+    words: str | bytes | None
+    payload: bytes | None
+
+    @property
+    def body(self) -> tuple[Any, ...]:
+        """Columns from ``kind`` on, but for the checksum."""
+        return self[6:]
 
 
 class _Packing(threading.local):
@@ -136,11 +157,11 @@ class RowCodec:
         rest = (metadata, text, payload, origin.encode(), _TIME.pack(time_s))
         words: Any = text if self._cipher is not None or text is None else record.text
         deleted = int(record.deleted)
-        sums = _sums(key, kind << 1 | deleted, vector, rest, isinstance(words, str))
-        body = (kind, deleted, time_s, origin, vector, metadata, words, payload)
+        upper, low = _sums(key, kind << 1 | deleted, vector, rest, isinstance(words, str))
         return Encoded(
-            record.namespace, record.id, _stamp(record.version), not record.deleted, kind,
-            "" if record.deleted else record.text, body, sums,
+            record.namespace, record.id, _stamp(record.version),
+            "" if deleted else record.text, upper, low,
+            kind, deleted, time_s, origin, vector, metadata, words, payload,
         )  # fmt: skip
 
     def _seal(self, data: bytes | None, key: bytes, column: bytes) -> bytes | None:
@@ -221,18 +242,26 @@ def checksum_of(namespace: str, writer: str, columns: Sequence[Any]) -> int:
     plain = isinstance(text, str)
     words = text.encode() if plain else text
     rest = (metadata, words, payload, origin.encode(), _TIME.pack(time_s))
-    sums = _sums(_key(namespace, id_), kind << 1 | deleted, vector, rest, plain)
-    return checksum(sums, row, change, Version(hlc, writer, sequence))
+    upper, low = _sums(_key(namespace, id_), kind << 1 | deleted, vector, rest, plain)
+    return checksum(upper, low, (row, change), (hlc, sequence), writer.encode())
 
 
-def checksum(sums: tuple[int, int], row: int, change: int, version: Version) -> int:
+def checksum(
+    upper: int, low: int, place: tuple[int, int], stamp: tuple[int, int], writer: bytes
+) -> int:
     """Return the checksum of a row, 63 bits, now that it is known where and when it is written.
 
     The upper half covers what ``VECTOR_COLUMNS`` read, the lower half all the rest.
+
+    Args:
+        upper: Of the vector, as encoded.
+        low: Of the other values, as encoded.
+        place: Row and change.
+        stamp: Time and sequence of the version.
+        writer: Name of its writer.
     """
-    upper = crc32(_PAIR.pack(row, change), sums[0])
-    stamp = _PAIR.pack(version.time_hlc, version.sequence) + version.writer.encode()
-    return upper >> 1 << 32 | crc32(stamp, sums[1])
+    upper = crc32(_PAIR.pack(*place), upper)
+    return upper >> 1 << 32 | crc32(_PAIR.pack(*stamp) + writer, low)
 
 
 def damaged(namespace: str, id_: object, found: str) -> BadInput:
@@ -259,10 +288,18 @@ def _vector_bytes(record: Record, dimension: int) -> bytes | None:
     if vector.shape != (dimension,):
         message = f"in place of {dimension} components the shape"
         raise _unfit(message, vector.shape)
-    return vector.astype("<f4", copy=False).tobytes()
+    return (vector if vector.dtype == _FLOATS else vector.astype(_FLOATS)).tobytes()
 
 
 def _metadata_bytes(metadata: Metadata) -> bytes:
+    if not (
+        _PLAIN.issuperset(map(type, metadata.values())) and _NAMES.issuperset(map(type, metadata))
+    ):
+        _must_be_fit(metadata)
+    return pack(_encode_metadata(metadata))
+
+
+def _must_be_fit(metadata: Metadata) -> None:
     for name, value in metadata.items():
         kind = type(value)
         if kind not in _PLAIN and not (
@@ -273,11 +310,10 @@ def _metadata_bytes(metadata: Metadata) -> bytes:
         if type(name) is not str:
             message = "the name"
             raise _unfit(message, name)
-    return pack(_encode_metadata(metadata))
 
 
 def _stamp(version: Version) -> Version | None:
-    if not version.written:
+    if version is NOT_WRITTEN or not version.written:
         return None
     if not (0 <= version.time_hlc < HIGHEST and version.sequence < HIGHEST and version.writer):
         message = "the version"

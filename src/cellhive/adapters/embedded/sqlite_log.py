@@ -245,8 +245,9 @@ class SqliteLog:
         self, records: Sequence[Record], *, new: bool = False,
         covers: Mapping[str, int] | None = None,
     ) -> Future[Any]:  # fmt: skip
-        encode, space = self._codec.encode, self._space
-        encoded = [encode(record, space(record.namespace).namespace) for record in records]
+        encode = self._codec.encode
+        spaces = {x: self._space(x).namespace for x in dict.fromkeys(x.namespace for x in records)}
+        encoded = [encode(record, spaces[record.namespace]) for record in records]
         return self._queue.submit(Submission(encoded, new, covers))
 
     def _commit(self, group: list[Submission]) -> list[Callable[[], None]]:
@@ -459,8 +460,7 @@ def _cipher(
     if made and key is not None:
         fresh = os.urandom(SALT_BYTES)
         cipher = Cipher(key(), fresh)
-        set_state(connection, "salt", fresh)
-        set_state(connection, "proof", cipher.proof())
+        set_state(connection, salt=fresh, proof=cipher.proof())
         return cipher
     salt, proof = state(connection, "salt"), state(connection, "proof")
     if not isinstance(salt, bytes) or not isinstance(proof, bytes):
@@ -489,9 +489,9 @@ def _new_life(connection: sqlite3.Connection, node: str, now_ms: int) -> str:
     if not node:
         found = state(connection, "node")
         node = found if isinstance(found, str) else os.urandom(4).hex()
-        set_state(connection, "node", node)
+        set_state(connection, node=node)
     epoch = max(now_ms, number_in(connection, "epoch") + 1)
-    set_state(connection, "epoch", epoch)
+    set_state(connection, epoch=epoch)
     # Copies of a file whose clock stands still must not count on under one name either.
     writer = f"{node}~{epoch:x}-{os.urandom(3).hex()}"
     writer_in(connection, writer)

@@ -76,6 +76,8 @@ class Commit:
     words_in_file: bool
     told: list[Callable[[], None]] = field(default_factory=list)
     """To be called once the transaction is durable."""
+    _before: int = 0
+    """Sequence of the own writer when it began."""
     _sequence: int = 0
     _held: dict[_Key, _Held] = field(default_factory=dict)
     _staged: dict[_Key, tuple[Version, Encoded]] = field(default_factory=dict)
@@ -86,14 +88,14 @@ class Commit:
     def write(self, group: Sequence[Submission]) -> None:
         """Take in a group of submissions; those refused change nothing and are told so."""
         self.clock.observe(number_in(self.connection, "last_hlc"))
-        self._sequence = before = self._seen_of(self.own)
+        self._sequence = self._before = self._seen_of(self.own)
         self._look_up(chain.from_iterable(x.records for x in group))
         for submission in group:
             try:
                 self._take(submission)
             except CellHiveError as error:
                 self._tell(submission.future.set_exception, error)
-        if self._sequence > before:
+        if self._sequence > self._before:
             self._covered[self.own] = self._sequence
         self._write_rows()
         self._write_seen()
@@ -128,7 +130,7 @@ class Commit:
 
     def _alive(self, key: _Key) -> bool:
         if key in self._staged:
-            return self._staged[key][1].alive
+            return not self._staged[key][1].deleted
         return key in self._held and self._held[key].alive
 
     # --- who wins -------------------------------------------------------------------------
@@ -138,7 +140,7 @@ class Commit:
         versions: list[Version] = []
         staged, own, changed, time_hlc = self._staged, self.own, 0, self.clock.tick()
         for record in submission.records:
-            key, version = (record.namespace, record.id), record.version
+            key, version = record[:2], record.version
             if version is None:
                 self._sequence += 1
                 version = Version(time_hlc, own, self._sequence)
@@ -150,7 +152,8 @@ class Commit:
                     versions.append(version)
                     continue
                 time_hlc = max(time_hlc, version.time_hlc + 1)
-            staged.pop(key, None)
+            if key in staged:  # the order of the changes is that of what wins
+                del staged[key]
             staged[key] = version, record
             versions.append(version)
             changed += 1
@@ -193,7 +196,8 @@ class Commit:
     # --- the books ------------------------------------------------------------------------
 
     def _write_rows(self) -> None:
-        if not self._staged:
+        staged = self._staged.values()
+        if not staged:
             return
         fresh: list[tuple[Any, ...]] = []
         replaced: list[tuple[Any, ...]] = []
@@ -202,9 +206,12 @@ class Commit:
         tally: dict[tuple[int, int], int] = {}
         change = number_in(self.connection, "last_change")
         rows = dict(self.connection.execute("SELECT number, rows FROM namespaces"))
+        spaces = self.spaces
+        names = {name: name.encode() for name in dict.fromkeys(x.writer for x, _ in staged)}
+        numbers = {name: self._number(name) for name in names}
         for key, (version, record) in self._staged.items():
             change += 1
-            space = self.spaces[record.namespace]
+            space, time_hlc, sequence = spaces[key[0]], version.time_hlc, version.sequence
             held = self._held.get(key)
             if held is None:
                 rows[space] += 1
@@ -215,14 +222,15 @@ class Commit:
                     tally[space, held.kind] = tally.get((space, held.kind), 0) - 1
                 if held.text is not None:
                     gone.append((row, held.text))
-            if record.alive:
+            if not record.deleted:
                 tally[space, record.kind] = tally.get((space, record.kind), 0) + 1
                 if record.text:
                     texts.append((row, record.text))
+            name = names[version.writer]
             columns = (
-                row, space, record.id, version.time_hlc, self._number(version.writer),
-                version.sequence, change, *record.body,
-                checksum(record.sums, row, change, version),
+                row, space, key[1], time_hlc, numbers[version.writer], sequence, change,
+                *record.body,
+                checksum(record.upper, record.low, (row, change), (time_hlc, sequence), name),
             )  # fmt: skip
             (fresh if held is None else replaced).append(columns)
         if self.words_in_file:
@@ -232,8 +240,7 @@ class Commit:
         if self.words_in_file:
             keywords.enter(self.connection, texts)
         self._count(rows, tally)
-        set_state(self.connection, "last_change", change)
-        set_state(self.connection, "last_hlc", self.clock.last)
+        set_state(self.connection, last_change=change, last_hlc=self.clock.last)
 
     def _insert(self, rows: list[tuple[Any, ...]], clause: str) -> None:
         for part in in_parts(rows, _WRITTEN_TOGETHER):
@@ -257,11 +264,12 @@ class Commit:
 
     def _write_seen(self) -> None:
         for writer in sorted(self._covered.keys() | self._arrived.keys()):
-            before = self._seen_of(writer)
+            before = self._before if writer == self.own else self._seen_of(writer)
             number = self._numbers[writer]
             upto = max(before, self._covered.get(writer, 0))
             beyond = {x for x in self._arrived.get(writer, ()) if x > upto}
-            upto = self._advance(number, upto, beyond)
+            if beyond or writer != self.own:  # nothing of its own is ever out of turn
+                upto = self._advance(number, upto, beyond)
             if upto > before:
                 set_seen(self.connection, number, writer, upto)
                 if writer != self.own:
