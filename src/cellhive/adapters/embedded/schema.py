@@ -30,10 +30,8 @@ PAGE_BYTES: Final = 8192
 LOOKED_UP_TOGETHER: Final = (256, 16, 1)
 """Keys of one question."""
 _CACHE_KIB = 65_536
-_CHECKPOINT_PAGES = 8192
-"""Pages of write-ahead log after which a commit copies them into the database: 64 MiB.
-
-A page of an index that many commits changed is copied once, so seldom is cheaper."""
+_CHECKPOINT_PAGES = 2048
+"""Pages of write-ahead log after which a commit copies them into the database: 16 MiB."""
 _LOG_KEPT_BYTES = 64 << 20
 
 RECORD_COLUMNS: Final = (
