@@ -386,7 +386,7 @@ def test_the_compared_steps_contain_every_procedure(compared: dict[str, Any]) ->
 
 
 def test_the_loops_over_cells_work_on_whole_vectors() -> None:
-    """Both loops multiply eight floats at a time, where the machine has such vectors.
+    """Both loops multiply eight floats or more at a time, where the machine has such vectors.
 
     A 64-bit integer among them would halve that without any other sign.
     """
@@ -404,4 +404,6 @@ def test_the_loops_over_cells_work_on_whole_vectors() -> None:
         fresh = numba.jit(**loop.targetoptions)(loop.py_func)
         fresh(*arguments)
         (code,) = fresh.inspect_llvm().values()
-        assert len(re.findall(rf"fmul\b.* <{width} x float>", code)) >= 4, loop.__name__
+        widths = [int(found) for found in re.findall(r"fmul\b.* <(\d+) x float>", code)]
+        # twice at least; how often a loop is unrolled differs between processors
+        assert sum(found >= width for found in widths) >= 2, (loop.__name__, widths)
