@@ -459,8 +459,7 @@ class Replica:
         covers = missing(answer.known, delta.covers)
         batch = m.Batch(ask.session, ask.number, answer.part, records, covers, complete)
         self._say(peer, batch)
-        # records beyond a gap cover nothing: reading goes on behind them, in this answer only,
-        # until there is room left
+        # records beyond a gap cover nothing: reading goes on behind them until there is room left
         behind = covers or p.highest(delta.records)
         answer.known = merge(answer.known, behind)
         if behind and not complete and answer.part < ask.parts and link.waiting is None:
@@ -498,6 +497,7 @@ class Replica:
                 self._question = None
                 more = not batch.complete and bool(risen or remembered)
                 link.owes = whole and (not in_turn or more)
+                link.gap |= more
                 self._tell_all(but=peer)
                 self._ask_next()
 
