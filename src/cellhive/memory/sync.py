@@ -307,11 +307,11 @@ class Replica:
 
     def _met(self, peer: str, link: Link, told: m.Hello | m.Digest) -> bool:
         """Take in what Hello and Digest both tell; return whether the peer may stay."""
-        ahead = told.time_ms - self._now_ms()
-        if ahead > self.settings.most_ahead_ms:
+        if (ahead := told.time_ms - self._now_ms()) > self.settings.most_ahead_ms:
             self._refuse_ahead(peer, link, ahead)
             return False
         self._heard(peer, link, told.vector, {**told.vector, **told.undurable})
+        link.vector = dict(told.vector)  # a peer whose disk has failed has less than it had
         link.neighbours = frozenset(told.neighbours)
         for namespace in told.namespaces:
             self._meet_namespace(peer, link, namespace)
