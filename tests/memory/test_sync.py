@@ -79,7 +79,7 @@ def test_a_gap_is_applied_over_asked_for_and_closed() -> None:
     assert names(out) == ["Apply", "Ack>b", "Ask>b"]
     assert out[0] == m.Apply(Delta(out[0].delta.records, {}, complete=True), "b")
     assert dict(one.vector) == {}
-    assert out[2].message == m.Ask("a~1", 1, {}, SETTINGS.batches_ahead)
+    assert out[2].message == m.Ask("a~1", 1, {}, SETTINGS.batches_ahead, (m.Run("b~1", 2, 2),))
     batch = m.Batch("a~1", 1, 1, (stamped("x", "b~1", 1),), {"b~1": 1}, complete=True)
     (closed,) = tell(one, m.Received("b", batch))
     assert closed.delta.covers == {"b~1": 2}

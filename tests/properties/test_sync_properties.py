@@ -199,8 +199,7 @@ def test_replicas_agree_whatever_happens(
     world.settle()
     world.check()
     ways = 2 * len(world.network.edges)
-    # what lies beyond a gap is sent again with every answer, so a fault may cost two rounds
-    assert world.network.sent_records <= max(1, world.writes) * ways * (2 + 2 * world.faults)
+    assert world.network.sent_records <= max(1, world.writes) * ways * (2 + world.faults)
     sent = dict(world.network.sent)
     for _ in range(6):
         world.network.round()

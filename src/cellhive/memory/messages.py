@@ -119,6 +119,8 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     """What it has. What it has covered so far is how a broken transfer goes on."""
     parts: Annotated[int, msgspec.Meta(ge=1, le=64)]
     """How many batches may come before the next question."""
+    beyond: Annotated[tuple[Run, ...], msgspec.Meta(max_length=MOST_RECORDS)] = ()
+    """What it has beyond gaps, and need not be sent."""
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):

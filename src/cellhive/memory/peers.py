@@ -111,7 +111,7 @@ class Held:
             vector=dict(self.known.upto),
             undurable=self._undurable(),
             neighbours=neighbours,
-            beyond=self._beyond(),
+            beyond=self.beyond(),
             synced=self.synced,
         )
 
@@ -125,7 +125,7 @@ class Held:
             vector=dict(self.known.upto),
             undurable=self._undurable(),
             neighbours=neighbours,
-            beyond=self._beyond(),
+            beyond=self.beyond(),
             synced=self.synced,
             totals=dict(totals.totals),
             totals_print=totals.vector_print,
@@ -141,7 +141,8 @@ class Held:
         news = link.beyond != link.beyond_asked
         return news and not all(known.has_all(r.writer, r.first, r.last) for r in link.beyond[0])
 
-    def _beyond(self) -> tuple[m.Run, ...]:
+    def beyond(self) -> tuple[m.Run, ...]:
+        """Return the runs of writes known beyond gaps."""
         return tuple(m.Run(*run) for run in self.known.beyond())
 
     def _public_namespaces(self) -> tuple[Namespace, ...]:
@@ -160,7 +161,21 @@ class Answer:
     ask: m.Ask
     known: dict[str, int]
     """What the asker has once the parts sent so far have arrived."""
+    had: KnownWrites
+    """What it had when it asked."""
     part: int = 0
+
+    @classmethod
+    def to(cls, ask: m.Ask) -> Answer:
+        """Begin to answer a question."""
+        had = KnownWrites(dict(ask.known), most_runs=m.MOST_RECORDS)
+        for run in ask.beyond:
+            had.learn(run.writer, run.first, run.last)
+        return cls(ask, dict(ask.known), had)
+
+    def lacks(self, record: Record) -> bool:
+        """Return whether the asker did not have a record when it asked."""
+        return not self.had.has(record.version.writer, record.version.sequence)
 
 
 @dataclass(slots=True)

@@ -420,8 +420,9 @@ class Replica:
                     link.gap, link.beyond_asked = False, link.beyond
                     self._number += 1
                     self._question = Question(peer, self._number, 1, self._now_s)
-                    parts = self.settings.batches_ahead
-                    self._say(peer, m.Ask(self.writer, self._number, dict(self.vector), parts))
+                    parts, beyond = self.settings.batches_ahead, self._held.beyond()
+                    ask = m.Ask(self.writer, self._number, dict(self.vector), parts, beyond)
+                    self._say(peer, ask)
                     return
 
     def _serve(self, peer: str, link: Link) -> None:
@@ -430,7 +431,7 @@ class Replica:
         if ask is None or link.answer is not None:
             return
         if missing(ask.known, self._held.durable) or self._held.known.runs:
-            link.waiting, link.answer = None, Answer(ask, dict(ask.known))
+            link.waiting, link.answer = None, Answer.to(ask)
             self._out.append(m.ReadDelta(peer, link.answer.known, link.limit))
         elif not missing(ask.known, self._held.known.upto):
             link.waiting = None
@@ -443,11 +444,8 @@ class Replica:
         if link is None or link.closed or link.answer is None:
             return
         answer, ask = link.answer, link.answer.ask
-        records = tuple(
-            record
-            for record in delta.records
-            if record.namespace not in link.refused and not self._held.hides(record)
-        )
+        told = filter(answer.lacks, delta.records)
+        records = tuple(r for r in told if not (r.namespace in link.refused or self._held.hides(r)))
         size = sum(map(weight_bytes, records))
         if size > 2 * self.settings.batch_bytes and len(records) > 1:
             link.limit = max(1, len(delta.records) * self.settings.batch_bytes // size)
@@ -455,10 +453,11 @@ class Replica:
             return
         complete = delta.complete and len(delta.records) < link.limit
         link.limit = min(self.settings.batch_records, 2 * link.limit)
-        answer.part += 1
         covers = missing(answer.known, delta.covers)
-        batch = m.Batch(ask.session, ask.number, answer.part, records, covers, complete)
-        self._say(peer, batch)
+        if records or covers or complete:
+            answer.part += 1
+            batch = m.Batch(ask.session, ask.number, answer.part, records, covers, complete)
+            self._say(peer, batch)
         # records beyond a gap cover nothing: reading goes on behind them until there is room left
         behind = covers or p.highest(delta.records)
         answer.known = merge(answer.known, behind)
