@@ -188,6 +188,16 @@ class World:
         ("tick", 4, 168), ("fail", 2, 9), ("noise", 3, 15),
     ],
 )  # fmt: skip
+@example(  # a gap closes while an answer reads on behind it
+    size=3, topology="ring",
+    actions=[
+        ("flow", 0, 229), ("noise", 2, 111), ("restart", 4, 394), ("restart", 4, 141),
+        ("delete", 1, 201), ("write", 4, 225), ("burst", 3, 348), ("drop", 2, 191),
+        ("noise", 0, 29), ("noise", 2, 345), ("deliver", 4, 117), ("burst", 0, 98),
+        ("burst", 2, 330), ("noise", 2, 214), ("noise", 0, 100), ("noise", 1, 104),
+        ("restart", 3, 97), ("crash", 0, 160),
+    ],
+)  # fmt: skip
 @given(size=st.integers(2, 5), topology=st.sampled_from(sorted(TOPOLOGIES)), actions=ACTIONS)
 def test_replicas_agree_whatever_happens(
     size: int, topology: str, actions: list[tuple[str, int, int]]

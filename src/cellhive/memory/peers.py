@@ -9,10 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from cellhive.core.records import Metric, Namespace, Record
+from cellhive.core.records import Delta, Metric, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory.codec import weight_bytes
-from cellhive.memory.versions import KnownWrites, is_private, missing
+from cellhive.memory.versions import KnownWrites, is_private, merge, missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,8 @@ class Answer:
     """What the asker has once the parts sent so far have arrived."""
     had: KnownWrites
     """What it had when it asked."""
+    cursor: dict[str, int]
+    """Where reading goes on: for some writers behind a gap, beyond what is known."""
     part: int = 0
 
     @classmethod
@@ -171,7 +173,21 @@ class Answer:
         had = KnownWrites(dict(ask.known), most_runs=m.MOST_RECORDS)
         for run in ask.beyond:
             had.learn(run.writer, run.first, run.last)
-        return cls(ask, dict(ask.known), had)
+        return cls(ask, dict(ask.known), had, dict(ask.known))
+
+    def advance(self, delta: Delta) -> dict[str, int] | None:
+        """Go on behind a part that was read, and return what is covered with it.
+
+        Records beyond a gap cover nothing, and reading goes on behind them. Where a gap has
+        closed since, what came before it has not been read: None, and it is read anew.
+        """
+        covers = missing(self.known, delta.covers)
+        if any(self.cursor.get(writer, 0) > self.known.get(writer, 0) for writer in covers):
+            self.cursor = dict(self.known)
+            return None
+        self.known = merge(self.known, covers)
+        self.cursor = merge(self.cursor, covers or highest(delta.records))
+        return covers
 
     def lacks(self, record: Record) -> bool:
         """Return whether the asker did not have a record when it asked."""

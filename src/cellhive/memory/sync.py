@@ -432,7 +432,7 @@ class Replica:
             return
         if missing(ask.known, self._held.durable) or self._held.known.runs:
             link.waiting, link.answer = None, Answer.to(ask)
-            self._out.append(m.ReadDelta(peer, link.answer.known, link.limit))
+            self._out.append(m.ReadDelta(peer, link.answer.cursor, link.limit))
         elif not missing(ask.known, self._held.known.upto):
             link.waiting = None
             self._say(peer, m.Batch(ask.session, ask.number, 1, (), {}, complete=True))
@@ -449,20 +449,18 @@ class Replica:
         size = sum(map(weight_bytes, records))
         if size > 2 * self.settings.batch_bytes and len(records) > 1:
             link.limit = max(1, len(delta.records) * self.settings.batch_bytes // size)
-            self._out.append(m.ReadDelta(peer, answer.known, link.limit))
+            self._out.append(m.ReadDelta(peer, answer.cursor, link.limit))
             return
         complete = delta.complete and len(delta.records) < link.limit
         link.limit = min(self.settings.batch_records, 2 * link.limit)
-        covers = missing(answer.known, delta.covers)
-        if records or covers or complete:
+        covers = answer.advance(delta)
+        if covers is not None and (records or covers or complete):
             answer.part += 1
             batch = m.Batch(ask.session, ask.number, answer.part, records, covers, complete)
             self._say(peer, batch)
-        # records beyond a gap cover nothing: reading goes on behind them until there is room left
-        behind = covers or p.highest(delta.records)
-        answer.known = merge(answer.known, behind)
-        if behind and not complete and answer.part < ask.parts and link.waiting is None:
-            self._out.append(m.ReadDelta(peer, answer.known, link.limit))
+        on = covers is None or (not complete and bool(covers or delta.records))
+        if on and answer.part < ask.parts and link.waiting is None:
+            self._out.append(m.ReadDelta(peer, answer.cursor, link.limit))
         else:
             link.answer = None
             self._serve(peer, link)
