@@ -117,7 +117,7 @@ class Opened:
 
 
 def open_parts(
-    where: str | Path, *, read_only: bool = False, key: Key | None = None, node: str = ""
+    where: str | Path, *, existing: bool = False, key: Key | None = None, node: str = ""
 ) -> Opened:
     """Open a memory whose owner closes it; see ``open_memory``."""
     place = Place(str(where))
@@ -129,18 +129,18 @@ def open_parts(
             )  # fmt: skip
         log = _on_server(place, node)
         return Opened(Memory(log, lock=threading.RLock()), log, None)
-    return _in_folder(place.folder, read_only=read_only, key=key, node=node)
+    return _in_folder(place.folder, existing=existing, key=key, node=node)
 
 
 @contextmanager
 def open_memory(
-    where: str | Path, *, read_only: bool = False, key: Key | None = None, node: str = ""
+    where: str | Path, *, existing: bool = False, key: Key | None = None, node: str = ""
 ) -> Iterator[Memory]:
     """Open a memory, and close it in the end.
 
     Args:
         where: Folder, made where it does not exist; or ``postgresql://user@host/database``.
-        read_only: Refuse to make a memory where there is none.
+        existing: Refuse to make a memory where there is none.
         key: Fetches the key of an encrypted memory; a new one is encrypted with it.
         node: Name among replicas; by default one that the memory keeps.
 
@@ -149,7 +149,7 @@ def open_memory(
         BadInput: The place is none for a memory, or the key does not open it.
         Unavailable: The server does not answer.
     """
-    opened = open_parts(where, read_only=read_only, key=key, node=node)
+    opened = open_parts(where, existing=existing, key=key, node=node)
     try:
         yield opened.memory
     finally:
@@ -167,10 +167,10 @@ def _on_server(place: Place, node: str) -> RecordLog:
     return PostgresLog(place.where, now_ms=now_ms, node=node or _plain(platform.node()))
 
 
-def _in_folder(folder: Path, *, read_only: bool, key: Key | None, node: str) -> Opened:
+def _in_folder(folder: Path, *, existing: bool, key: Key | None, node: str) -> Opened:
     from cellhive.adapters.embedded.sqlite_log import SqliteLog  # noqa: PLC0415
 
-    if read_only and not (folder / RECORDS).exists():
+    if existing and not (folder / RECORDS).exists():
         message = (
             f"{folder}: there is no memory; make one: cellhive memory namespace create, add or "
             "import; or name another place with --memory"

@@ -107,7 +107,7 @@ def list_namespaces(
     """
     from cellhive.app.memory import visible  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         spaces = visible(found.log)
         rows = [(space, found.count(space.name)) for space in spaces]
     if as_json:
@@ -216,7 +216,7 @@ def get(
     """
     from cellhive.adapters.record_lines import write_lines  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)
         records = found.get(space, ids)
     print_lines(write_lines(record for record in records if record is not None))
@@ -286,7 +286,7 @@ def search(
     query = None
     if vector:
         query = parse_vector(read_text(vector, "--vector"), "--vector")
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)
         if like:
             query = _vector_of(found, space, like)
@@ -390,7 +390,7 @@ def list_records(
     from cellhive.adapters.record_lines import write_lines  # noqa: PLC0415
     from cellhive.app.memory_transfer import everything  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)
         records = everything(found, space, kind=kind, limit=limit)
         if as_json:
@@ -416,7 +416,7 @@ def delete(
 
     Example: cellhive memory delete cell-7/09:00 -n cells
     """
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)
         gone = found.delete(space, ids)
     print(
@@ -437,6 +437,6 @@ def count(
 
     Example: cellhive memory count --kind outcome --where '{"success": false}'
     """
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)
         print(found.count(space, kind=kind, where=parsed_where(where)))

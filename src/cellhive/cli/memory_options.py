@@ -62,11 +62,11 @@ class MetricName(StrEnum):
 
 
 @contextmanager
-def opened(where: str, key: str, *, read_only: bool = False) -> Iterator[Memory]:
+def opened(where: str, key: str, *, existing: bool = False) -> Iterator[Memory]:
     """Open the memory that a command was pointed at."""
     from cellhive.app.memory import key_of, open_memory  # noqa: PLC0415  # --help must not wait
 
-    with open_memory(where, read_only=read_only, key=key_of(key)) as memory:
+    with open_memory(where, existing=existing, key=key_of(key)) as memory:
         yield memory
 
 

@@ -53,7 +53,7 @@ def condense(memory: MemoryPlace = MEMORY, key: KeyPlace = "", as_json: AsJson =
     from cellhive.app import recall  # noqa: PLC0415  # --help must not wait
     from cellhive.app.memory import now_ms  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True) as held:
+    with opened(memory, key, existing=True) as held:
         before, after = recall.condense(held, now_ms() / 1000)
     if as_json:
         print(json.dumps({"before": before, "after": after}))

@@ -193,7 +193,7 @@ def export(
 
     if out is not None:
         check_output(out, "--out", EXPORT_SUFFIXES)
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         every = [each.name for each in visible(found.log)]
         names = [space_of(found, name) for name in namespace or every]
         spaces = [found.log.namespaces()[name] for name in names]
@@ -250,7 +250,7 @@ def verify(
     from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
 
     results = []
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         names = [space_of(found, namespace)] if namespace else sorted(found.log.namespaces())
         for name in names:
             with progress(name, found.count(name), quiet=as_json) as tell:
@@ -296,7 +296,7 @@ def info(
     """
     from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True) as found:
+    with opened(memory, key, existing=True) as found:
         spaces = upkeep.state_of(found, indexes=indexes)
     store = upkeep.store_of(memory, encrypted=bool(key))
     if as_json:
@@ -340,7 +340,7 @@ def rebuild(memory: MemoryPlace = MEMORY, key: KeyPlace = "") -> None:
     """
     from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
 
-    with opened(memory, key, read_only=True):
+    with opened(memory, key, existing=True):
         pass  # there is one, and the key fits, before anything is thrown away
     with console(stderr=True).status("Rebuilding ..."):
         upkeep.discard_indexes(memory)
@@ -371,7 +371,7 @@ def backup(
         if problems:
             message = f"{copied}: expected a whole copy, found {problems[0]}; verify the memory"
             raise CellHiveError(message)
-        with opened(str(folder), key, read_only=True) as found:
+        with opened(str(folder), key, existing=True) as found:
             spaces = upkeep.state_of(found)
     total = sum(each.records for each in spaces)
     print(f"{copied}: {total:,} records, {_megabytes(copied.stat().st_size)}, checked")
