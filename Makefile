@@ -49,7 +49,7 @@ postgres-server:
 	fi
 
 test: $(VENV)/.test $(OTHER_VENV)/.done postgres-server lint ## everything CI runs
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 lint: $(VENV)/.test ## style, types, layers
 	@$(BIN)/ruff check .

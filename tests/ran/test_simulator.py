@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -139,6 +140,23 @@ def test_a_batch_is_its_networks_one_by_one(place: tuple[World, Parameters]) -> 
 
 
 # ------------------------------------------------------------------ branches
+
+
+def test_where_arrays_lie_changes_nothing(place: tuple[World, Parameters]) -> None:
+    """A thread has memory of its own; what is computed there is the same, bit for bit."""
+    here = simulator(place, 4)
+    here.advance(60)
+
+    def advanced(steps: int) -> list[bytes]:
+        branch = here.clone()
+        states = []
+        for _ in range(steps):
+            branch.advance(1)
+            states.append(branch.plant.users.tobytes() + branch.plant.cells.tobytes())
+        return states
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        assert pool.submit(advanced, 200).result() == advanced(200)
 
 
 def test_other_users_can_take_the_place_of_all(place: tuple[World, Parameters]) -> None:
