@@ -184,6 +184,31 @@ def total_effects(
     )  # fmt: skip
 
 
+def effect_draws(
+    mechanisms: Mechanisms, causes: Sequence[str], *, horizons: int = 1, held: Sequence[str] = ()
+) -> Floats32:
+    """Return the total effects in every drawn model, [model, cause, horizon, effect].
+
+    Args:
+        mechanisms: Drawn models.
+        causes: Variables that are raised by one standard deviation in one period.
+        horizons: Periods to look at.
+        held: Variables that stay as they are unless they are set: nothing runs through them.
+
+    Effects are in standard deviations of the variables.
+    """
+    posterior = mechanisms.posterior
+    index = np.array([_index(posterior.names, name) for name in causes], np.int32)
+    weights = mechanisms.coefficients
+    if held:
+        weights = weights.copy()
+        weights[:, [_index(posterior.names, name) for name in held]] = 0.0
+    draws, size = posterior.chosen.shape
+    effects = np.zeros((draws, len(index), horizons, size), np.float32)
+    _follow(posterior.candidates, posterior.chosen, weights, index, effects)
+    return effects
+
+
 def direct_effects(mechanisms: Mechanisms, *, levels: Sequence[float] = LEVELS) -> Effects:
     """Return the direct effects: what a unit of a cause does with all other causes held.
 
