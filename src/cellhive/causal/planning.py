@@ -199,7 +199,8 @@ def advise(
     gains = moves @ (responses.per_unit @ worth).T
     judged = _worst_mean(gains, aim.worst)
     risks = _risks(responses, moves, aim.harms)
-    allowed = (risks <= np.array([harm.probability for harm in aim.harms])).all(axis=1)
+    bounds = np.array([harm.probability for harm in aim.harms])
+    allowed: Bools = np.atleast_1d((risks <= bounds).all(axis=1))
     ranking = np.argsort(-judged, kind="stable")
 
     def told(which: int) -> Outcome:
@@ -363,8 +364,8 @@ def _trials(  # what is known of the changes
     certain = float(choices.max(axis=0).mean()) - now
     if samples <= 0.0 or not allowed.any():
         return [], certain
-    noise = math.sqrt(max(worth @ responses.spread @ worth, 0.0) * 2.0 / samples)
-    noise = max(noise, _LEAST_SPREAD)
+    varies = float(worth @ responses.spread @ worth)  # of the goal, before and after: twice
+    noise = max(math.sqrt(max(2.0 * varies / samples, 0.0)), _LEAST_SPREAD)
     shown = _largest_of_each(moves, allowed)
     values = [(k, sample_value(gains[k], choices, noise) - now) for k in shown]
     values.sort(key=lambda pair: -pair[1])
