@@ -162,7 +162,7 @@ def statistics_of(
     values = _checked(panel, names, lags)
     if within_cells:
         values = values - _means(values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
-    rows = _rows(values, lags)
+    rows = panel_rows(values, lags)
     seen = np.isfinite(rows)
     keep = seen.any(axis=1)
     rows, seen = rows[keep], seen[keep]
@@ -214,7 +214,7 @@ def _means(columns: Floats) -> Floats:
     return mean
 
 
-def _rows(values: Floats, lags: int) -> Floats:
+def panel_rows(values: Floats, lags: int) -> Floats:
     """Return one row per period and cell: the variables now, then at each lag, (rows, D)."""
     last = len(values)
     parts = [values[lags - lag : last - lag] for lag in range(lags + 1)]
