@@ -285,7 +285,8 @@ def _explained(target: Floats, design: Floats, plain: int) -> float:
     total = float(before @ before) / (rows - plain)
     if total <= 0.0:
         return 0.0
-    return max(1.0 - float(after @ after) / (rows - columns) / total, 0.0)
+    rest = float(after @ after) / (rows - columns)
+    return max(1.0 - rest / total, 0.0)
 
 
 def _follows(mechanisms: Mechanisms, values: Floats, weights: Floats) -> Floats:
