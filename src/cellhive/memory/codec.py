@@ -249,7 +249,7 @@ def _names_fault(record: Record) -> str:
             f"a text of at most {MOST_TEXT_CHARACTERS} characters and a payload of at most"
             f" {MOST_PAYLOAD_BYTES} bytes expected, found {len(text)} and {len(record.payload)}"
         )
-    if not _writable(f"{namespace}{name}{origin}{text}{version.writer}"):
+    if not is_writable(f"{namespace}{name}{origin}{text}{version.writer}"):
         return "text without NUL and without lone surrogates expected"
     numbered = 0 <= version.time_hlc < _LIMIT and 0 <= version.sequence < _LIMIT
     if not (numbered and math.isfinite(record.time_s)):
@@ -269,7 +269,7 @@ def weight_bytes(record: Record) -> int:
     return vector + len(record.payload) + 3 * len(record.text) + facts + 160
 
 
-def _writable(words: str) -> bool:
+def is_writable(words: str) -> bool:
     """Whether a string can be encoded and has no NUL."""
     if "\0" in words:
         return False
@@ -320,7 +320,7 @@ def _metadata_fault(metadata: Metadata) -> str:
         )
     if len(joined) + len(words) > MOST_METADATA_CHARACTERS:
         return f"metadata of at most {MOST_METADATA_CHARACTERS} characters expected"
-    return "" if _writable(joined) else "metadata without NUL and lone surrogates expected"
+    return "" if is_writable(joined) else "metadata without NUL and lone surrogates expected"
 
 
 def _split(
@@ -471,13 +471,13 @@ def _join(bodies: list[_Body], vectors: bytes, payloads: bytes) -> tuple[Record,
 
 def _check_namespace(namespace: Namespace) -> None:
     """Raise ProtocolError where a namespace cannot be."""
-    named = 0 < len(namespace.name) <= m.LONGEST_NAME and _writable(namespace.name)
+    named = 0 < len(namespace.name) <= m.LONGEST_NAME and is_writable(namespace.name)
     features = namespace.features
     if (
         not named
         or not 0 < namespace.dimension <= MOST_COMPONENTS
         or len(features) not in (0, namespace.dimension)
-        or not all(len(name) <= m.LONGEST_NAME and _writable(name) for name in features)
+        or not all(len(name) <= m.LONGEST_NAME and is_writable(name) for name in features)
     ):
         raise ProtocolError(
             expected=f"a namespace with a name and 1 to {MOST_COMPONENTS} components",

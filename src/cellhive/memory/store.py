@@ -29,7 +29,7 @@ from .indexes.columns import Columns
 from .indexes.index import IndexSettings, VectorIndex
 from .indexes.tail import Tail
 from .ranking import Candidate, Ranking, contributions, fused, ordered, similarities
-from .validation import check_k, check_namespace, check_queries, check_record
+from .validation import check_k, check_namespace, check_queries, check_records
 
 _PAGE = 8_192
 _SPOT_CHECKS = 16
@@ -314,8 +314,7 @@ class Memory:
         return space
 
     def _check(self, records: Sequence[Record]) -> None:
-        for record in records:
-            check_record(record, self._space(record.namespace))
+        check_records(records, self._space)
 
     def _mask(self, room: _Room, condition: Condition | None) -> Bools | None:
         if condition is None:

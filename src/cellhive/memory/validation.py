@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -12,23 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.core.errors import BadInput
-from cellhive.core.records import Metric, Namespace, Record
+from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record
 from cellhive.core.types import Floats32
 
+from .bounds import (
+    LONGEST_NAME,
+    MOST_COMPONENTS,
+    MOST_METADATA_BYTES,
+    MOST_PAYLOAD_BYTES,
+    MOST_TEXT_BYTES,
+    SURELY_FINE,
+)
 from .codec import fault
+from .screening import surely_fine
 
-LONGEST_NAME = 512
-"""Characters of an id, a namespace, an origin or a metadata key."""
-MOST_METADATA_BYTES = 65_536
-"""Of all keys and values of a record, as UTF-8 and 8 bytes a number."""
-MOST_TEXT_BYTES = 1 << 20
-MOST_PAYLOAD_BYTES = 64 << 20
-MOST_COMPONENTS = 65_536
 _INT64 = 1 << 63
 _LARGEST_NORM = 1e18
 """Squared, and doubled for a distance, it still fits float32."""
-_SURELY_FINE = (1e-30, 1e35)
-"""Squared lengths of queries that need no closer look, whatever the rounding of float32."""
+_TOGETHER = 1_024
+"""Records looked at together: what they hold stays in the processor's cache."""
+_FEW = 3
+"""Records up to which looking at each is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,29 @@ def check_namespace(namespace: Namespace) -> None:
     if namespace.features and len(namespace.features) != namespace.dimension:
         expected = f"no feature names or {namespace.dimension}, one a component"
         raise BadInput(expected=expected, found=f"{len(namespace.features)} names", place=place)
+
+
+def check_records(records: Sequence[Record], space_of: Callable[[str], Namespace]) -> None:
+    """Raise BadInput, naming it, where one of some records may not be written.
+
+    Args:
+        records: Of any namespaces.
+        space_of: Returns the namespace of a name; raises NotFound where it is not declared.
+    """
+    for name in dict.fromkeys([x.namespace for x in records]):
+        space = space_of(name)
+        own = [x for x in records if x.namespace == name]
+        for start in range(0, len(own), _TOGETHER):
+            _check_together(own[start : start + _TOGETHER], space)
+
+
+def _check_together(records: Sequence[Record], space: Namespace) -> None:
+    """Look at each record of a namespace, but for those that a look at all lets in."""
+    usual = [x for x in records if not x.deleted and x.version is NOT_WRITTEN]
+    if len(usual) > _FEW and surely_fine(usual, space):
+        records = [x for x in records if x.deleted or x.version is not NOT_WRITTEN]
+    for record in records:
+        check_record(record, space)
 
 
 def check_record(record: Record, namespace: Namespace) -> None:
@@ -89,7 +116,7 @@ def check_queries(vectors: npt.ArrayLike, namespace: Namespace) -> Floats32:
     array = np.asarray(vectors)
     if array.dtype == np.float32 and array.shape == (namespace.dimension,):
         squared = float(np.vdot(array, array))  # the usual case, in a tenth of the time
-        if _SURELY_FINE[0] < squared < _SURELY_FINE[1]:
+        if SURELY_FINE[0] < squared < SURELY_FINE[1]:
             return np.ascontiguousarray(array).reshape(1, -1)
     batch = array.reshape(1, -1) if array.ndim == 1 else array
     place = f"query of {namespace.name}"
@@ -130,13 +157,15 @@ def _name_problem(name: object) -> str:
         return "an empty one"
     if len(name) > LONGEST_NAME:
         return f"{len(name)} characters, more than {LONGEST_NAME}"
+    if name.isprintable():
+        return ""
     if not _encodable(name) or any(unicodedata.category(letter) == "Cc" for letter in name):
         return "control characters or lone surrogates"
     return ""
 
 
 def _encodable(text: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _check_sizes(place: _Place, record: Record) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ MOST_TOGETHER = 20_000
 class Submission:
     """What one caller wants written, whole or not at all."""
 
-    records: Sequence[Encoded]
+    records: Encoded
     new: bool = False
     """Whether no record may be replaced."""
     covers: Mapping[str, int] | None = None

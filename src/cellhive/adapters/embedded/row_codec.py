@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import struct
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, TypeVar
 from zlib import crc32
 
 import msgspec
@@ -25,6 +27,9 @@ from cellhive.core.records import (
     Version,
     buried,
 )
+from cellhive.core.types import Floats32
+
+T = TypeVar("T")
 
 KIND_NUMBERS: Final = {
     RecordKind.PATTERN: 1,
@@ -37,6 +42,8 @@ _KINDS = {number: kind for kind, number in KIND_NUMBERS.items()}
 
 _WORTH_PACKING_BYTES = 256
 """Shorter values are left as they are: compressing gains little and costs more."""
+_TOGETHER = 1_024
+"""Records encoded together: what they hold stays in the processor's cache."""
 _MOST_BYTES = 900_000_000
 _RAW, _ZSTD = b"\0", b"\1"
 _MASK = 0xFFFF_FFFF
@@ -48,6 +55,8 @@ _NOT_AS_WRITTEN = (
     zstandard.ZstdError,
 )  # fmt: skip
 """What reading a row raises whose values are not of the types they were written with."""
+_UNFIT = (TypeError, ValueError, OverflowError, AttributeError, KeyError)
+"""What encoding raises over values that are not of the types they should be."""
 _PLAIN = frozenset((str, int, float, bool, type(None)))
 _NAMES = frozenset((str,))
 
@@ -56,32 +65,68 @@ _encode_metadata = msgspec.msgpack.Encoder().encode
 _decode_metadata = msgspec.msgpack.Decoder(_Values).decode
 
 
-class Encoded(NamedTuple):
-    """A record ready to be written, but for its row, version and change."""
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Records ready to be written, column by column, but for rows, versions and changes."""
 
-    namespace: str
-    id: str
-    version: Version | None
-    """None where the log is to stamp it."""
-    text: str
+    keys: list[tuple[str, str]]
+    """Namespace and id of each."""
+    versions: list[Version | None]
+    """None for those that the log is to stamp."""
+    texts: list[str]
     """Words to be found by."""
-    upper: int
-    """Checksum of the vector, to be completed by ``checksum``."""
-    low: int
-    """Checksum of the other values, to be completed by ``checksum``."""
-    kind: int
-    deleted: int
-    time_s: float
-    origin: str
-    vector: bytes | None
-    metadata: bytes | None
-    words: str | bytes | None
-    payload: bytes | None
+    upper: list[int]
+    """Checksums of the vectors, to be completed by ``checksums``."""
+    low: list[int]
+    """Checksums of the other values, to be completed by ``checksums``."""
+    columns: tuple[list[Any], ...]
+    """Columns of the table from ``kind`` on, but for the checksum."""
+
+    def __len__(self) -> int:
+        """Return how many records."""
+        return len(self.keys)
 
     @property
-    def body(self) -> tuple[Any, ...]:
-        """Columns from ``kind`` on, but for the checksum."""
-        return self[6:]
+    def stamped_here(self) -> bool:
+        """Whether the log is to stamp all of them."""
+        return not any(self.versions)
+
+    @property
+    def kinds(self) -> list[int]:
+        """Number of the kind of each."""
+        return self.columns[0]
+
+    @property
+    def deleted(self) -> list[int]:
+        """Whether each is a tombstone, 1 or 0."""
+        return self.columns[1]
+
+    def taken(self, places: Sequence[int]) -> Encoded:
+        """Return the records at some places."""
+
+        def at(column: list[T]) -> list[T]:
+            return [column[i] for i in places]
+
+        return Encoded(
+            at(self.keys), at(self.versions), at(self.texts), at(self.upper), at(self.low),
+            tuple(map(at, self.columns)),
+        )  # fmt: skip
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return some batches as one."""
+    if len(parts) == 1:
+        return parts[0]
+    keys, versions, texts, upper, low = (
+        list(chain.from_iterable(getattr(x, name) for x in parts))
+        for name in ("keys", "versions", "texts", "upper", "low")
+    )
+    columns = zip(*(x.columns for x in parts), strict=True)
+    together = tuple(list(chain.from_iterable(column)) for column in columns)
+    return Encoded(keys, versions, texts, upper, low, together)
+
+
+NOTHING: Final = joined(())
 
 
 class _Packing(threading.local):
@@ -116,53 +161,65 @@ class RowCodec:
         """Encrypt under a cipher, or not."""
         self._cipher = cipher
 
-    def encode(self, record: Record, namespace: Namespace) -> Encoded:
-        """Return a record as it is kept.
+    def encode(self, records: Sequence[Record], spaces: Mapping[str, Namespace]) -> Encoded:
+        """Return records as they are kept.
+
+        Args:
+            records: Of any of the namespaces.
+            spaces: Namespaces by name.
 
         Raises:
-            BadInput: It could not come back as it is.
+            BadInput: One of them could not come back as it is.
         """
         try:
-            return self._encode(record, namespace)
-        except (TypeError, ValueError, OverflowError, AttributeError, KeyError) as error:
+            return joined([self._encode(x, spaces) for x in _slices(records)])
+        except _UNFIT as error:
+            for record in records if len(records) > 1 else ():  # to name the one that it is
+                self.encode([record], spaces)
             raise BadInput(
                 expected="a record of text, numbers, booleans and tags", found=str(error),
-                remedy="convert its fields", place=f"record {record.id!r} of {record.namespace}",
+                remedy="convert its fields",
+                place=f"record {records[0].id!r} of {records[0].namespace}",
             ) from error  # fmt: skip
 
-    def _encode(self, record: Record, namespace: Namespace) -> Encoded:
-        key = _key(record.namespace, record.id)
-        if not math.isfinite(record.time_s):
-            message = "the time"
-            raise _unfit(message, record.time_s)
-        vector = text = payload = None
-        if record.deleted:
-            record = buried(record)
-        metadata = _metadata_bytes(record.metadata) if record.metadata else None
-        if not record.deleted:
-            vector = _vector_bytes(record, namespace.dimension)
-            text = record.text.encode() or None
-            payload = pack(bytes(record.payload)) if record.payload else None
-            if len(text or b"") + len(payload or b"") > _MOST_BYTES:
-                message = "bytes beyond"
-                raise _unfit(message, _MOST_BYTES)
-            if self._cipher is not None:
-                vector = self._seal(vector, key, b"vector")
-                text = self._seal(pack(text) if text else None, key, b"text")
-                payload = self._seal(payload, key, b"payload")
+    def _encode(self, records: Sequence[Record], spaces: Mapping[str, Namespace]) -> Encoded:
+        """Work a column at a time: it takes half the time that record by record does."""
+        deleted = [int(x.deleted) for x in records]
+        if any(deleted):
+            records = [buried(x) if x.deleted else x for x in records]
+        kinds = [KIND_NUMBERS[x.kind] for x in records]
+        times_s, origins = _times(records), [x.origin for x in records]
+        keys = [(x.namespace, x.id) for x in records]
+        prefixes = {name: _prefix(name) for name in spaces}
+        names = [prefixes[space] + id_.encode() for space, id_ in keys]
+        vectors: Any = _vectors(records, spaces)
+        metadata: Any = _metadata_of(records)
+        texts = [x.text for x in records]
+        said: Any = [text.encode() or None for text in texts]
+        words: Any = [text or None for text in texts]
+        payloads: Any = [pack(bytes(x.payload)) if x.payload else None for x in records]
+        _must_be_short(said, payloads)
         if self._cipher is not None:
-            metadata = self._seal(metadata, key, b"metadata")
-        kind = KIND_NUMBERS[record.kind]
-        time_s, origin = float(record.time_s), record.origin
-        rest = (metadata, text, payload, origin.encode(), _TIME.pack(time_s))
-        words: Any = text if self._cipher is not None or text is None else record.text
-        deleted = int(record.deleted)
-        upper, low = _sums(key, kind << 1 | deleted, vector, rest, isinstance(words, str))
-        return Encoded(
-            record.namespace, record.id, _stamp(record.version),
-            "" if deleted else record.text, upper, low,
-            kind, deleted, time_s, origin, vector, metadata, words, payload,
-        )  # fmt: skip
+            vectors = self._sealed(vectors, names, b"vector")
+            metadata = self._sealed(metadata, names, b"metadata")
+            words = said = self._sealed([x and pack(x) for x in said], names, b"text")
+            payloads = self._sealed(payloads, names, b"payload")
+        starts = [kind << 1 | gone for kind, gone in zip(kinds, deleted, strict=True)]
+        upper = _folded(map(crc32, names, starts), vectors)
+        with_words = [self._cipher is None and text is not None for text in said]
+        low: Iterable[int] = map(crc32, names, map(_start_of_low, starts, with_words))
+        for column in (metadata, said, payloads, _endings(origins, times_s)):
+            low = _folded(low, column)
+        columns = (kinds, deleted, times_s, origins, vectors, metadata, words, payloads)
+        versions = [
+            None if x.version is NOT_WRITTEN else _stamp(x.version) for x in records
+        ]  # fmt: skip
+        return Encoded(keys, versions, texts, upper, list(low), columns)
+
+    def _sealed(
+        self, values: Iterable[bytes | None], names: Sequence[bytes], column: bytes
+    ) -> list[bytes | None]:
+        return [self._seal(x, name, column) for x, name in zip(values, names, strict=True)]
 
     def _seal(self, data: bytes | None, key: bytes, column: bytes) -> bytes | None:
         if data is None or self._cipher is None:
@@ -246,6 +303,24 @@ def checksum_of(namespace: str, writer: str, columns: Sequence[Any]) -> int:
     return checksum(upper, low, (row, change), (hlc, sequence), writer.encode())
 
 
+def checksums(
+    encoded: Encoded, rows: Iterable[int], changes: Iterable[int],
+    versions: Iterable[Version],
+) -> list[int]:  # fmt: skip
+    """Return the checksums of rows, now that it is known where and when they are written."""
+    writers: dict[str, bytes] = {}
+    pack_pair, sums = _PAIR.pack, []
+    for upper, low, row, change, version in zip(
+        encoded.upper, encoded.low, rows, changes, versions, strict=True
+    ):
+        writer = version.writer
+        if writer not in writers:
+            writers[writer] = writer.encode()
+        stamped = pack_pair(version.time_hlc, version.sequence) + writers[writer]
+        sums.append(crc32(pack_pair(row, change), upper) >> 1 << 32 | crc32(stamped, low))
+    return sums
+
+
 def checksum(
     upper: int, low: int, place: tuple[int, int], stamp: tuple[int, int], writer: bytes
 ) -> int:
@@ -277,26 +352,70 @@ def _unfit(what: str, value: object) -> ValueError:
 
 
 def _key(namespace: str, id_: str) -> bytes:
+    return _prefix(namespace) + id_.encode()
+
+
+def _slices(records: Sequence[Record]) -> list[Sequence[Record]]:
+    return [records[i : i + _TOGETHER] for i in range(0, len(records), _TOGETHER)]
+
+
+def _prefix(namespace: str) -> bytes:
     name = namespace.encode()
-    return b"%d:%b:%b" % (len(name), name, id_.encode())
+    return b"%d:%b:" % (len(name), name)
 
 
-def _vector_bytes(record: Record, dimension: int) -> bytes | None:
-    vector = record.vector
-    if vector is None:
-        return None
+def _times(records: Sequence[Record]) -> list[float]:
+    """Return when each record tells of [s]; all of them finite."""
+    times_s = [float(x.time_s) for x in records]
+    if not math.isfinite(sum(times_s)):  # one that is not makes the sum so
+        for time_s in times_s:
+            if not math.isfinite(time_s):
+                message = "the time"
+                raise _unfit(message, time_s)
+    return times_s
+
+
+def _vectors(records: Sequence[Record], spaces: Mapping[str, Namespace]) -> list[bytes | None]:
+    shapes = {name: (space.dimension,) for name, space in spaces.items()}
+    return [
+        None if (vector := x.vector) is None
+        else vector.tobytes() if vector.dtype is _FLOATS and vector.shape == shapes[x.namespace]
+        else _vector_bytes(vector, spaces[x.namespace].dimension)
+        for x in records
+    ]  # fmt: skip
+
+
+def _vector_bytes(vector: Floats32, dimension: int) -> bytes:
     if vector.shape != (dimension,):
         message = f"in place of {dimension} components the shape"
         raise _unfit(message, vector.shape)
-    return (vector if vector.dtype == _FLOATS else vector.astype(_FLOATS)).tobytes()
+    return vector.astype(_FLOATS, copy=False).tobytes()
 
 
-def _metadata_bytes(metadata: Metadata) -> bytes:
-    if not (
-        _PLAIN.issuperset(map(type, metadata.values())) and _NAMES.issuperset(map(type, metadata))
-    ):
-        _must_be_fit(metadata)
-    return pack(_encode_metadata(metadata))
+def _metadata_of(records: Sequence[Record]) -> list[bytes | None]:
+    every = [x.metadata for x in records]
+    names = set(map(type, chain.from_iterable(every)))
+    values = set(map(type, chain.from_iterable([x.values() for x in every])))
+    if not (names <= _NAMES and values <= _PLAIN):
+        for metadata in every:
+            _must_be_fit(metadata)
+    encode = _encode_metadata
+    return [pack(encode(metadata)) if metadata else None for metadata in every]
+
+
+def _must_be_short(said: Iterable[bytes | None], payloads: Iterable[bytes | None]) -> None:
+    longest = max(map(len, filter(None, chain(said, payloads))), default=0)
+    if 2 * longest > _MOST_BYTES:
+        for text, payload in zip(said, payloads, strict=True):
+            if len(text or b"") + len(payload or b"") > _MOST_BYTES:
+                message = "bytes beyond"
+                raise _unfit(message, _MOST_BYTES)
+
+
+def _endings(origins: Sequence[str], times_s: Sequence[float]) -> list[bytes]:
+    """Return what ends the checked bytes of each record: origin and time."""
+    encoded = {origin: origin.encode() for origin in set(origins)}
+    return [encoded[origin] + _TIME.pack(x) for origin, x in zip(origins, times_s, strict=True)]
 
 
 def _must_be_fit(metadata: Metadata) -> None:
@@ -328,6 +447,24 @@ def _upper(key: bytes, start: int, vector: bytes | None) -> int:
     return upper + 1 & _MASK if vector is None else crc32(vector, upper)
 
 
+def _start_of_low(start: int, plain: bool) -> int:
+    """Return where the checksum of the other values starts.
+
+    Args:
+        start: Kind and whether it is deleted, as one number.
+        plain: Whether the words are stored as text, not as bytes.
+    """
+    return start << 1 | plain
+
+
+def _folded(sums: Iterable[int], values: Iterable[bytes | None]) -> list[int]:
+    """Return the checksums of some records, carried on over one more value of each."""
+    return [
+        crc32(x, low) if x is not None else low + 1 & _MASK
+        for x, low in zip(values, sums, strict=True)
+    ]
+
+
 def _sums(
     key: bytes, start: int, vector: bytes | None, rest: Iterable[bytes | None], plain: bool
 ) -> tuple[int, int]:
@@ -340,7 +477,7 @@ def _sums(
         rest: The other values as they are stored.
         plain: Whether the words are stored as text, not as bytes.
     """
-    low = crc32(key, start << 1 | plain)
+    low = crc32(key, _start_of_low(start, plain))
     for value in rest:
         low = crc32(value, low) if value is not None else low + 1 & _MASK
     return _upper(key, start, vector), low

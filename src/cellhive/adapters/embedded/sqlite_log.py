@@ -245,9 +245,9 @@ class SqliteLog:
         self, records: Sequence[Record], *, new: bool = False,
         covers: Mapping[str, int] | None = None,
     ) -> Future[Any]:  # fmt: skip
-        encode = self._codec.encode
-        spaces = {x: self._space(x).namespace for x in dict.fromkeys(x.namespace for x in records)}
-        encoded = [encode(record, spaces[record.namespace]) for record in records]
+        named = dict.fromkeys([x.namespace for x in records])
+        spaces = {name: self._space(name).namespace for name in named}
+        encoded = self._codec.encode(records, spaces)
         return self._queue.submit(Submission(encoded, new, covers))
 
     def _commit(self, group: list[Submission]) -> list[Callable[[], None]]:
