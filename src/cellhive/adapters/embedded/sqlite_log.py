@@ -337,7 +337,7 @@ class SqliteLog:
             last = found[-1][1] if found else after
         count, dimension = len(found), space.namespace.dimension
         base, nothing = space.number << ROW_BITS, bytes(4 * dimension)
-        vectors = [self._codec.vector(namespace, columns) for columns in found]
+        vectors = self._codec.vectors(namespace, found)
         floats = b"".join(nothing if vector is None else vector for vector in vectors)
         return Changes(
             np.fromiter((x[0] - base for x in found), np.int64, count),

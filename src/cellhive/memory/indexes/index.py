@@ -25,6 +25,7 @@ from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
 
 from .cells import Cells, built, extended
+from .fresh import NONE, Fresh
 from .quantize import FloatVectors, Vectors, vectors_for
 from .scan import best, nearest_of, scanned
 
@@ -51,8 +52,6 @@ class IndexSettings:
     """Of the random directions and first centroids."""
 
 
-_NO_SLOTS = np.empty(0, np.int64)
-_NO_VECTORS = np.empty((0, 0), np.float32)
 _NO_SKIP = np.empty(0, np.uint8)
 
 
@@ -71,10 +70,8 @@ class _View:
     """Lists to look into; 0 where comparing all is quicker."""
     wanted: int = 0
     """Candidates to score exactly for ten results."""
-    fresh: npt.NDArray[np.int64] = field(default_factory=lambda: _NO_SLOTS)
-    """Slots that the cells do not have, or have with an old vector."""
-    block: Floats32 = field(default_factory=lambda: _NO_VECTORS)
-    """Their vectors."""
+    fresh: Fresh = NONE
+    """What the cells do not have, or have with an old vector."""
     skip: npt.NDArray[np.uint8] = field(default_factory=lambda: _NO_SKIP)
     """Not zero for slots whose code in these cells is stale."""
     stale: int = 0
@@ -144,18 +141,17 @@ class VectorIndex:
             alive[: len(self._alive)], skip[: len(view.skip)] = self._alive, view.skip
             self._alive = alive
         present = changes.with_vector & ~changes.deleted
-        fresh, stale = view.fresh, view.stale
+        stale, before = view.stale, int(self._alive[slots].sum())
         if view.cells is not None:
-            fresh = np.setdiff1d(fresh, slots)
             stale += int((self._alive[slots] & (skip[slots] == 0)).sum())
             skip[slots] = 1
-            fresh = np.union1d(fresh, slots[present])
         self._vectors.put(slots[present], self._prepared(changes.vectors[present]))
+        fresh = view.fresh
+        if view.cells is not None:
+            fresh = fresh.changed(slots, present, self._vectors.take)
         self._alive[slots] = present
-        self._view = replace(
-            view, size=size, count=int(self._alive.sum()), fresh=fresh, skip=skip, stale=stale,
-            block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
-        )  # fmt: skip
+        count = view.count + int(present.sum()) - before
+        self._view = replace(view, size=size, count=count, fresh=fresh, skip=skip, stale=stale)
 
     def settle(self) -> bool:
         """Make or extend cells where it is due; return whether they are made anew."""
@@ -169,12 +165,12 @@ class VectorIndex:
         grown = not view.trained_on / 4 <= view.count <= view.trained_on * 4
         if worn or grown:
             if view.count < settings.exact_below // 2:
-                self._view = replace(view, cells=None, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0)
+                self._view = replace(view, cells=None, fresh=NONE, stale=0)
             else:
                 self._make_cells()
             return True
         if len(view.fresh) >= settings.fresh:
-            cells = extended(view.cells, view.fresh, self._vectors.take, view.skip)
+            cells = extended(view.cells, view.fresh.slots, self._vectors.take, view.skip)
             self._clear(cells)
         return False
 
@@ -189,7 +185,7 @@ class VectorIndex:
     def _clear(self, cells: Cells) -> None:
         """Put cells in place that hold every vector and no stale code."""
         self._view = replace(
-            self._view, cells=cells, fresh=_NO_SLOTS, block=_NO_VECTORS, stale=0,
+            self._view, cells=cells, fresh=NONE, stale=0,
             skip=np.zeros(len(self._alive), np.uint8),
         )  # fmt: skip
 
@@ -286,8 +282,8 @@ class VectorIndex:
             slots, looked_at = cells.candidates(query, probes, wanted, skip)
         scores = self._scored(query, slots)
         if len(view.fresh):
-            beside = nearest_of(query, view.block, self.space.metric)
-            fresh = view.fresh
+            beside = nearest_of(query, view.fresh.vectors, self.space.metric)
+            fresh = view.fresh.slots
             if mask is not None:
                 beside, fresh = beside[mask[fresh]], fresh[mask[fresh]]
             slots = np.concatenate([slots, fresh])
@@ -385,7 +381,7 @@ class VectorIndex:
         arrays: dict[str, npt.NDArray[Any]] = {
             "header": np.frombuffer(json.dumps(header, sort_keys=True).encode(), np.uint8),
             "alive": np.packbits(self._alive[: view.size]),
-            "fresh": view.fresh,
+            "fresh": view.fresh.slots,
             **self._vectors.arrays(view.size),
         }
         if view.cells is not None:
@@ -436,8 +432,7 @@ class VectorIndex:
             trained_on=int(header["trained_on"]),
             probes=int(probes),
             wanted=int(wanted),
-            fresh=fresh,
-            block=self._vectors.take(fresh) if len(fresh) else _NO_VECTORS,
+            fresh=Fresh.of(fresh, self._vectors.take(fresh)) if len(fresh) else NONE,
             skip=skip,
             stale=int(header["stale"]),
         )
