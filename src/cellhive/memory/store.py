@@ -122,6 +122,7 @@ class Memory:
         self._settings = settings
         self._lock = lock or nullcontext()
         self._rooms: dict[str, _Room] = {}
+        self._spaces: dict[str, Namespace] = {}
 
     # ------------------------------------------------------------------ writing and reading
 
@@ -304,10 +305,10 @@ class Memory:
         self._rooms.clear()
 
     def _space(self, namespace: str) -> Namespace:
-        room = self._rooms.get(namespace)
-        if room is not None:
-            return room.space
-        space = self.log.namespaces().get(namespace)
+        space = self._spaces.get(namespace)
+        if space is None:
+            self._spaces |= self.log.namespaces()  # a declaration never changes
+            space = self._spaces.get(namespace)
         if space is None:
             message = f"expected a declared namespace, found {namespace!r:.90}; declare it first"
             raise NotFound(message)

@@ -25,7 +25,7 @@ from cellhive.adapters.embedded.connections import Connections
 from cellhive.adapters.embedded.derived import FolderFiles
 from cellhive.adapters.embedded.encryption import SALT_BYTES, Cipher, KeySource
 from cellhive.adapters.embedded.group_commit import GroupCommit, Submission
-from cellhive.adapters.embedded.row_codec import KIND_NUMBERS, RowCodec
+from cellhive.adapters.embedded.row_codec import RowCodec
 from cellhive.adapters.embedded.schema import (
     HIGHEST,
     LOOKED_UP_TOGETHER,
@@ -50,6 +50,7 @@ from cellhive.adapters.embedded.schema import (
     writer_in,
 )
 from cellhive.adapters.embedded.transaction import Commit
+from cellhive.adapters.embedded.values import KIND_NUMBERS
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32

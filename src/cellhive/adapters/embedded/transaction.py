@@ -6,11 +6,12 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 from cellhive.adapters.embedded import keywords
+from cellhive.adapters.embedded.encoded import NOTHING, Encoded, joined
 from cellhive.adapters.embedded.group_commit import Submission
-from cellhive.adapters.embedded.row_codec import NOTHING, Encoded, checksums, joined
 from cellhive.adapters.embedded.schema import (
     LOOKED_UP_TOGETHER,
     RECORD_COLUMNS,
@@ -24,6 +25,7 @@ from cellhive.adapters.embedded.schema import (
     tally_in,
     writer_in,
 )
+from cellhive.adapters.embedded.sums import checksums
 from cellhive.core.errors import BadInput, CellHiveError, Conflict
 from cellhive.core.records import NOT_WRITTEN, Version
 from cellhive.memory.versions import HybridClock
@@ -154,8 +156,8 @@ class Commit:
         encoded, own, first = submission.records, self.own, self.clock.tick()
         count, changed = len(encoded), len(encoded)
         if encoded.stamped_here:
-            sequence = self._sequence + 1
-            versions = [Version(first + i, own, sequence + i) for i in range(count)]
+            sequences = range(self._sequence + 1, self._sequence + 1 + count)
+            versions = list(map(Version, range(first, first + count), repeat(own), sequences))
             self._sequence += count
             self._staged.update(zip(encoded.keys, range(start, start + count), strict=True))
             self.clock.observe(first + count)
