@@ -12,7 +12,7 @@ from cellhive.core.records import Version
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """Records ready to be written, column by column, but for rows, versions and changes."""
 

@@ -101,15 +101,15 @@ class RowCodec:
         """Do what ``_encode`` does, in less time where there is one."""
         if record.deleted:
             record = buried(record)
-        kind, deleted, time_s = KIND_NUMBERS[record.kind], int(record.deleted), float(record.time_s)
+        kind, deleted = KIND_NUMBERS[record.kind], int(record.deleted)
         key, name = (record.namespace, record.id), checks.key(record.namespace, record.id)
-        values.times([record])
-        vector = values.vectors([record], {space.name: space})[0]
-        metadata = values.metadata_of([record])[0]
-        said = record.text.encode() or None
+        time_s, vector = values.time_of(record), values.vector_of(record, space)
+        metadata = values.facts_of(record)
+        said: Any = record.text.encode() or None
         words: Any = record.text or None
         payload = pack(bytes(record.payload)) if record.payload else None
-        values.must_be_short([said], [payload])
+        if said or payload:
+            values.must_be_short([said], [payload])
         if self._cipher is not None:
             vector = self._seal(vector, name, b"vector")
             metadata = self._seal(metadata, name, b"metadata")
@@ -118,9 +118,11 @@ class RowCodec:
         rest = (metadata, said, payload, checks.ending(record.origin, time_s))
         plain = self._cipher is None and said is not None
         upper, low = checks.sums(name, kind << 1 | deleted, vector, rest, plain)
-        columns = (kind, deleted, time_s, record.origin, vector, metadata, words, payload)
-        return Encoded([key], values.stamps([record]), [record.text], [upper], [low],
-                       tuple([x] for x in columns))  # fmt: skip
+        columns = (
+            [kind], [deleted], [time_s], [record.origin], [vector], [metadata], [words], [payload]
+        )  # fmt: skip
+        stamps = values.stamps([record])
+        return Encoded([key], stamps, [record.text], [upper], [low], columns)
 
     def _sealed(
         self, data: Iterable[bytes | None], names: Sequence[bytes], column: bytes

@@ -87,7 +87,7 @@ class Commit:
     """Sequence of the own writer when it began."""
     _sequence: int = 0
     _held: dict[_Key, _Held] = field(default_factory=dict)
-    _all: Encoded = NOTHING
+    _all: Encoded = field(default_factory=lambda: NOTHING)
     """The records of all submissions, one after the other."""
     _versions: list[Version] = field(default_factory=list)
     """Theirs, once they are taken."""

@@ -14,7 +14,6 @@ import zstandard
 
 from cellhive.adapters.embedded.schema import HIGHEST
 from cellhive.core.records import NOT_WRITTEN, Metadata, Namespace, Record, RecordKind, Version
-from cellhive.core.types import Floats32
 
 KIND_NUMBERS: Final = {
     RecordKind.PATTERN: 1,
@@ -65,14 +64,18 @@ def stamps(records: Sequence[Record]) -> list[Version | None]:
 
 
 def times(records: Sequence[Record]) -> list[float]:
-    """Return when each record tells of [s]; all of them finite."""
+    """Return when each record tells of [s]; raise what tells that one is not finite."""
     times_s = [float(x.time_s) for x in records]
-    if not math.isfinite(sum(times_s)):  # one that is not makes the sum so
-        for time_s in times_s:
-            if not math.isfinite(time_s):
-                message = "the time"
-                raise _unfit(message, time_s)
-    return times_s
+    return times_s if math.isfinite(sum(times_s)) else [time_of(x) for x in records]
+
+
+def time_of(record: Record) -> float:
+    """Return when a record tells of [s]; raise what tells that it is not finite."""
+    time_s = float(record.time_s)
+    if not math.isfinite(time_s):
+        message = "the time"
+        raise _unfit(message, time_s)
+    return time_s
 
 
 def vectors(records: Sequence[Record], spaces: Mapping[str, Namespace]) -> list[bytes | None]:
@@ -81,26 +84,29 @@ def vectors(records: Sequence[Record], spaces: Mapping[str, Namespace]) -> list[
     return [
         None if (vector := x.vector) is None
         else vector.tobytes() if vector.dtype is _FLOATS and vector.shape == shapes[x.namespace]
-        else _vector_bytes(vector, spaces[x.namespace].dimension)
+        else vector_of(x, spaces[x.namespace])
         for x in records
     ]  # fmt: skip
 
 
-def _vector_bytes(vector: Floats32, dimension: int) -> bytes:
-    if vector.shape != (dimension,):
-        message = f"in place of {dimension} components the shape"
+def vector_of(record: Record, space: Namespace) -> bytes | None:
+    """Return the bytes of a vector; raise what tells that it has another dimension."""
+    vector = record.vector
+    if vector is None:
+        return None
+    if vector.shape != (space.dimension,):
+        message = f"in place of {space.dimension} components the shape"
         raise _unfit(message, vector.shape)
     return vector.astype(_FLOATS, copy=False).tobytes()
 
 
 def metadata_of(records: Sequence[Record]) -> list[bytes | None]:
-    """Return the metadata of each record, packed; None where there are none."""
+    """Return the metadata of each record, packed; raise what tells that some are not plain."""
     every = [x.metadata for x in records]
     names = set(map(type, chain.from_iterable(every)))
     values = set(map(type, chain.from_iterable([x.values() for x in every])))
     if not (names <= _NAMES and values <= _PLAIN):
-        for metadata in every:
-            _must_be_fit(metadata)
+        return [facts_of(x) for x in records]
     encode, most = _encode_metadata, _WORTH_PACKING_BYTES
     return [
         None if not metadata
@@ -108,6 +114,18 @@ def metadata_of(records: Sequence[Record]) -> list[bytes | None]:
         else pack(encoded)
         for metadata in every
     ]  # fmt: skip
+
+
+def facts_of(record: Record) -> bytes | None:
+    """Return the metadata of a record, packed; raise what tells that they are not plain."""
+    metadata = record.metadata
+    if not metadata:
+        return None
+    if not (
+        _PLAIN.issuperset(map(type, metadata.values())) and _NAMES.issuperset(map(type, metadata))
+    ):
+        _must_be_fit(metadata)
+    return pack(_encode_metadata(metadata))
 
 
 def must_be_short(said: Iterable[bytes | None], payloads: Iterable[bytes | None]) -> None:
