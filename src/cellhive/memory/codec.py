@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import operator
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -56,6 +56,7 @@ _KINDS = {1: RecordKind.PATTERN, 2: RecordKind.RESULT, 3: RecordKind.ACTION,
           4: RecordKind.OUTCOME, 5: RecordKind.MODEL}  # fmt: skip
 _CODE_OF_KIND = {kind: code for code, kind in _KINDS.items()}
 _FLOATS = np.dtype("<f4")
+_SWAPPED = np.dtype(np.float32) != _FLOATS
 _LIMIT = 1 << 63
 
 Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT_CHARACTERS)]
@@ -201,8 +202,20 @@ class Frames:
         self._most_bytes = most_bytes
         self._held = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take what came in and yield the frames that are whole, or raise ProtocolError."""
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Take what came in and return the frames that are whole, or raise ProtocolError."""
+        if not self._held and len(data) >= HEAD_BYTES and frame_bytes(data) == len(data):
+            return (self._bounded(data),)
+        return self._cut(data)
+
+    def _bounded(self, frame: bytes) -> bytes:
+        if len(frame) > self._most_bytes:
+            raise ProtocolError(
+                expected=f"frames of at most {self._most_bytes} bytes", found=f"{len(frame)}"
+            )
+        return frame
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
         self._held += data
         start = 0
         try:
@@ -259,14 +272,18 @@ def _names_fault(record: Record) -> str:
 
 def weight_bytes(record: Record) -> int:
     """Return about how many bytes a record takes in a frame [bytes]; cheap, never far too low."""
-    vector = 0 if record.vector is None else record.vector.nbytes
-    facts = sum(
-        len(name) + (3 * len(value) if isinstance(value, str) else 16)
-        if not isinstance(value, tuple)
-        else len(name) + sum(3 * len(tag) + 5 for tag in value)
-        for name, value in record.metadata.items()
-    )
-    return vector + len(record.payload) + 3 * len(record.text) + facts + 160
+    size = 160 + len(record.payload) + 3 * len(record.text)
+    if record.vector is not None:
+        size += 4 * len(record.vector)
+    for name, value in record.metadata.items():
+        size += len(name)
+        if isinstance(value, str):
+            size += 3 * len(value)
+        elif isinstance(value, tuple):
+            size += sum(3 * len(tag) + 5 for tag in value)
+        else:
+            size += 16
+    return size
 
 
 def is_writable(words: str) -> bool:
@@ -450,7 +467,9 @@ def _join(bodies: list[_Body], vectors: bytes, payloads: bytes) -> tuple[Record,
             )
         vector = None
         if body.components >= 0:
-            vector = np.array(np.frombuffer(vectors, _FLOATS, components, vector_at), np.float32)
+            vector = np.frombuffer(vectors, _FLOATS, components, vector_at)
+            if _SWAPPED:
+                vector = vector.astype(np.float32)
         record = Record(
             body.namespace, body.id, kind, vector, body.metadata, body.text,
             payloads[payload_at:payload_to], body.time_s, body.origin,

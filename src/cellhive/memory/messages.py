@@ -311,6 +311,8 @@ class Send:
 
     peer: str
     message: Message
+    weight_bytes: int = field(default=0, compare=False)
+    """About how large a push is."""
 
 
 @dataclass(frozen=True, slots=True)

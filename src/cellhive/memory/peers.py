@@ -87,6 +87,8 @@ class Held:
             part of the vector that has risen.
         """
         known = self.known
+        if len(records) == 1 and not holes and not covers:
+            return self._learn_one(records[0])
         writers = {r.version.writer for r in records} | {w.writer for w in holes} | set(covers)
         before = {writer: known.upto.get(writer, 0) for writer in writers}
         remembered = [
@@ -98,6 +100,21 @@ class Held:
         known.cover(covers)
         risen = {w: known.upto[w] for w, old in before.items() if known.upto.get(w, 0) > old}
         return remembered, numbers, risen
+
+    def _learn_one(self, record: Record) -> tuple[list[Record], list[m.Run], dict[str, int]]:
+        """Count one write as known: the usual case, on the way to a search."""
+        known, writer, number = self.known, record.version.writer, record.version.sequence
+        old = known.upto.get(writer, 0)
+        kept = known.learn(writer, number, number)
+        risen = known.upto.get(writer, 0)
+        return [record] if kept else [], [], {writer: risen} if risen > old else {}
+
+    def holes(self, withheld: Sequence[m.Run]) -> list[m.Run]:
+        """Return which of the numbers that a peer withholds are of others and not known yet."""
+        return [
+            run for run in withheld
+            if run.writer != self.writer and not self.known.has_all(run.writer, run.first, run.last)
+        ]  # fmt: skip
 
     def hello(self, time_ms: int, neighbours: tuple[str, ...], *, answer: bool) -> m.Hello:
         """Return what is said first."""
@@ -257,6 +274,22 @@ class Link:
         self.window_bytes, self.lagging, self.taken = 0, False, 0
         self.answer = self.waiting = None
 
+    def lacking(self, records: Sequence[Record]) -> list[Record]:
+        """Return what the peer may lack of writes, and has not refused."""
+        vector, refused = self.vector, self.refused
+        return [
+            record for record in records
+            if record.version.sequence > vector.get(record.version.writer, 0)
+            and record.namespace not in refused
+        ]  # fmt: skip
+
+    def unseen(self, withheld: Sequence[m.Run]) -> tuple[m.Run, ...]:
+        """Return what the peer has not seen of numbers that are withheld; one push's worth."""
+        vector = self.vector
+        return tuple(
+            [run for run in withheld if run.last > vector.get(run.writer, 0)][: m.MOST_RECORDS]
+        )
+
     def has_room(self, size: int, most: int) -> bool:
         """Return whether so many more bytes may be on the way; one message always may."""
         return not self.window_bytes or self.window_bytes + size <= most
@@ -276,8 +309,16 @@ class Link:
 
 def parts(
     records: Sequence[Record], *, most_bytes: int, most_records: int
+) -> Iterable[tuple[tuple[Record, ...], int]]:
+    """Return records in parts that are not too large, and the size of each part [bytes]."""
+    if len(records) == 1:
+        return (((records[0],), weight_bytes(records[0])),)
+    return _parts(records, most_bytes, most_records)
+
+
+def _parts(
+    records: Sequence[Record], most_bytes: int, most_records: int
 ) -> Iterator[tuple[tuple[Record, ...], int]]:
-    """Yield records in parts that are not too large, and the size of each part [bytes]."""
     part: list[Record] = []
     size = 0
     for record in records:
@@ -310,7 +351,8 @@ def misfit(record: Record, namespace: Namespace) -> str:
             f"expected vectors of {namespace.dimension} components in {namespace.name},"
             f" found {len(vector)} in {record.id[:80]}"
         )
-    if namespace.metric is Metric.COSINE and not np.count_nonzero(vector):
+    # most have a first component, which is cheaper to look at
+    if namespace.metric is Metric.COSINE and not vector[0] and not np.count_nonzero(vector):
         return f"expected a vector with a direction in {namespace.name}, found zeros"
     return ""
 

@@ -203,33 +203,28 @@ class Replica:
     def _push(self, records: Sequence[Record], withheld: Sequence[m.Run], *, source: str) -> None:
         """Push writes to those who may lack them: not to the source, nor to its neighbours."""
         served = self._links[source].neighbours if source else frozenset()
+        most = self.settings.batch_bytes
         for peer, link in self._links.items():
-            if peer == source or peer in served or not link.open:
+            if not link.session or link.closed or peer == source or peer in served:
                 continue
-            lacking = [
-                record
-                for record in records
-                if record.version.sequence > link.vector.get(record.version.writer, 0)
-                and record.namespace not in link.refused
-            ]
-            unseen = [w for w in withheld if w.last > link.vector.get(w.writer, 0)][
-                : m.MOST_RECORDS
-            ]
-            for part, size in p.parts(
-                lacking, most_bytes=self.settings.batch_bytes, most_records=m.MOST_RECORDS
-            ):
-                self._push_to(peer, link, m.Push(0, part, tuple(unseen)), size)
-                unseen = []
+            lacking = link.lacking(records)
+            unseen = link.unseen(withheld) if withheld else ()
+            for part, size in p.parts(lacking, most_bytes=most, most_records=m.MOST_RECORDS):
+                self._push_to(peer, link, part, unseen, size)
+                unseen = ()
             if unseen:
-                self._push_to(peer, link, m.Push(0, (), tuple(unseen)), 0)
+                self._push_to(peer, link, (), unseen, 0)
 
-    def _push_to(self, peer: str, link: Link, push: m.Push, size: int) -> None:
+    def _push_to(
+        self, peer: str, link: Link, records: tuple[Record, ...], unseen: tuple[m.Run, ...],
+        size: int,
+    ) -> None:  # fmt: skip
         """Push to one peer, unless its window is full: then it is told when it has room."""
-        size += 100 * (1 + len(push.withheld))
+        size += 100 * (1 + len(unseen))
         if link.lagging or not link.has_room(size, self.settings.window_bytes):
             link.lagging = True
-            return
-        self._say(peer, m.Push(link.count_sent(size), push.records, push.withheld))
+        else:
+            self._out.append(m.Send(peer, m.Push(link.count_sent(size), records, unseen), size))
 
     # What comes from peers.
 
@@ -341,16 +336,17 @@ class Replica:
         link.taken = max(link.taken, push.number)
         runs, known = self._held.known.runs, self._held.known
         new = [r for r in admitted if not known.has(r.version.writer, r.version.sequence)]
-        holes = [hole for hole in push.withheld
-                 if hole.writer != self.writer
-                 and not known.has_all(hole.writer, hole.first, hole.last)]  # fmt: skip
+        holes = self._held.holes(push.withheld) if push.withheld else []
         passed_on, holes, covers = self._held.learn(new, holes, {})
-        self._source |= dict.fromkeys((r.version.writer for r in new), peer)
+        for record in new:
+            self._source[record.version.writer] = peer
         if new or covers:
             self._out.append(m.Apply(Delta(tuple(new), covers, complete=True), peer))
-            self._push(passed_on, holes, source=peer)
+            if len(self._links) > 1:
+                self._push(passed_on, holes, source=peer)
         received = {r.version.writer: known.upto.get(r.version.writer, 0) for r in admitted}
-        received |= {w.writer: known.upto.get(w.writer, 0) for w in push.withheld}
+        for run in push.withheld:
+            received[run.writer] = known.upto.get(run.writer, 0)
         self._say(peer, m.Ack(link.taken, received, {}))
         if known.runs > runs:
             link.owes = link.gap = True

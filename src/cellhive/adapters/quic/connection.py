@@ -19,7 +19,7 @@ from aioquic.quic import events
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 
 from cellhive.adapters.quic.identity import Identity, Untrusted
-from cellhive.adapters.quic.mutual import WINDOW_BYTES, MutualQuic
+from cellhive.adapters.quic.mutual import SOON_ACK_S, WINDOW_BYTES, MutualQuic
 from cellhive.adapters.quic.pacing import TokenBucket
 from cellhive.core.errors import ProtocolError
 from cellhive.memory.codec import Frames
@@ -34,6 +34,8 @@ PROTOCOL_ERROR, TOO_SLOW, REPLACED = 1, 2, 3
 
 _PIECE_BYTES = 128 << 10
 _CLOCK_S = 0.001
+_SHORT_BYTES = 1_200
+"""Datagrams up to this size may hold a message that goes the short way."""
 _SOONEST_PROBE_S = 0.025
 """What was sent now is not sent again before; it includes the delay that peers may take."""
 
@@ -138,11 +140,10 @@ class Link(QuicConnectionProtocol):
         under_way = quic.unacknowledged_bytes(self._quick) + quic.unacknowledged_bytes(self._bulk)
         return self._waiting_bytes + under_way
 
-    def send(self, frame: bytes, *, bulk: bool = False, urgent: bool = False) -> None:
+    def send(self, frame: bytes, *, bulk: bool = False) -> None:
         """Send a frame; frames of one kind, bulk or not, arrive in order.
 
-        What is urgent goes at once and alone, the rest with whatever else there is to say. A
-        peer that lets too much pile up is disconnected: it catches up when it is back.
+        A peer that lets too much pile up is disconnected: it catches up when it is back.
         """
         if not self.open:
             return
@@ -152,17 +153,32 @@ class Link(QuicConnectionProtocol):
         self.sent_bytes += len(frame)
         if not bulk:
             self._quic.send_stream_data(self._quick, frame)
-            if urgent and not self._sent_in_turn:
-                self._transmit_now(len(frame))
-            else:
-                self._quic.acknowledge_along(self._loop.time())
-                self._transmit_soon()
+            self._quic.acknowledge_along(self._loop.time())
+            self._transmit_soon()
             return
         view = memoryview(frame)
         pieces = [view[i : i + _PIECE_BYTES] for i in range(0, len(view), _PIECE_BYTES)]
         self._waiting.extend(pieces)
         self._waiting_bytes += len(frame)
         self._pump()
+
+    def send_urgently(self, frame: bytes) -> None:
+        """Send a frame like other small ones, but at once where it is the first in a turn.
+
+        What follows in the same turn of the event loop goes together.
+        """
+        if not (self._sent_in_turn or self._closing) and self.peer:
+            now_s = self._loop.time()
+            found = self._quic.datagram_of(self._quick, frame, now_s)
+            if found is not None:
+                self._wire.sendto(*found)
+                self.sent_bytes += len(frame)
+                self._sent_in_turn = True
+                self._loop.call_soon(self._end_turn)
+                if self._timer_at is None or self._timer_at > now_s + _SOONEST_PROBE_S:
+                    self._wake_when_due()
+                return
+        self.send(frame)
 
     def hold(self, *, bulk: bool, quick: bool = False) -> None:
         """Say of both streams whether the peer has to pause; what is under way still comes."""
@@ -201,14 +217,26 @@ class Link(QuicConnectionProtocol):
 
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
         """Take a datagram; what is to be said to it goes once all that have come are read."""
-        self._quic.receive_datagram(data, addr, self._loop.time())  # type: ignore[arg-type]  # bytes
+        now_s, datagram = self._loop.time(), cast(bytes, data)
+        if len(datagram) <= _SHORT_BYTES:
+            found = self._quic.message_of(datagram, addr, now_s)
+            if found is not None:
+                self._take(*found)
+                self._quic.stay_open(now_s)
+                if self._timer_at is None or self._timer_at > now_s + SOON_ACK_S:
+                    self._wake_when_due()
+                return
+        self._quic.receive_datagram(datagram, addr, now_s)
         self._process_events()
         self._transmit_soon()
 
     def quic_event_received(self, event: events.QuicEvent) -> None:
         """Take what the protocol tells."""
         if isinstance(event, events.StreamDataReceived):
-            self._take(event)
+            if event.end_stream:
+                self.give_up(PROTOCOL_ERROR, "streams last as long as the connection")
+            else:
+                self._take(event.stream_id, event.data)
         elif isinstance(event, events.HandshakeCompleted):
             try:
                 self.peer = self._quic.peer_name
@@ -224,17 +252,16 @@ class Link(QuicConnectionProtocol):
         elif isinstance(event, events.StreamReset | events.StopSendingReceived):
             self.give_up(PROTOCOL_ERROR, "streams last as long as the connection")
 
-    def _take(self, event: events.StreamDataReceived) -> None:
+    def _take(self, stream: int, data: bytes) -> None:
         if self._closing:
             return
-        cutter = self._cutters.get(event.stream_id)
-        if cutter is None or not self.peer or event.end_stream:
-            self.give_up(PROTOCOL_ERROR, f"stream {event.stream_id} is none of two lasting ones")
+        cutter = self._cutters.get(stream)
+        if cutter is None or not self.peer:
+            self.give_up(PROTOCOL_ERROR, f"stream {stream} is none of two lasting ones")
             return
-        self.received_bytes += len(event.data)
+        self.received_bytes += len(data)
         try:
-            bulk = event.stream_id == self._bulk_in
-            self._owner.frames(self, cutter.feed(event.data), bulk=bulk)
+            self._owner.frames(self, cutter.feed(data), bulk=stream == self._bulk_in)
         except ProtocolError as error:
             self.give_up(PROTOCOL_ERROR, str(error))
 
@@ -250,19 +277,6 @@ class Link(QuicConnectionProtocol):
         self._wake_when_due()
         if self._waiting and self._pump_at is None:
             self._pump()
-
-    def _transmit_now(self, size: int) -> None:
-        """Send at once what is first in a turn of the event loop; what follows goes together."""
-        self._sent_in_turn = True
-        self._loop.call_soon(self._end_turn)
-        now_s = self._loop.time()
-        found = self._quic.only_datagram(self._quick, size, now_s)
-        if found is None:
-            self._transmit(now_s)
-            return
-        self._wire.sendto(*found)
-        if self._timer_at is None or self._timer_at > now_s + _SOONEST_PROBE_S:
-            self._wake_when_due()
 
     def _wake_when_due(self) -> None:
         """Set the timer, or leave it where it comes early enough: most are put off again."""

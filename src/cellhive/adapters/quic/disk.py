@@ -24,6 +24,8 @@ T = TypeVar("T")
 MOST_QUEUED_BYTES = 32 << 20
 """Above this much, peers are asked to hold back; local writers wait, too."""
 MOST_COMMIT_RECORDS = 8_192
+GATHER_S = 0.001
+"""How long a commit waits for company; meanwhile what was pushed has the processor for itself."""
 _INLINE_BYTES = 32 << 10
 """Up to this size, what goes to the process is encoded on the event loop."""
 
@@ -124,6 +126,7 @@ class Disk:
         """Commit for ever."""
         while True:
             await self._some.wait()
+            await asyncio.sleep(GATHER_S)
             while self._queue:
                 await self._commit_first()
             self._some.clear()

@@ -1,8 +1,8 @@
-"""aioquic, with what its servers leave out, its windows bounded, and a short way for the small.
+"""aioquic, with what its servers leave out and its windows bounded.
 
 Its servers ask for no certificate; its windows double with every window of data; it spreads
-small messages like large ones, acknowledges each datagram by one of its own a millisecond
-later, and looks at everything that could be said whenever anything is.
+small messages like large ones, and acknowledges each datagram by one of its own a millisecond
+later.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any, cast
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic.quic.connection import END_STATES, NetworkAddress, QuicConnection
-from aioquic.quic.packet import QuicFrameType, QuicPacketType
+from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 
 from cellhive.adapters.quic.identity import Identity, Untrusted
+from cellhive.adapters.quic.short import ShortQuic
 
 WINDOW_BYTES = 4 << 20
 """What a peer may have under way in one stream."""
@@ -25,7 +25,6 @@ SOON_ACK_S, LAZY_ACK_S = 0.001, 0.02
 """How long acknowledgements wait, of large datagrams and of small ones; peers reckon with 25 ms."""
 
 _LARGE_BYTES = 1_100
-_OVERHEAD_BYTES = 64
 _CREDIT_FRAME_BYTES = 17
 
 
@@ -48,7 +47,7 @@ class BulkPacer(QuicPacketPacer):
             super().update_after_send(now)
 
 
-class MutualQuic(QuicConnection):
+class MutualQuic(ShortQuic):
     """A QUIC connection in which the server verifies the client, too, inside the handshake."""
 
     identity: Identity
@@ -100,49 +99,6 @@ class MutualQuic(QuicConnection):
             space = self._loss.spaces[-1]
             if space.ack_at is not None and space.ack_at > now + SOON_ACK_S:
                 space.ack_at = now + SOON_ACK_S
-
-    def only_datagram(
-        self, stream_id: int, size: int, now: float
-    ) -> tuple[bytes, NetworkAddress] | None:
-        """Return the datagram that holds all that waits in a stream, and nothing else.
-
-        None where there is more to it than these bytes: then ``datagrams_to_send`` has to
-        say what goes first. It takes about twice as long.
-        """
-        stream, path = self._streams[stream_id], self._network_paths[0]
-        waiting = stream.sender._pending
-        if (
-            not self._handshake_confirmed
-            or self._close_pending
-            or self._state in END_STATES
-            or not path.is_validated
-            or stream.is_blocked
-            or len(waiting) != 1
-            or len(waiting[0]) != size
-            or size + _OVERHEAD_BYTES > self._max_datagram_size
-            or size + _OVERHEAD_BYTES > self._loss.congestion_window - self._loss.bytes_in_flight
-            or waiting[0].stop > stream.max_stream_data_remote
-            or self._remote_max_data_used + size > self._remote_max_data
-        ):
-            return None
-        builder = QuicPacketBuilder(
-            host_cid=self.host_cid,
-            is_client=self._is_client,
-            max_datagram_size=self._max_datagram_size,
-            packet_number=self._packet_number,
-            peer_cid=self._peer_cid.cid,
-            spin_bit=self._spin_bit,
-            version=cast(int, self._version),
-        )
-        builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
-        space = self._spaces[tls.Epoch.ONE_RTT]
-        self._remote_max_data_used += self._write_stream_frame(
-            builder, space, stream, waiting[0].stop
-        )
-        (datagram,) = self._flush_builder(
-            builder=builder, network_path=path, peer_cid=self._peer_cid.cid, now=now
-        )
-        return datagram
 
     @property
     def round_trip_s(self) -> float:

@@ -9,13 +9,14 @@ waits for a disk.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ from cellhive.memory.versions import (
 )
 
 TICK_S = 0.25
-ACK_DELAY_S = 0.004
+ACK_DELAY_S = 0.01
 """How long acknowledgements wait for others, to go together."""
 OWN_NAMESPACE = "cellhive.node"
 """Where a node notes its lives; it never leaves the node."""
@@ -53,6 +54,8 @@ LIVE = "+live"
 """After the name of a log's writer: the writer that stamps before the log has the records."""
 _SWITCH_S = 0.0001
 """How long a busy thread may keep the event loop waiting for the interpreter [s]."""
+_COLLECT_AFTER = 10_000, 20, 50
+"""How much is made before cycles are looked for: rarely, as it takes the event loop's time."""
 _MOST_PENDING = 65_536
 _OUTSIDE_RECORDS = 4_096
 
@@ -189,9 +192,9 @@ class Node:
         """
         stamped = [self._stamped(record) for record in records]
         self.memory.note(stamped)
+        self._do(self.replica.handle(m.Wrote(tuple(stamped), checked=True)))
         if self._peers.names:
             self._pending.append((self._sequence, self._loop.time()))
-        self._do(self.replica.handle(m.Wrote(tuple(stamped), checked=True)))
         self.written += len(stamped)
         return [record.version for record in stamped], self._disk.write(stamped)
 
@@ -299,10 +302,8 @@ class Node:
     def _do(self, instructions: Sequence[m.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
-                case m.Send(peer, m.Ack() as ack):
-                    self._acknowledge_soon(peer, ack)
                 case m.Send(peer, message):
-                    self._peers.send(peer, message)
+                    self._send(peer, message, instruction.weight_bytes)
                 case m.Apply(delta):
                     self._apply(delta)
                 case m.Acknowledged():
@@ -318,6 +319,16 @@ class Node:
                     self._renew(f"writer {writer} has been used before, up to {used_up_to}")
                 case _:
                     self._look_up(instruction)
+
+    def _send(self, peer: str, message: m.Message, weight_bytes: int) -> None:
+        """Send writes at once, acknowledgements a little later."""
+        kind = type(message)
+        if kind is m.Push:
+            self._peers.push(peer, cast(m.Push, message), weight_bytes)
+        elif kind is m.Ack:
+            self._acknowledge_soon(peer, cast(m.Ack, message))
+        else:
+            self._peers.send(peer, message)
 
     def _acknowledge_soon(self, peer: str, ack: m.Ack) -> None:
         """Send acknowledgements of a few milliseconds as one: nobody searches for them."""
@@ -505,8 +516,9 @@ async def serve(
         stop: Set from outside to end.
         ready: Told once the node listens; told again after the log was opened anew.
     """
-    switch_s = sys.getswitchinterval()
+    switch_s, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*_COLLECT_AFTER)
     ending = asyncio.ensure_future(stop.wait())
     try:
         while not stop.is_set():
@@ -516,6 +528,8 @@ async def serve(
                 try:
                     await node.start()
                     ready(node)
+                    gc.collect()
+                    gc.freeze()  # what is there now stays, and need not be looked at again
                     either: set[asyncio.Future[Any]] = {ending, node.renewal}
                     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -526,3 +540,5 @@ async def serve(
     finally:
         ending.cancel()
         sys.setswitchinterval(switch_s)
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

@@ -30,7 +30,7 @@ from cellhive.adapters.quic.mutual import MutualQuic
 from cellhive.adapters.quic.pacing import Histogram, back_off_s
 from cellhive.core.errors import BadInput, ProtocolError, Unavailable
 from cellhive.memory import messages as m
-from cellhive.memory.codec import decode, encode, weight_bytes
+from cellhive.memory.codec import decode, encode
 
 LOOPBACK_DATAGRAM_BYTES = 16_000
 INLINE_BYTES = 32 << 10
@@ -157,18 +157,35 @@ class Peers(LinkEvents):
         """Look after the connections from now on: alive, and still trusted."""
         self._start(self._watch())
 
+    def push(self, peer: str, push: m.Push, weight_bytes: int) -> None:
+        """Send writes to a peer at once, if it is connected and they are not many."""
+        link = self._links.get(peer)
+        if link is None:
+            return
+        if weight_bytes > INLINE_BYTES:
+            self._send_beside(link, push, checked=True)
+            return
+        frame = encode(push, checked=True)  # by who wrote it here, or by decode
+        link.send_urgently(frame)
+        self.counts["sent_messages"] += 1
+        self.counts["sent_bytes"] += len(frame)
+
     def send(self, peer: str, message: m.Message) -> None:
         """Send a message, if the peer is connected; large ones may arrive after small ones."""
         link = self._links.get(peer)
         if link is None or not link.open:
             return
-        self.counts["sent_messages"] += 1
-        if not _is_bulk(message):
-            push = isinstance(message, m.Push)
-            frame = encode(message, checked=push)  # by who wrote it here, or by decode
-            self.counts["sent_bytes"] += len(frame)
-            link.send(frame, urgent=push)
+        if isinstance(message, m.Batch | m.Summary | m.Listing):
+            self._send_beside(link, message, checked=False)
             return
+        frame = encode(message)
+        self.counts["sent_messages"] += 1
+        self.counts["sent_bytes"] += len(frame)
+        link.send(frame)
+
+    def _send_beside(self, link: Link, message: m.Message, *, checked: bool) -> None:
+        """Encode a large message in the thread beside, and send it as bulk."""
+        self.counts["sent_messages"] += 1
 
         def encoded(future: asyncio.Future[bytes]) -> None:
             if future.cancelled():
@@ -180,7 +197,6 @@ class Peers(LinkEvents):
                 self.counts["sent_bytes"] += len(frame)
                 link.send(frame, bulk=True)
 
-        checked = isinstance(message, m.Push)
         self._loop.run_in_executor(
             self._codec, lambda: encode(message, checked=checked)
         ).add_done_callback(encoded)
@@ -413,12 +429,6 @@ class Peers(LinkEvents):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _is_bulk(message: m.Message) -> bool:
-    if isinstance(message, m.Push):
-        return sum(map(weight_bytes, message.records)) > INLINE_BYTES
-    return isinstance(message, m.Batch | m.Summary | m.Listing)
 
 
 def _is_loopback(host: str) -> bool:
