@@ -18,7 +18,7 @@ import math
 import operator
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -54,7 +54,7 @@ _HEAD = struct.Struct("<BBBBIII")
 _RECORD_TYPE = 0
 _KINDS = {1: RecordKind.PATTERN, 2: RecordKind.RESULT, 3: RecordKind.ACTION,
           4: RecordKind.OUTCOME, 5: RecordKind.MODEL}  # fmt: skip
-_CODE_OF_KIND = {kind: code for code, kind in _KINDS.items()}
+_CODE_OF_KIND = {kind._value_: code for code, kind in _KINDS.items()}  # an enum hashes slowly
 _FLOATS = np.dtype("<f4")
 _SWAPPED = np.dtype(np.float32) != _FLOATS
 _LIMIT = 1 << 63
@@ -240,11 +240,47 @@ def fault(record: Record) -> str:
     and everything is within the bounds above. Whether a vector fits its namespace is for
     those to say who know the namespace.
     """
+    if _surely_fine(record):
+        return ""
     vector = record.vector
     return (
         _names_fault(record)
         or ("" if vector is None else _vector_fault(vector))
         or (_metadata_fault(record.metadata) if record.metadata else "")
+    )
+
+
+def _surely_fine(record: Record) -> bool:
+    """Whether a usual record has no fault: all its words are ASCII, and short all together.
+
+    False says nothing. It stands on the way from a write to a search, so it is one function.
+    """
+    version, vector = record.version, record.vector
+    words = [record.namespace, record.id, record.origin, record.text, version.writer]
+    for name, value in record.metadata.items():
+        words.append(name)
+        kind = type(value)
+        if kind is str:
+            words.append(cast(str, value))
+        elif kind is int or kind is float:
+            if not -_LIMIT <= cast(float, value) < _LIMIT:
+                return False
+        elif kind is not bool and value is not None:
+            return False
+    try:
+        joined = "".join(words)
+    except TypeError:
+        return False
+    return (
+        len(joined) <= m.LONGEST_NAME
+        and joined.isascii()
+        and "\0" not in joined
+        and bool(record.namespace and record.id)
+        and 0 <= version.time_hlc < _LIMIT
+        and 0 <= version.sequence < _LIMIT
+        and -_LIMIT <= record.time_s < _LIMIT
+        and len(record.payload) <= MOST_PAYLOAD_BYTES
+        and (vector is None or not _vector_fault(vector))
     )
 
 
@@ -355,13 +391,13 @@ def _split(
             )  # fmt: skip
         vector, version = record.vector, record.version
         if vector is not None:
-            vectors.append(vector.astype(_FLOATS, copy=False).tobytes())
+            vectors.append((vector.astype(_FLOATS) if _SWAPPED else vector).tobytes())
         if record.payload:
             payloads.append(record.payload)
         body = _Body(
             namespace=record.namespace,
             id=record.id,
-            kind=_CODE_OF_KIND[record.kind],
+            kind=_CODE_OF_KIND[record.kind._value_],
             components=-1 if vector is None else len(vector),
             payload_bytes=len(record.payload),
             metadata=record.metadata,  # type: ignore[arg-type]  # encoded as it is, not kept

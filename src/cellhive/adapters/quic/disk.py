@@ -24,8 +24,13 @@ T = TypeVar("T")
 MOST_QUEUED_BYTES = 32 << 20
 """Above this much, peers are asked to hold back; local writers wait, too."""
 MOST_COMMIT_RECORDS = 8_192
-GATHER_S = 0.001
-"""How long a commit waits for company; meanwhile what was pushed has the processor for itself."""
+GATHER_S, GATHER_OTHERS_S = 0.001, 0.01
+"""How long commits wait for company, of own writes and of others', for whom nobody waits here.
+
+It leaves the processor to what was pushed, and to the searches for it.
+"""
+ENOUGH_BYTES = 1 << 20
+"""What need not wait for company."""
 _INLINE_BYTES = 32 << 10
 """Up to this size, what goes to the process is encoded on the event loop."""
 
@@ -72,6 +77,8 @@ class Disk:
         self._process = DiskProcess(command) if command else None
         self._queue: list[_Work] = []
         self._some = asyncio.Event()
+        self._begin: asyncio.TimerHandle | None = None
+        self._wait_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._room = asyncio.Event()
@@ -88,7 +95,7 @@ class Disk:
             version = record.version
             work.covers[version.writer] = max(work.covers.get(version.writer, 0), version.sequence)
         work.waiters.append(done)
-        self._added(work, records)
+        self._added(work, records, GATHER_S)
         return done
 
     def apply(self, delta: Delta) -> None:
@@ -96,7 +103,7 @@ class Disk:
         work = self._last()
         work.records.extend(delta.records)
         work.covers = merge(work.covers, delta.covers)
-        self._added(work, delta.records)
+        self._added(work, delta.records, GATHER_OTHERS_S)
 
     def declare(self, namespace: Namespace) -> asyncio.Future[None]:
         """Queue a declaration; what is queued afterwards may be of that namespace."""
@@ -106,7 +113,7 @@ class Disk:
         work = self._queue[-1]
         work.namespaces.append(namespace)
         work.waiters.append(done)
-        self._added(work, ())
+        self._added(work, (), 0.0)
         return done
 
     async def read(self, question: Callable[[], T]) -> T:
@@ -126,14 +133,20 @@ class Disk:
         """Commit for ever."""
         while True:
             await self._some.wait()
-            await asyncio.sleep(GATHER_S)
-            while self._queue:
-                await self._commit_first()
             self._some.clear()
-            self._idle.set()
+            self._begin = None
+            for _ in range(len(self._queue)):
+                if self._queue:
+                    await self._commit_first()
+            if not self._queue:
+                self._idle.set()
 
     async def flushed(self) -> None:
         """Wait until nothing waits."""
+        while self._queue:
+            self._some.set()
+            self._idle.clear()
+            await self._idle.wait()
         await self._idle.wait()
 
     async def close(self) -> None:
@@ -148,12 +161,17 @@ class Disk:
             self._queue.append(_Work())
         return self._queue[-1]
 
-    def _added(self, work: _Work, records: Sequence[Record]) -> None:
+    def _added(self, work: _Work, records: Sequence[Record], wait_s: float) -> None:
         weight = sum(map(weight_bytes, records))
         work.weight += weight
         self.queued_bytes += weight
         self._idle.clear()
-        self._some.set()
+        if not wait_s or work.weight > ENOUGH_BYTES:
+            self._some.set()
+        elif self._begin is None or wait_s < self._wait_s:
+            if self._begin is not None:
+                self._begin.cancel()
+            self._wait_s, self._begin = wait_s, self._loop.call_later(wait_s, self._some.set)
         if self.queued_bytes > MOST_QUEUED_BYTES and self._room.is_set():
             self._room.clear()
             self._crowded(True)

@@ -15,8 +15,10 @@ from typing import cast
 from aioquic import tls
 from aioquic._crypto import CryptoError
 from aioquic.quic.connection import END_STATES, NetworkAddress, QuicConnection
+from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import QuicPacketType, decode_packet_number
 from aioquic.quic.packet_builder import QuicSentPacket
+from aioquic.quic.recovery import QuicPacketSpace
 
 MOST_BYTES = 1_100
 """Longest message on this way: it fits into a datagram that passes everywhere."""
@@ -34,6 +36,9 @@ _ONE_RTT = tls.Epoch.ONE_RTT
 
 class ShortQuic(QuicConnection):
     """A connection with a way for small messages that avoids most of the library."""
+
+    _one_rtt: tuple[CryptoPair, QuicPacketSpace] | None = None
+    """Keys and numbers once the handshake is confirmed; they stay the same objects."""
 
     def datagram_of(
         self, stream_id: int, message: bytes, now: float
@@ -67,7 +72,7 @@ class ShortQuic(QuicConnection):
         self._remote_max_data_used += size
         number = self._packet_number
         self._packet_number = number + 1
-        crypto = self._cryptos[_ONE_RTT]
+        crypto, space = self._one_rtt or self._find_one_rtt()
         first = _FIXED | self._spin_bit << 5 | crypto.key_phase << 2 | 1
         head = bytes((first,)) + self._peer_cid.cid + (number & 0xFFFF).to_bytes(2, "big")
         frame = (
@@ -81,7 +86,7 @@ class ShortQuic(QuicConnection):
             _ONE_RTT, True, True, False, number, QuicPacketType.ONE_RTT, now, len(datagram),
             [(sender.on_data_delivery, (start, stop, False))],
         )  # fmt: skip
-        loss.on_packet_sent(packet=packet, space=self._spaces[_ONE_RTT])
+        loss.on_packet_sent(packet=packet, space=space)
         if not self._ack_eliciting_sent_since_receipt:
             self._close_at = now + self._idle_timeout()
             self._ack_eliciting_sent_since_receipt = True
@@ -109,7 +114,8 @@ class ShortQuic(QuicConnection):
             or not paths[0].is_validated
         ):
             return None
-        keys, space = self._cryptos[_ONE_RTT].recv, self._spaces[_ONE_RTT]
+        crypto, space = self._one_rtt or self._find_one_rtt()
+        keys = crypto.recv
         if keys.hp is None or keys.aead is None:
             return None
         head, number = keys.hp.remove(data, number_at)
@@ -137,6 +143,10 @@ class ShortQuic(QuicConnection):
         self._spin_bit = bool(bits & _SPIN) != self._is_client
         self._spin_highest_pn = number
         return taken
+
+    def _find_one_rtt(self) -> tuple[CryptoPair, QuicPacketSpace]:
+        self._one_rtt = self._cryptos[_ONE_RTT], self._spaces[_ONE_RTT]
+        return self._one_rtt
 
     def stay_open(self, now: float) -> None:
         """Count the time of silence anew, after a message was taken."""
