@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from aioquic import tls
 from aioquic._buffer import Buffer
+from aioquic.buffer import size_uint_var
 from aioquic.quic.packet import QuicFrameType
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketSpace
@@ -26,6 +27,8 @@ SOON_ACK_S, LAZY_ACK_S = 0.001, 0.02
 
 _LARGE_BYTES = 1_100
 _CREDIT_FRAME_BYTES = 17
+_OFFSET_BYTES = 8
+_LENGTH_IN_FOUR = 0x8000_0000
 
 
 class BulkPacer(QuicPacketPacer):
@@ -133,6 +136,33 @@ class MutualQuic(ShortQuic):
 
         context._server_handle_certificate = take_certificate  # type: ignore[method-assign]  # no hook
         context._server_handle_certificate_verify = verify_certificate  # type: ignore[method-assign]  # no hook
+
+    def _write_stream_frame(
+        self,
+        builder: QuicPacketBuilder,
+        space: QuicPacketSpace,
+        stream: QuicStream,
+        max_offset: int,
+    ) -> int:
+        """Fill what is left of a datagram; the library's length field ends at 16,383 bytes."""
+        sender = stream.sender
+        overhead = 1 + 4 + size_uint_var(cast(int, stream.stream_id)) + _OFFSET_BYTES
+        before = sender.highest_offset
+        frame = sender.get_frame(builder.remaining_flight_space - overhead, max_offset)
+        if frame is None:
+            return 0
+        size = len(frame.data)
+        buffer = builder.start_frame(
+            QuicFrameType.STREAM_BASE | 4 | 2 | int(frame.fin),
+            capacity=overhead,
+            handler=sender.on_data_delivery,
+            handler_args=(frame.offset, frame.offset + size, frame.fin),
+        )
+        buffer.push_uint_var(cast(int, stream.stream_id))
+        buffer.push_uint_var(frame.offset)
+        buffer.push_uint32(size | _LENGTH_IN_FOUR)
+        buffer.push_bytes(frame.data)
+        return sender.highest_offset - before
 
     def _write_stream_limits(
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: QuicStream

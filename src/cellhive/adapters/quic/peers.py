@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -32,7 +33,9 @@ from cellhive.core.errors import BadInput, ProtocolError, Unavailable
 from cellhive.memory import messages as m
 from cellhive.memory.codec import decode, encode
 
-LOOPBACK_DATAGRAM_BYTES = 16_000
+LOOPBACK_DATAGRAM_BYTES = 64_000
+_SOCKET_BYTES = 4 << 20
+"""What the kernel is asked to keep for a socket: bulk comes in bursts."""
 INLINE_BYTES = 32 << 10
 """Frames up to this size are encoded and decoded on the event loop: well below 1 ms."""
 MOST_UNREAD_BYTES = 8 << 20
@@ -147,6 +150,7 @@ class Peers(LinkEvents):
         except OSError as error:
             message = f"expected to listen at {host} port {port}, found: {error}; take another"
             raise Unavailable(message, retry_after_s=5.0) from error
+        _widen(transport)
         return int(transport.get_extra_info("sockname")[1])
 
     def connect(self, address: PeerAddress) -> None:
@@ -387,6 +391,7 @@ class Peers(LinkEvents):
             family=family,
         )
         self._start(self._close_after(link, transport))
+        _widen(transport)
         link.connect(target)
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
@@ -429,6 +434,13 @@ class Peers(LinkEvents):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _widen(transport: asyncio.DatagramTransport) -> None:
+    """Give a socket room for bursts, as much as the system allows."""
+    found = transport.get_extra_info("socket")
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        found.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
 
 
 def _is_loopback(host: str) -> bool:
