@@ -38,6 +38,8 @@ SPACE = Namespace("situations", 128)
 BULK_BYTES = 256 << 10
 """What is written in one go when as much as possible is."""
 STAMP_BYTES = 8
+WINDOW_BYTES = 2 << 20
+"""What may be on the way when more is written; a node pushes up to twice as much."""
 
 
 def now_ms() -> int:
@@ -395,7 +397,7 @@ class QuicEnd:
                 await node.until_news()
 
             async def room() -> None:
-                while any(node.replica.window_bytes(peer) > 1 << 20 for peer in node.replica.peers):
+                while any(node.replica.window_bytes(peer) > WINDOW_BYTES for peer in node.replica.peers):
                     await node.until_news()
 
             await write_all(self._options, lambda r: node.write([r]), node.write, room)

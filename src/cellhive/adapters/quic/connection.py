@@ -134,6 +134,11 @@ class Link(QuicConnectionProtocol):
         return bool(self.peer) and not self._closing
 
     @property
+    def bulky(self) -> bool:
+        """Whether bulk is on its way to the peer."""
+        return bool(self._waiting) or self._quic.unacknowledged_bytes(self._bulk) > 0
+
+    @property
     def backlog_bytes(self) -> int:
         """What waits here for the peer [bytes]."""
         quic = self._quic

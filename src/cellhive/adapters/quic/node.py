@@ -56,6 +56,7 @@ _SWITCH_S = 0.0001
 """How long a busy thread may keep the event loop waiting for the interpreter [s]."""
 _COLLECT_AFTER = 10_000, 20, 50
 """How much is made before cycles are looked for: rarely, as it takes the event loop's time."""
+_MANY_RECORDS = 16
 _MOST_PENDING = 65_536
 _OUTSIDE_RECORDS = 4_096
 
@@ -276,7 +277,9 @@ class Node:
     def received(self, peer: str, message: m.Message) -> None:
         """Take a message in."""
         self._do(self.replica.handle(m.Received(peer, message)))
-        if isinstance(message, m.Hello):
+        if isinstance(message, m.Push | m.Batch) and len(message.records) > _MANY_RECORDS:
+            self._send_acks()  # whoever sends much waits for room
+        elif isinstance(message, m.Hello):
             self._tell_news()
 
     # Inside.

@@ -117,6 +117,7 @@ class Peers(LinkEvents):
         self._codec = ThreadPoolExecutor(1, "codec")
         self._links: dict[str, Link] = {}
         self._unread: dict[Link, int] = {}
+        self._encoding: dict[Link, int] = {}
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: QuicServer | None = None
@@ -179,7 +180,9 @@ class Peers(LinkEvents):
         link = self._links.get(peer)
         if link is None or not link.open:
             return
-        if isinstance(message, m.Batch | m.Summary | m.Listing):
+        large = isinstance(message, m.Batch | m.Summary | m.Listing)
+        # A digest says what is lost of the pushes before it: it must not overtake them.
+        if large or (isinstance(message, m.Digest) and (self._encoding[link] or link.bulky)):
             self._send_beside(link, message, checked=False)
             return
         frame = encode(message)
@@ -190,8 +193,11 @@ class Peers(LinkEvents):
     def _send_beside(self, link: Link, message: m.Message, *, checked: bool) -> None:
         """Encode a large message in the thread beside, and send it as bulk."""
         self.counts["sent_messages"] += 1
+        self._encoding[link] += 1
 
         def encoded(future: asyncio.Future[bytes]) -> None:
+            if link in self._encoding:
+                self._encoding[link] -= 1
             if future.cancelled():
                 return
             if (error := future.exception()) is not None:
@@ -264,7 +270,7 @@ class Peers(LinkEvents):
         if old is not None:
             old.give_up(REPLACED, "a newer connection took over")
         self._links[link.peer] = link
-        self._unread[link] = 0
+        self._unread[link] = self._encoding[link] = 0
         self.counts["connections"] += 1
         self._changed.set()
         self._changed = asyncio.Event()
@@ -277,6 +283,7 @@ class Peers(LinkEvents):
             self.counts["refused"] += 1
             self._owner.refused(link.reason)
         self._unread.pop(link, None)
+        self._encoding.pop(link, None)
         if self._links.get(link.peer) is link:
             del self._links[link.peer]
             self._owner.left(link.peer, link.reason)
