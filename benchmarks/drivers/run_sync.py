@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import gc
 import json
+import socket
 import ssl
 import sys
 import time
@@ -20,6 +21,11 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from aioquic.asyncio.client import connect as quic_connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.asyncio.server import serve as quic_serve
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.disk import Disk
@@ -397,17 +403,82 @@ class QuicEnd:
                 await node.until_news()
 
             async def room() -> None:
-                while any(node.replica.window_bytes(peer) > WINDOW_BYTES for peer in node.replica.peers):
+                while any(
+                    node.replica.window_bytes(peer) > WINDOW_BYTES for peer in node.replica.peers
+                ):
                     await node.until_news()
 
             await write_all(self._options, lambda r: node.write([r]), node.write, room)
         self._stop.set()
 
 
+class Bare(QuicConnectionProtocol):
+    """The library alone: bytes in one stream, taken in and thrown away."""
+
+    left = 0
+    begun_ns = 0
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        """Count what came, and say when it was all."""
+        if isinstance(event, StreamDataReceived):
+            self.begun_ns = self.begun_ns or time.monotonic_ns()
+            self.left -= len(event.data)
+            if self.left <= 0:
+                say(seconds=(time.monotonic_ns() - self.begun_ns) / 1e9)
+
+
+def bare_configuration(options: argparse.Namespace, *, client: bool) -> QuicConfiguration:
+    """Return settings with the windows and datagrams that a node has."""
+    files = IdentityFiles.in_folder(options.folder)
+    configuration = QuicConfiguration(
+        is_client=client, alpn_protocols=["bare"], max_data=1 << 30, max_stream_data=1 << 30,
+        max_datagram_size=options.datagram, server_name="b" if client else None,
+        cafile=str(files.authority),
+    )  # fmt: skip
+    configuration.load_cert_chain(files.certificate, files.key)
+    return configuration
+
+
+async def bare(options: argparse.Namespace) -> None:
+    """Send or take bytes with the library alone: what it can do at best."""
+    sizes = {socket.SO_RCVBUF: 4 << 20, socket.SO_SNDBUF: 4 << 20}
+
+    def widen(end: Any) -> None:
+        for option, size in sizes.items():
+            end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, size)
+
+    def make(*words: Any, **more: Any) -> Bare:
+        end = Bare(*words, **more)
+        end.left = options.count
+        return end
+
+    configuration = bare_configuration(options, client=options.role == "write")
+    if options.role == "read":
+        server = await quic_serve("127.0.0.1", 0, configuration=configuration, create_protocol=make)
+        widen(server._transport)
+        say(port=server._transport.get_extra_info("sockname")[1])  # type: ignore[union-attr]
+        await asyncio.to_thread(sys.stdin.read)
+        return
+    there = quic_connect(
+        "127.0.0.1", options.port, configuration=configuration, create_protocol=make
+    )
+    async with there as end:
+        widen(end._transport)
+        quic, piece = end._quic, bytes(128 << 10)
+        stream = quic.get_next_available_stream_id(is_unidirectional=True)
+        for at in range(0, options.count, len(piece)):
+            quic.send_stream_data(stream, piece[: options.count - at])
+            end.transmit()
+            sender = quic._streams[stream].sender
+            while sender._buffer_stop - sender._buffer_start > 1 << 20:
+                await asyncio.sleep(0)
+        await asyncio.to_thread(sys.stdin.read)
+
+
 def main() -> None:
     """Be one end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=("quic", "grpc", "tls", "disk"))
+    parser.add_argument("way", choices=("quic", "grpc", "tls", "bare", "disk"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0, help="of the peer; none: wait for one")
     parser.add_argument("--rate", type=int, default=0, help="records per second; 0: all at once")
@@ -422,6 +493,9 @@ def main() -> None:
         sys.path.append(options.site)
     if options.way == "disk":
         be_disk(options.folder)
+        return
+    if options.way == "bare":
+        uvloop.run(bare(options))
         return
     uvloop.run(QuicEnd(options).run() if options.way == "quic" else plain(options))
 

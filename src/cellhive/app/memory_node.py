@@ -52,6 +52,8 @@ class NodeOptions:
     allow: frozenset[str] = frozenset()
     """Names that may connect; empty: all that the authority has signed."""
     bandwidth_limit_bytes_s: float = float("inf")
+    joining: bool = False
+    """Whether to end where all peers turn the node away before it has met one."""
     key: str = ""
     """Where the key of an encrypted memory comes from, see ``key_of``."""
 
@@ -78,6 +80,7 @@ class NodeOptions:
             listen_port=port,
             peers=tuple(PeerAddress.parse(each) for each in self.peers),
             bandwidth_limit_bytes_s=self.bandwidth_limit_bytes_s,
+            needs_peer=self.joining,
             disk=(sys.executable, "-m", "cellhive.app.memory_disk", self.where, self.key),
         )
 
@@ -97,6 +100,9 @@ def run_node(options: NodeOptions, ready: Callable[[Node], None]) -> None:
     Args:
         options: How to run it.
         ready: Told once it listens.
+
+    Raises:
+        Untrusted: It was to join peers, and all of them turned it away.
     """
     settings = options.settings()
     logging.getLogger("quic").setLevel(logging.CRITICAL)  # a node's status tells what failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,14 +73,15 @@ def join(
     """Run a memory as a node that connects to others, until Ctrl-C.
 
     It takes in what they have, tells them what it has, and stays in step; a connection that
-    breaks is made again. Example: cellhive memory join a@10.0.0.1:7700 --memory b
+    breaks is made again. Where all of them refuse its certificate it says so and ends with 1.
+    Example: cellhive memory join a@10.0.0.1:7700 --memory b
     """
-    _run(memory, key, identity, listen, peers, allow, limit)
+    _run(memory, key, identity, listen, peers, allow, limit, joining=True)
 
 
 def _run(
     memory: str, key: str, identity: Path | None, listen: str, peers: list[str],
-    allow: list[str] | None, limit: float | None,
+    allow: list[str] | None, limit: float | None, *, joining: bool = False,
 ) -> None:  # fmt: skip
     try:
         from cellhive.app import memory_node as composition  # noqa: PLC0415
@@ -90,6 +92,7 @@ def _run(
         where=memory, identity=identity, listen=listen, peers=tuple(peers),
         allow=frozenset(allow or ()), key=key,
         bandwidth_limit_bytes_s=float("inf") if limit is None else limit * 1e6,
+        joining=joining,
     )  # fmt: skip
     composition.run_node(options, _tell_ready)
     print("stopped; everything is on disk")
@@ -98,6 +101,11 @@ def _run(
 def _tell_ready(node: Node) -> None:
     told = node.status()
     print(f"node {told['name']} listens on port {told['port']} (UDP); Ctrl-C ends it", flush=True)
+    node.tell = _tell_refusal
+
+
+def _tell_refusal(place: str, why: str) -> None:
+    print(f"refused {place}: {why}", file=sys.stderr, flush=True)
 
 
 def _missing(error: ModuleNotFoundError) -> BadInput:

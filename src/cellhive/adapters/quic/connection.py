@@ -18,6 +18,7 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.quic import events
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 
+from cellhive.adapters.quic.congestion import register
 from cellhive.adapters.quic.identity import Identity, Untrusted
 from cellhive.adapters.quic.mutual import SOON_ACK_S, WINDOW_BYTES, MutualQuic
 from cellhive.adapters.quic.pacing import TokenBucket
@@ -32,6 +33,8 @@ MOST_QUICK_FRAME_BYTES = 8 << 20
 PROTOCOL_ERROR, TOO_SLOW, REPLACED = 1, 2, 3
 """Codes of a close, seen by the peer."""
 
+_TLS_ALERTS = frozenset(0x100 + alert for alert in (40, 41, *range(42, 50), 51, 112, 113, 116))
+"""Codes of a close because of a certificate (RFC 9001, 4.8; RFC 8446, 6.2)."""
 _PIECE_BYTES = 128 << 10
 _CLOCK_S = 0.001
 _SHORT_BYTES = 1_200
@@ -50,7 +53,8 @@ class LinkSettings:
     """Silence after which a peer counts as gone."""
     bandwidth_bytes_s: float = float("inf")
     """Bulk sent to one peer, on average [bytes/s]."""
-    congestion: str = "cubic"
+    congestion: str = register()
+    """How fast to send: a name that aioquic knows."""
     most_waiting_bytes: int = 64 << 20
     """Messages waiting for a peer that takes none; above, the connection is given up."""
 
@@ -107,6 +111,8 @@ class Link(QuicConnectionProtocol):
         self.peer = ""
         self.outgoing = outgoing
         self.reason = ""
+        self.distrust = False
+        """Whether one of the two did not take the other's certificate."""
         self.sent_bytes = self.received_bytes = 0
         self.finished = asyncio.Event()
         self._owner = owner
@@ -125,7 +131,7 @@ class Link(QuicConnectionProtocol):
 
     @property
     def round_trip_s(self) -> float:
-        """Smoothed round-trip time [s]."""
+        """Shortest round trip so far [s]."""
         return self._quic.round_trip_s
 
     @property
@@ -246,12 +252,14 @@ class Link(QuicConnectionProtocol):
             try:
                 self.peer = self._quic.peer_name
             except Untrusted as error:
+                self.distrust = True
                 self.give_up(PROTOCOL_ERROR, str(error))
                 return
             self._quic.acknowledge_lazily()
             self._owner.opened(self)
         elif isinstance(event, events.ConnectionTerminated):
             self._closing = True
+            self.distrust = self.distrust or event.error_code in _TLS_ALERTS
             self.reason = self.reason or event.reason_phrase or f"code {event.error_code}"
             self._end()
         elif isinstance(event, events.StreamReset | events.StopSendingReceived):

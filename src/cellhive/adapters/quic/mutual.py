@@ -7,6 +7,7 @@ later.
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from aioquic import tls
@@ -105,8 +106,9 @@ class MutualQuic(ShortQuic):
 
     @property
     def round_trip_s(self) -> float:
-        """Smoothed round-trip time [s]; 0 before the first sample."""
-        return self._loss._rtt_smoothed
+        """Shortest round trip so far, in which nothing waited [s]; 0 before the first."""
+        shortest = self._loss._rtt_min
+        return shortest if math.isfinite(shortest) else 0.0
 
     def _judge_round_trip(self, *, now: float, rtt: float) -> None:
         """Tell congestion control of bulk only: other acknowledgements wait, which is no jam."""

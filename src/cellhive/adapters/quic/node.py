@@ -23,7 +23,7 @@ import numpy as np
 from cellhive.adapters.quic.connection import LinkSettings
 from cellhive.adapters.quic.control import Control
 from cellhive.adapters.quic.disk import Disk
-from cellhive.adapters.quic.identity import IdentityFiles, load_identity
+from cellhive.adapters.quic.identity import IdentityFiles, Untrusted, load_identity
 from cellhive.adapters.quic.pacing import Histogram
 from cellhive.adapters.quic.peers import PeerAddress, Peers
 from cellhive.adapters.quic.searchable import Searchable
@@ -81,6 +81,8 @@ class NodeSettings:
     """Largest UDP payload; 0 for what passes everywhere, and for more on loopback."""
     idle_timeout_s: float = 5.0
     """Silence after which a peer counts as gone [s]."""
+    needs_peer: bool = False
+    """Whether to end where all of ``peers`` turn this node away before it has met one."""
     sync: SyncSettings = field(default_factory=SyncSettings)
     disk: tuple[str, ...] = ()
     """Command of a process that commits to the same log (``disk_process``); none: a thread."""
@@ -145,6 +147,12 @@ class Node:
         self.to_peer, self.to_disk = Histogram(), Histogram()
         self.written = self.applied = 0
         self.refusals: dict[str, str] = {}
+        self.tell: Callable[[str, str], None] = lambda _place, _why: None
+        """Told who or what was refused, and why, each time that changes."""
+        self.turned_down: asyncio.Future[str] = self._loop.create_future()
+        """Done where a node that needs peers is taken in by none, and why."""
+        self._turned_away: set[str] = set()
+        self._met = False
         self._news = asyncio.Event()
         self._acks: dict[str, m.Ack] = {}
 
@@ -272,7 +280,15 @@ class Node:
 
     def refused(self, why: str) -> None:
         """Keep for the operator why a handshake failed last."""
-        self.refusals["last handshake"] = why
+        self._note_refusal("last handshake", why)
+
+    def turned_away(self, peer: str, why: str) -> None:
+        """Note that a peer and this node do not take each other's certificates."""
+        self._note_refusal(peer, why)
+        self._turned_away.add(peer)
+        all_of_them = self._turned_away >= {address.name for address in self.settings.peers}
+        if self.settings.needs_peer and all_of_them and not (self._met or self.turned_down.done()):
+            self.turned_down.set_result(why)
 
     def received(self, peer: str, message: m.Message) -> None:
         """Take a message in."""
@@ -280,6 +296,7 @@ class Node:
         if isinstance(message, m.Push | m.Batch) and len(message.records) > _MANY_RECORDS:
             self._send_acks()  # whoever sends much waits for room
         elif isinstance(message, m.Hello):
+            self._met = True
             self._tell_news()
 
     # Inside.
@@ -315,7 +332,7 @@ class Node:
                     self.memory.undeclared.add(namespace.name)
                     self._disk.declare(namespace)
                 case m.Refuse(peer, namespace, why):
-                    self.refusals[f"{peer}/{namespace}".rstrip("/")] = why
+                    self._note_refusal(f"{peer}/{namespace}".rstrip("/"), why)
                     if not namespace:
                         self._peers.ban(peer, why)
                 case m.Renew(writer, used_up_to):
@@ -415,9 +432,15 @@ class Node:
         if own:
             self._renew(f"a write could not be stored: {error}")
             return
-        self.refusals["disk"] = str(error)
+        self._note_refusal("disk", str(error))
         self._tell_news()
         self._answer(lambda: m.StoreFailed(self._log.seen()))
+
+    def _note_refusal(self, place: str, why: str) -> None:
+        """Keep for the operator what was refused last, and tell it where it is new."""
+        if self.refusals.get(place) != why:
+            self.refusals[place] = why
+            self.tell(place, why)
 
     def _crowded(self, on: bool) -> None:
         self._peers.hold(on=on)
@@ -518,6 +541,9 @@ async def serve(
         rng: Chance, for waits before connecting again.
         stop: Set from outside to end.
         ready: Told once the node listens; told again after the log was opened anew.
+
+    Raises:
+        Untrusted: The node needs a peer, and all whom it was to join turned it away.
     """
     switch_s, thresholds = sys.getswitchinterval(), gc.get_threshold()
     sys.setswitchinterval(_SWITCH_S)
@@ -533,8 +559,10 @@ async def serve(
                     ready(node)
                     gc.collect()
                     gc.freeze()  # what is there now stays, and need not be looked at again
-                    either: set[asyncio.Future[Any]] = {ending, node.renewal}
+                    either: set[asyncio.Future[Any]] = {ending, node.renewal, node.turned_down}
                     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    if node.turned_down.done():
+                        raise Untrusted(node.turned_down.result())
                 finally:
                     await node.close()
             finally:

@@ -79,6 +79,9 @@ class PeersOwner(Protocol):
     def refused(self, why: str) -> None:
         """A handshake failed: somebody did not prove who they are, or was not reached."""
 
+    def turned_away(self, peer: str, why: str) -> None:
+        """A peer that we connected to, or we, did not take the other's certificate."""
+
 
 class _Listener(QuicServer):
     """The library's server, which need not take a datagram of a known connection apart."""
@@ -365,7 +368,18 @@ class Peers(LinkEvents):
             if link is not None:
                 waits = self._waits()
                 await link.finished.wait()
+                self._note_distrust(address, link)
             await self._until_connected(address.name, next(waits))
+
+    def _note_distrust(self, address: PeerAddress, link: Link) -> None:
+        """Tell where a connection that we made has ended over a certificate."""
+        if link.distrust and link.outgoing:
+            self._owner.turned_away(
+                address.name,
+                f"expected {address.name} at {address.host} port {address.port} and"
+                f" {self._identity.name} to take each other's certificates, found: {link.reason};"
+                " both need valid ones of the same authority, and those names",
+            )
 
     def _waits(self) -> Iterator[float]:
         return back_off_s(self._rng)
@@ -405,6 +419,7 @@ class Peers(LinkEvents):
                 await link.wait_connected()
         except (TimeoutError, ConnectionError):
             link.give_up(0, f"no connection to {address.name} at {address.host}")
+            self._note_distrust(address, link)
         return link if link.open else self._links.get(address.name)
 
     async def _close_after(self, link: Link, transport: asyncio.DatagramTransport) -> None:

@@ -93,9 +93,7 @@ class ShortQuic(QuicConnection):
         path.bytes_sent += len(datagram)
         return datagram, path.addr
 
-    def message_of(
-        self, data: bytes, addr: NetworkAddress, now: float
-    ) -> tuple[int, bytes] | None:
+    def message_of(self, data: bytes, addr: NetworkAddress, now: float) -> tuple[int, bytes] | None:
         """Take a datagram that holds the next bytes of one stream: return stream and bytes.
 
         None for any other datagram: then nothing is taken and ``receive_datagram`` has to.
@@ -120,17 +118,18 @@ class ShortQuic(QuicConnection):
             return None
         head, number = keys.hp.remove(data, number_at)
         bits = head[0]
-        if bits & _RESERVED or (bits & _PHASE) >> 2 != keys.key_phase:
-            return None
         length = 8 * ((bits & _NUMBER_LENGTH) + 1)
         number = decode_packet_number(number, length, space.expected_packet_number)
-        if number != space.largest_received_packet + 1:
-            return None  # late, or again, or after a gap
+        if (
+            bits & _RESERVED
+            or (bits & _PHASE) >> 2 != keys.key_phase
+            or number != space.largest_received_packet + 1  # late, or again, or after a gap
+        ):
+            return None
         try:
-            frame = keys.aead.decrypt(data[len(head) :], head, number)
+            taken = self._next_bytes(keys.aead.decrypt(data[len(head) :], head, number))
         except CryptoError:
             return None
-        taken = self._next_bytes(frame)
         if taken is None:
             return None
         # What the library notes of every packet that was taken.
