@@ -82,7 +82,7 @@ class End:
         line = self.process.stdout.readline()
         watchdog.cancel()
         if not line:
-            message = f"{self.process.args} ended, or was silent for {PATIENCE_S:g} s"
+            message = f"{self.process.args!r} ended, or was silent for {PATIENCE_S:g} s"
             raise SystemExit(message)
         found: dict[str, Any] = json.loads(line)
         return found

@@ -10,8 +10,6 @@ what it does in the usual case is what the library would have done (RFC 9000, 12
 
 from __future__ import annotations
 
-from typing import cast
-
 from aioquic import tls
 from aioquic._crypto import CryptoError
 from aioquic.quic.connection import END_STATES, NetworkAddress, QuicConnection
@@ -169,7 +167,7 @@ class ShortQuic(QuicConnection):
             or receiver.is_finished
             or receiver._final_size is not None
             or start + size > stream.max_stream_data_local
-            or used.used + size > cast(int, used.value)
+            or used.used + size > used.value
         ):
             return None
         receiver._buffer_start = receiver.highest_offset = start + size
