@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -228,6 +229,12 @@ def test_the_control_socket_is_for_this_user_and_refuses_nonsense(swarm: Path) -
                 )
             found = await client.search(SPACE.name, [1.0, 1.0, 0.0, 0.0], k=1)
             assert [match.id for _, match in found] == ["x"]
+            told = replace(record("z"), kind=RecordKind.MODEL, text="night", metadata={"cell": 7})
+            await client.add([told])
+            for narrow in ({"text": "night"}, {"where": {"cell": 7}}, {"kind": RecordKind.MODEL}):
+                vector = None if "text" in narrow else [1.0, 1.0, 0.0, 0.0]
+                found = await client.search(SPACE.name, vector, **narrow)
+                assert [match.id for _, match in found] == ["z"], narrow
             reader, writer = await asyncio.open_unix_connection(path)
             writer.write(b"\xff" * 64)
             assert await reader.read() == b""
@@ -236,7 +243,7 @@ def test_the_control_socket_is_for_this_user_and_refuses_nonsense(swarm: Path) -
             writer.write(b"\x03\x00\x00\x00abc")
             assert b"Validation" in await reader.readexactly(20)
             writer.close()
-            assert (await client.status())["written"] == 1
+            assert (await client.status())["written"] == 2
             await client.close()
             with pytest.raises(Conflict, match="stop it first"):
                 async with running(swarm, "north"):

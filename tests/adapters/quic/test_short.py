@@ -151,6 +151,8 @@ def test_a_datagram_counts_once_and_only_as_it_was_sent(identities: dict[str, Id
     for at in range(0, len(data), 3):
         damaged = data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
         assert way.south.message_of(damaged, NORTH, way.now_s) is None, at
+    for end in range(len(data)):
+        assert way.south.message_of(data[:end], NORTH, way.now_s) is None, end
     assert way.south.message_of(data, ("127.0.0.1", 3), way.now_s) is None
     assert way.south.message_of(data, NORTH, way.now_s) == (STREAM, b"second message")
     assert way.south.message_of(data, NORTH, way.now_s) is None

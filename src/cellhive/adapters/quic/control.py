@@ -225,10 +225,14 @@ class ControlClient:
         k: int = 10,
         text: str = "",
         where: Mapping[str, Any] | None = None,
+        kind: RecordKind | None = None,
     ) -> list[tuple[float, Record]]:
         """Return scores and records that fit best, as ``Memory.find`` does."""
         near = None if vector is None else [float(x) for x in vector]
-        question = {"namespace": namespace, "vector": near, "k": k, "text": text, "where": where}
+        question = {
+            "namespace": namespace, "vector": near, "k": k, "text": text, "where": where,
+            "kind": kind,
+        }  # fmt: skip
         found = await self._ask("search", question)
         return [(hit["score"], decode_record(hit["record"])) for hit in found]
 

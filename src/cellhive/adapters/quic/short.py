@@ -103,9 +103,9 @@ class ShortQuic(QuicConnection):
             not self._handshake_confirmed
             or self._close_pending
             or self._state in END_STATES
+            or len(data) < number_at + 4 + 16 + _HEAD_BYTES
             or data[0] & (_LONG | _FIXED) != _FIXED
             or not data.startswith(own, 1)
-            or len(data) < number_at + 4 + 16 + _HEAD_BYTES
             or paths[0].addr != addr
             or not paths[0].is_validated
         ):
