@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,7 +232,10 @@ def test_the_control_socket_is_for_this_user_and_refuses_nonsense(swarm: Path) -
             assert [match.id for _, match in found] == ["x"]
             told = replace(record("z"), kind=RecordKind.MODEL, text="night", metadata={"cell": 7})
             await client.add([told])
-            for narrow in ({"text": "night"}, {"where": {"cell": 7}}, {"kind": RecordKind.MODEL}):
+            narrower: list[dict[str, Any]] = [
+                {"text": "night"}, {"where": {"cell": 7}}, {"kind": RecordKind.MODEL},
+            ]  # fmt: skip
+            for narrow in narrower:
                 vector = None if "text" in narrow else [1.0, 1.0, 0.0, 0.0]
                 found = await client.search(SPACE.name, vector, **narrow)
                 assert [match.id for _, match in found] == ["z"], narrow
