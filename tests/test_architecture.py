@@ -54,6 +54,10 @@ BANNED = {
 CLOCKS = {"datetime.now", "time.time", "time.monotonic"}
 """Clocks, which the composition root (app/) may read and hand out."""
 BANNED_IMPORTS = {"random", "pickle", "marshal", "shelve", "requests", "urllib", "socket"}
+EXCUSED_IMPORTS = {
+    "adapters/quic/peers.py": ({"socket"}, "the names of socket options, which asyncio lacks"),
+}
+"""Modules that import what is banned, and why; what is excused has to be there."""
 
 
 def name_of(path: Path) -> str:
@@ -122,7 +126,8 @@ def test_module_calls_nothing_hidden(path: Path) -> None:
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             imported.add((node.module or "").split(".")[0])
-    assert imported & BANNED_IMPORTS == set()
+    excused, _ = EXCUSED_IMPORTS.get(name_of(path), (set(), ""))
+    assert imported & BANNED_IMPORTS == excused
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: p.relative_to(PACKAGE).as_posix())
