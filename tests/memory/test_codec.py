@@ -123,6 +123,27 @@ def test_what_a_memory_accepts_can_be_sent(one: Record) -> None:
     assert codec.fault(one) == ""
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=4) | st.just("x" * 600)
+ANY_RECORDS = st.builds(
+    Record, ANY_TEXT, ANY_TEXT, st.just(RecordKind.RESULT),
+    st.none() | hnp.arrays(np.float32, st.integers(0, 3)) | hnp.arrays(np.float64, 2),
+    st.dictionaries(
+        ANY_TEXT, st.none() | st.booleans() | st.integers() | st.floats() | ANY_TEXT, max_size=3
+    ),
+    ANY_TEXT, st.binary(max_size=3), st.floats(), ANY_TEXT,
+    st.builds(Version, st.integers(), ANY_TEXT, st.integers()),
+)  # fmt: skip
+
+
+@given(ANY_RECORDS)
+def test_the_quick_look_passes_nothing_that_the_close_one_refuses(one: Record) -> None:
+    """What is surely fine has fine names, numbers, vector and facts."""
+    if codec._surely_fine(one):
+        assert codec._names_fault(one) == ""
+        assert one.vector is None or codec._vector_fault(one.vector) == ""
+        assert not one.metadata or codec._metadata_fault(one.metadata) == ""
+
+
 @settings(max_examples=300)
 @given(MESSAGES, st.data())
 def test_damaged_frames_give_a_message_or_a_protocol_error(
