@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from cellhive.causal.posterior import Posterior
 from cellhive.core.compiled import compiled
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.core.types import Bools, Floats, Floats32, Ints
+from cellhive.core.types import Floats, Floats32, Ints
 
 LEVELS = (0.5, 0.9)
 _SLICE_BYTES = 256_000_000
@@ -34,6 +35,13 @@ class Mechanisms:
     """Of each candidate, 0 where it is no parent, (M, V, K)."""
     noise: Floats
     """Standard deviation of what parents leave, (M, V)."""
+
+    @cached_property
+    def order(self) -> Ints:
+        """Variables of each graph with causes before effects, (M, V)."""
+        order = np.empty(self.posterior.chosen.shape, np.int32)
+        _sort(self.posterior.candidates, self.posterior.chosen, order)
+        return order
 
 
 @dataclass(frozen=True)
@@ -170,9 +178,7 @@ def total_effects(
     for first in range(0, len(index), step):
         some = index[first : first + step]
         effects = np.zeros((draws, len(some), horizons, size), np.float32)
-        _follow(
-            posterior.candidates, posterior.chosen, mechanisms.coefficients, some, effects
-        )  # fmt: skip
+        _follow(posterior.candidates, mechanisms.coefficients, mechanisms.order, some, effects)
         parts.append(_summary(effects, levels))
     scale = posterior.statistics.deviation[:size]
     unit = (scale[None, :] / scale[index][:, None])[:, None, :]
@@ -205,8 +211,23 @@ def effect_draws(
         weights[:, [_index(posterior.names, name) for name in held]] = 0.0
     draws, size = posterior.chosen.shape
     effects = np.zeros((draws, len(index), horizons, size), np.float32)
-    _follow(posterior.candidates, posterior.chosen, weights, index, effects)
+    _follow(posterior.candidates, weights, mechanisms.order, index, effects)
     return effects
+
+
+def drawn_effects(mechanisms: Mechanisms, cause: str, *, horizons: int = 1) -> Floats:
+    """Return the total effects of a cause in every drawn model, per unit, (M, H, V).
+
+    Args:
+        mechanisms: Drawn models.
+        cause: Variable that is raised by one unit in one period.
+        horizons: Periods to look at, from that one.
+    """
+    posterior = mechanisms.posterior
+    at, size = _index(posterior.names, cause), posterior.statistics.variables
+    effects = effect_draws(mechanisms, [cause], horizons=horizons)
+    scale = posterior.statistics.deviation[:size]
+    return effects[:, 0].astype(np.float64) * (scale / scale[at])
 
 
 def direct_effects(mechanisms: Mechanisms, *, levels: Sequence[float] = LEVELS) -> Effects:
@@ -249,72 +270,44 @@ def _summary(
 
 @compiled
 def _follow(
-    candidates: Ints, chosen: Ints, coefficients: Floats, causes: Ints, effects: Floats32
+    candidates: Ints, coefficients: Floats, order: Ints, causes: Ints, effects: Floats32
 ) -> None:  # fmt: skip
     """Write total effects along every drawn graph, (M, causes, H, V)."""
     size = candidates.shape[0]
-    order, placed = np.empty(size, np.int32), np.zeros(size, np.bool_)
-    for draw in range(chosen.shape[0]):
-        _sort(candidates, chosen[draw], order, placed)
-        for k in range(size):
-            node = order[k]
-            for slot in range(candidates.shape[1]):
-                weight = coefficients[draw, node, slot]
-                if not (chosen[draw, node] >> slot) & 1:
-                    continue
-                lag, parent = divmod(candidates[node, slot], size)
-                if lag == 0:
-                    for c in range(causes.size):
-                        if parent == causes[c]:
-                            effects[draw, c, 0, node] += weight
-                        else:
-                            effects[draw, c, 0, node] += weight * effects[draw, c, 0, parent]
-        for horizon in range(1, effects.shape[2]):
+    for draw in range(order.shape[0]):
+        for horizon in range(effects.shape[2]):
             for k in range(size):
-                _carry(
-                    candidates, chosen[draw], coefficients[draw], causes, effects[draw],
-                    order[k], horizon,
-                )  # fmt: skip
+                node = order[draw, k]
+                for slot in range(candidates.shape[1]):
+                    weight = coefficients[draw, node, slot]
+                    if weight == 0.0:
+                        continue
+                    lag, parent = divmod(candidates[node, slot], size)
+                    if lag > horizon:
+                        continue
+                    for c in range(causes.size):
+                        before = effects[draw, c, horizon - lag, parent]
+                        if lag == horizon and parent == causes[c]:
+                            before = 1.0
+                        effects[draw, c, horizon, node] += weight * before
 
 
 @compiled
-def _carry(
-    candidates: Ints, chosen: Ints, coefficients: Floats, causes: Ints, effects: Floats32,
-    node: int, horizon: int,
-) -> None:  # fmt: skip
-    """Add what reaches a node some periods after the cause was set."""
+def _sort(candidates: Ints, chosen: Ints, order: Ints) -> None:
+    """Write the nodes of every graph with causes before effects, (M, V)."""
     size = candidates.shape[0]
-    for slot in range(candidates.shape[1]):
-        if not (chosen[node] >> slot) & 1:
-            continue
-        weight = coefficients[node, slot]
-        lag, parent = divmod(candidates[node, slot], size)
-        if lag > horizon:
-            continue
-        for c in range(causes.size):
-            before = effects[c, horizon - lag, parent]
-            if lag == horizon and parent == causes[c]:
-                before = 1.0
-            effects[c, horizon, node] += weight * before
-
-
-@compiled
-def _sort(candidates: Ints, chosen: Ints, order: Ints, placed: Bools) -> None:
-    """Write the nodes with causes before effects."""
-    size = chosen.size
-    placed[:] = False
-    count = 0
-    while count < size:
-        for node in range(size):
-            if placed[node]:
-                continue
-            ready = True
-            for slot in range(candidates.shape[1]):
-                column = candidates[node, slot]
-                if (chosen[node] >> slot) & 1 and column < size and not placed[column]:
-                    ready = False
-                    break
-            if ready:
-                order[count] = node
-                placed[node] = True
-                count += 1
+    placed = np.zeros(size, np.bool_)
+    for draw in range(chosen.shape[0]):
+        placed[:] = False
+        count = 0
+        while count < size:
+            for node in range(size):
+                ready = not placed[node]
+                for slot in range(candidates.shape[1]):
+                    column = candidates[node, slot]
+                    if ready and (chosen[draw, node] >> slot) & 1 and column < size:
+                        ready = placed[column]
+                if ready:
+                    order[draw, count] = node
+                    placed[node] = True
+                    count += 1
