@@ -161,7 +161,7 @@ def test_wrong_questions_are_refused() -> None:
         counterfactual(mechanisms, data[5], {"x1": 1.0}, since=3)
     with pytest.raises(BadInput, match="the period and the 1 before it, found 1"):
         contributions(mechanisms, data[5], data[6], "x1")
-    with pytest.raises(BadInput, match="found none of x1"):
+    with pytest.raises(BadInput, match="found no value of x1"):
         contributions(mechanisms, np.stack([data[5], gap]), data[6:8], "x0")
     answer = counterfactual(mechanisms, data[5], {"x1": 1.0})
     with pytest.raises(BadInput, match="a level among"):

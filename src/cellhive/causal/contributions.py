@@ -25,9 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellhive.causal.effects import LEVELS, Mechanisms
-from cellhive.causal.whatif import band, level_of, place_of, rows_of
+from cellhive.causal.whatif import band, columns_of, level_of, place_of
 from cellhive.core.compiled import compiled
-from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats, Ints
 
 _EXPANSIONS = 3000
@@ -123,7 +122,7 @@ def contributions(
     names, size = statistics.names, statistics.variables
     at = place_of(names, target)
     scale = np.tile(statistics.deviation[:size], statistics.lags + 1)
-    change = _columns(after, names, statistics.lags) - _columns(before, names, statistics.lags)
+    change = columns_of(after, names, statistics.lags) - columns_of(before, names, statistics.lags)
     change = change / scale
     influence, own = _split(mechanisms, change, at)
     unit = float(scale[at])
@@ -138,24 +137,6 @@ def contributions(
         _parts(labels, influence * change * unit, levels),
         _parts(ways, carried * unit, levels),
     )  # fmt: skip
-
-
-def _columns(rows: Floats, names: Sequence[str], lags: int) -> Floats:
-    """Return the columns of a period: its variables, then those of earlier ones, (D,)."""
-    checked = rows_of(rows, names)
-    if len(checked) != lags + 1:
-        raise BadInput(
-            expected=f"the period and the {lags} before it", found=f"{len(checked)} periods",
-            remedy="give as many periods as the model has lags, and one",
-        )  # fmt: skip
-    if not np.isfinite(checked).all():
-        gaps = sorted({names[int(k)] for k in np.argwhere(~np.isfinite(checked))[:, 1]})
-        raise BadInput(
-            expected="a value of every variable in both periods",
-            found=f"none of {', '.join(gaps[:6])}",
-            remedy="choose periods without gaps, or fill them in",
-        )  # fmt: skip
-    return checked[::-1].reshape(-1)
 
 
 def _parts(labels: Sequence[str], draws: Floats, levels: Sequence[float]) -> Parts:

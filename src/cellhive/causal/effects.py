@@ -40,7 +40,7 @@ class Mechanisms:
     def order(self) -> Ints:
         """Variables of each graph with causes before effects, (M, V)."""
         order = np.empty(self.posterior.chosen.shape, np.int32)
-        _sort(self.posterior.candidates, self.posterior.chosen, order)
+        sort_graphs(self.posterior.candidates, self.posterior.chosen, order)
         return order
 
 
@@ -227,7 +227,8 @@ def drawn_effects(mechanisms: Mechanisms, cause: str, *, horizons: int = 1) -> F
     at, size = _index(posterior.names, cause), posterior.statistics.variables
     effects = effect_draws(mechanisms, [cause], horizons=horizons)
     scale = posterior.statistics.deviation[:size]
-    return effects[:, 0].astype(np.float64) * (scale / scale[at])
+    scaled: Floats = effects[:, 0].astype(np.float64) * (scale / scale[at])
+    return scaled
 
 
 def direct_effects(mechanisms: Mechanisms, *, levels: Sequence[float] = LEVELS) -> Effects:
@@ -293,8 +294,14 @@ def _follow(
 
 
 @compiled
-def _sort(candidates: Ints, chosen: Ints, order: Ints) -> None:
-    """Write the nodes of every graph with causes before effects, (M, V)."""
+def sort_graphs(candidates: Ints, chosen: Ints, order: Ints) -> None:
+    """Write the nodes of every graph with causes before effects.
+
+    Args:
+        candidates: Columns, (V, K).
+        chosen: Sets of candidates, (M, V).
+        order: Written, (M, V).
+    """
     size = candidates.shape[0]
     placed = np.zeros(size, np.bool_)
     for draw in range(chosen.shape[0]):

@@ -194,6 +194,17 @@ class Question:
     horizon: int = 0
     """Periods later; the cause is moved in one period only."""
 
+    def ends(self, statistics: Statistics) -> tuple[float, float]:
+        """Return from where to where the cause is moved.
+
+        Args:
+            statistics: Of the variables.
+        """
+        at = place_of(statistics.names, self.cause)
+        mean, spread = float(statistics.mean[at]), float(statistics.deviation[at])
+        begin = mean if self.start is None else self.start
+        return begin, begin + spread if self.end is None else self.end
+
 
 def effect_answer(
     mechanisms: Mechanisms,
@@ -217,14 +228,14 @@ def effect_answer(
     posterior, cause, effect = mechanisms.posterior, question.cause, question.effect
     left_out = [one.reason for one in unusable if one.name in (cause, effect)]
     if left_out:
-        return _refused(question, left_out)
+        return refused(question, left_out)
     from_, to = place_of(posterior.names, cause), place_of(posterior.names, effect)
     if from_ == to:
         raise BadInput(expected="a cause and another variable", found=f"{cause!r} twice")
-    begin, stop = _moved(posterior.statistics, from_, question)
+    begin, stop = question.ends(posterior.statistics)
     poor = _too_little(posterior, from_)
     if poor:
-        return _refused(replace(question, start=begin, end=stop), poor)
+        return refused(replace(question, start=begin, end=stop), poor)
     drawn = drawn_effects(mechanisms, cause, horizons=question.horizon + 1)
     slopes = drawn[:, question.horizon, to] * (stop - begin)
     middle, low, high = band(slopes, (0.5, 0.9))
@@ -246,14 +257,13 @@ def effect_answer(
     )  # fmt: skip
 
 
-def _moved(statistics: Statistics, cause: int, question: Question) -> tuple[float, float]:
-    """Return from where to where the cause is moved."""
-    mean, spread = float(statistics.mean[cause]), float(statistics.deviation[cause])
-    begin = mean if question.start is None else question.start
-    return begin, begin + spread if question.end is None else question.end
+def refused(question: Question, reasons: Sequence[str]) -> Answer:
+    """Return an answer without a number.
 
-
-def _refused(question: Question, reasons: Sequence[str]) -> Answer:
+    Args:
+        question: What was asked.
+        reasons: Why not, a sentence each.
+    """
     known = question.start is not None and question.end is not None
     change = (question.end or 0.0) - (question.start or 0.0) if known else math.nan
     nothing = (math.nan, math.nan)
@@ -311,6 +321,20 @@ def direction(mechanisms: Mechanisms, cause: str, effect: str, *, horizon: int =
     forth = drawn_effects(mechanisms, cause, horizons=horizon + 1)[:, horizon, b] != 0.0
     back = drawn_effects(mechanisms, effect)[:, 0, a] != 0.0
     return Direction(float(forth.mean()), float(back.mean()))
+
+
+def direction_of(posterior: Posterior, cause: int, effect: int) -> Direction:
+    """Return in what share of graphs a path leads within a period, without coefficients.
+
+    Args:
+        posterior: Over graphs.
+        cause: Place of the variable that is moved.
+        effect: Place of the one that is looked at.
+    """
+    slots = np.arange(posterior.candidates.shape[1])
+    held = ((posterior.chosen[:, :, None] >> slots) & 1).astype(np.float64)
+    paths = Mechanisms(posterior, held, np.ones(posterior.chosen.shape))
+    return direction(paths, posterior.names[cause], posterior.names[effect])
 
 
 def _direction_words(question: Question, way: Direction, slopes: Floats) -> list[str]:
@@ -416,7 +440,7 @@ def _partial(matrix: Floats, one: int, other: int, given: Sequence[int]) -> tupl
     pair = np.array([one, other])
     left = matrix[np.ix_(pair, pair)]
     if given:
-        held = list(given)
+        held = np.array(given)
         cross = matrix[np.ix_(held, pair)]
         left = left - cross.T @ np.linalg.solve(matrix[np.ix_(held, held)], cross)
     first, second = max(float(left[0, 0]), 1e-12), max(float(left[1, 1]), 1e-12)

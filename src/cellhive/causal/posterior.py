@@ -9,6 +9,7 @@ candidates have no probability, and chains that disagree have not converged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +22,16 @@ from cellhive.causal.scores import (
     Score,
     best_subsets,
     parent_set_scores,
+    restrict,
     score_of,
     subset_sums,
 )
 from cellhive.causal.statistics import Statistics
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats, Ints
+
+Tabulate = Callable[[Score, Ints, Floats], Floats]
+"""From the score of straight lines, candidates and preferences to scores of sets, (V, 2^K)."""
 
 _GOOD_R_HAT = 1.05
 _GOOD_AGREEMENT = 0.2
@@ -137,6 +142,7 @@ def discover(
     *,
     knowledge: Knowledge | None = None,
     settings: Settings | None = None,
+    tabulate: Tabulate | None = None,
 ) -> Posterior:
     """Return the posterior over causal graphs.
 
@@ -145,6 +151,8 @@ def discover(
         generator: Where chance comes from: the same state gives the same posterior.
         knowledge: What is known beforehand.
         settings: How hard to look.
+        tabulate: Scores of sets of parents; None for those of straight lines. Orders to start
+            from and candidates are those of straight lines in any case.
     """
     asked = settings or Settings()
     known = constraints_of(knowledge or Knowledge(), statistics.names, statistics.lags)
@@ -152,7 +160,7 @@ def discover(
     starts = asked.starts or _starts(statistics.variables)
     values, orders, graphs = grown_orders(search, starts, generator)
     candidates = candidate_parents(score, known, values, graphs, _candidates(statistics, asked))
-    problem = problem_of(score, known, candidates, search)
+    problem = problem_of(score, known, candidates, search, tabulate)
     betas = np.array(asked.betas)
     drawn = _draw(problem, betas, orders, generator, asked)
     best = _best(problem, candidates, drawn.chosen, drawn.trace, graphs)
@@ -271,7 +279,10 @@ def _gains(matrix: Floats, parents: Bools, node: int) -> Floats:
     return gain
 
 
-def problem_of(score: Score, known: Constraints, candidates: Ints, search: Search) -> Problem:
+def problem_of(
+    score: Score, known: Constraints, candidates: Ints, search: Search,
+    tabulate: Tabulate | None = None,
+) -> Problem:  # fmt: skip
     """Return the tables that chains look up.
 
     Args:
@@ -279,6 +290,7 @@ def problem_of(score: Score, known: Constraints, candidates: Ints, search: Searc
         known: Preferences and required edges.
         candidates: Candidate parents of each node, (V, K).
         search: Which places tiers leave to each node.
+        tabulate: Scores of sets of parents; None for those of straight lines.
     """
     size, most = candidates.shape
     nodes = np.arange(size)[:, None]
@@ -287,7 +299,11 @@ def problem_of(score: Score, known: Constraints, candidates: Ints, search: Searc
     needed = real & known.required[candidates, nodes]
     bits = (1 << np.arange(most)).astype(np.int32)
     required = (needed * bits).sum(axis=1).astype(np.int32)
-    table = parent_set_scores(score, candidates, preference=preference, required=required)
+    if tabulate is None:
+        table = parent_set_scores(score, candidates, preference=preference, required=required)
+    else:
+        table = tabulate(score, candidates, preference)
+        restrict(table, required)
     bit = np.full((size, size), -1, np.int32)
     for node, slot in np.argwhere(real & (candidates < size)):
         bit[node, candidates[node, slot]] = slot

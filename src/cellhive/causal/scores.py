@@ -167,12 +167,23 @@ def parent_set_scores(
             table[node], node, score.matrix, candidates[node], preference[node],
             score.constant, score.parents_weight, score.residual_weight,
         )  # fmt: skip
+    restrict(table, required, prune)
+    return table
+
+
+def restrict(table: Floats, required: Ints, prune: float = 12.0) -> None:
+    """Take sets out of a table that miss a required parent or that a subset beats by far.
+
+    Args:
+        table: Scores of sets, (V, 2^K); changed in place.
+        required: Set of candidates that must be parents, (V,).
+        prune: Natural logarithm of how much better a subset must be.
+    """
     if required.any():
-        sets = np.arange(1 << most, dtype=np.int32)
+        sets = np.arange(table.shape[1], dtype=np.int32)
         lacking = (sets[None, :] & required[:, None]) != required[:, None]
         table[lacking] = NEVER
     _prune(table, prune)
-    return table
 
 
 @compiled

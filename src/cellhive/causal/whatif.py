@@ -151,6 +151,33 @@ def rows_of(seen: Floats, names: Sequence[str]) -> Floats:
     return rows
 
 
+def columns_of(rows: Floats, names: Sequence[str], lags: int) -> Floats:
+    """Return the columns of a period: its variables, then those of earlier ones, (D,).
+
+    Args:
+        rows: The period and those before it, oldest first, (L + 1, V).
+        names: Of the variables.
+        lags: How many periods before it the model knows.
+
+    Raises:
+        BadInput: If the shape is another, or a value is missing.
+    """
+    checked = rows_of(rows, names)
+    if len(checked) != lags + 1:
+        raise BadInput(
+            expected=f"the period and the {lags} before it", found=f"{len(checked)} periods",
+            remedy="give as many periods as the model has lags, and one",
+        )  # fmt: skip
+    if not np.isfinite(checked).all():
+        gaps = sorted({names[int(k)] for k in np.argwhere(~np.isfinite(checked))[:, 1]})
+        raise BadInput(
+            expected="a value of every variable in every period",
+            found=f"no value of {', '.join(gaps[:6])}",
+            remedy="choose periods without gaps, or fill them in",
+        )  # fmt: skip
+    return checked[::-1].reshape(-1)
+
+
 def _refuse_gap(name: str, change: Floats) -> None:
     if not len(change):
         raise BadInput(
