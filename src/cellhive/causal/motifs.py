@@ -103,6 +103,7 @@ _LIKELY: tuple[tuple[str, str, float], ...] = (
     ("RRC.ConnMax", "rrc_setup_success_ratio MM.HoPrepInterFail", 2.0),
     (_PRBS, f"{_THROUGHPUT} demand_satisfied_ratio {_ENERGY}", 3.0),
     (_PRBS, "MM.HoPrepInterFail", 1.0),
+    (_PRBS, "x.OfferedVolumeDl RRC.ConnEstabAtt RRC.ConnMean DRB.MeanActiveUeDl", -2.0),
     # mobility
     ("x.HoPingPong ping_pong_ratio MM.HoExeInterReq", "interruption_ratio x.InterruptionTime",
      2.0),
@@ -129,17 +130,19 @@ _PERSISTENT = 1.5
 """A quantity one period ago on itself: settings stay and traffic is slow."""
 
 
-def tier_of(name: str, like: Mapping[str, str] | None = None) -> Tier:
+def tier_of(name: str, like: Mapping[str, str | Tier] | None = None) -> Tier:
     """Return the tier of a variable.
 
     Args:
         name: Of the variable, one of ``core.schema`` or of ``like``.
-        like: The quantity of ``core.schema`` that another variable is like.
+        like: The quantity of ``core.schema`` that another variable is like, or its tier.
 
     Raises:
         NotFound: If nobody knows the name.
     """
     known = (like or {}).get(name, name)
+    if isinstance(known, Tier):
+        return known
     if known not in TIERS:
         where = "the registry of quantities" if known == name else f"it, as {name!r} is like it"
         message = (
@@ -154,7 +157,7 @@ def radio_knowledge(
     names: Sequence[str],
     lags: int = 0,
     *,
-    like: Mapping[str, str] | None = None,
+    like: Mapping[str, str | Tier] | None = None,
     by_definition: bool = True,
 ) -> Knowledge:
     """Return what is known of radio networks about these variables.
@@ -167,7 +170,8 @@ def radio_knowledge(
         names: Of the variables.
         lags: How many earlier periods may hold causes; from 1 on, persistence is encouraged.
         like: For a variable that ``core.schema`` does not have (a derived one, or one of the
-            neighbours), the quantity that it resembles: it has its tier and its edges.
+            neighbours), the quantity that it resembles: it has its tier and its edges; or its
+            tier alone.
         by_definition: Whether a KPI must have the counters as causes that it is computed from.
 
     Raises:
@@ -184,7 +188,7 @@ def radio_knowledge(
     tiers = {name: tier_of(name, alike) for name in names}
     members: dict[str, list[str]] = {}
     for name in names:
-        members.setdefault(alike.get(name, name), []).append(name)
+        members.setdefault(_kind(name, alike), []).append(name)
     required = _pairs(_BY_DEFINITION, members) if by_definition else []
     definite = set(_pairs(_BY_DEFINITION, members))
     forbidden = [Edge(effect, cause, 0) for cause, effect in definite]
@@ -198,6 +202,12 @@ def radio_knowledge(
         required=tuple(Edge(cause, effect, 0) for cause, effect in required),
         encouraged=encouraged,
     )
+
+
+def _kind(name: str, alike: Mapping[str, str | Tier]) -> str:
+    """Return the quantity of the schema a variable is like, or its own name."""
+    known = alike.get(name, name)
+    return name if isinstance(known, Tier) else known
 
 
 def _pairs(
@@ -216,17 +226,17 @@ def _pairs(
 
 
 def _unrelated_parameters(
-    names: Sequence[str], tiers: Mapping[str, Tier], alike: Mapping[str, str]
+    names: Sequence[str], tiers: Mapping[str, Tier], alike: Mapping[str, str | Tier]
 ) -> list[Edge]:
     """Return edges between parameters within a period; sleep takes resources away."""
     sets = [n for n in names if tiers[n] is Tier.CONFIGURATION]
-    built = {n for n in sets if alike.get(n, n) == "RRU.PrbAvailDl"}
+    built = {n for n in sets if _kind(n, alike) == "RRU.PrbAvailDl"}
     return [Edge(a, b, 0) for a in sets for b in sets if a != b and b not in built]
 
 
-def _idle_energy(names: Sequence[str], alike: Mapping[str, str]) -> list[Edge]:
+def _idle_energy(names: Sequence[str], alike: Mapping[str, str | Tier]) -> list[Edge]:
     """Return edges from energy to anything else: what is drawn is a result."""
-    energy = [n for n in names if alike.get(n, n) in _ENERGY.split()]
+    energy = [n for n in names if _kind(n, alike) in _ENERGY.split()]
     return [Edge(a, b) for a in energy for b in names if a != b and b not in energy]
 
 

@@ -181,6 +181,15 @@ class Simulator:
         """The state arrays, for reading."""
         return self._plant
 
+    @property
+    def site(self) -> Site:
+        """What all networks share, for reading."""
+        return self._site
+
+    def override(self, plant: Plant, site: Site) -> None:
+        """Put other state and another place there, past all parameters: so faults get in."""
+        self._plant, self._site, self._gain_is_shared = plant, site, False
+
     def parameters(self, e: int = 0) -> Parameters:
         """Return the parameters of one network."""
         return self._parameters[e].copy()
@@ -311,7 +320,7 @@ class Twin:
             clock: How radio time stands for the time of day.
             activity: Session rate factor of each group of users, (G,), at a time of day [s].
         """
-        self._clock, self._activity = clock, activity
+        self._clock, self.activity = clock, activity
         groups = activity(clock.start_s).size
         self._simulator = Simulator(world, [parameters], [seed], groups)
         self._period = 0
@@ -402,7 +411,7 @@ class Twin:
 
     def _enter_period(self) -> None:
         """Set the activity of the period that begins."""
-        self._simulator.plant.activity[0] = self._activity(self.time_s)
+        self._simulator.plant.activity[0] = self.activity(self.time_s)
 
     def clone(self) -> Twin:
         """Return an exact branch: same users, same random streams, own decisions."""
