@@ -150,7 +150,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--learn", type=int, default=14, help="cities to learn from")
-    parser.add_argument("--judge", type=int, default=14, help="cities to judge on")
+    parser.add_argument("--judge", type=int, default=13, help="cities to judge on")
     options = parser.parse_args()
     taught = cities(LEARN, LEARN_SEED, options.learn)
     learned = learned_causes(taught, np.random.default_rng(_SEED), OPTIONS)

@@ -37,7 +37,7 @@ class Weights:
     """Incidents that a motif's signs are worth."""
     pooled_incidents: float = 50.0
     """Incidents that the covariance over all classes is worth beside a class's own."""
-    diagonal: float = 0.6
+    diagonal: float = 0.5
     """How far that covariance is drawn to its diagonal, 0 to 1."""
     temperature: float = 2.0
     neighbours_count: float = 0.1

@@ -33,15 +33,17 @@ from cellhive.flows.incident_panel import (
     FLOORS,
     LIKE,
     NEXT_DOOR,
+    ON_THE_MAST,
     OWN,
     SETTINGS,
     VARIABLES,
+    masts_of,
     panel_of,
     settings_changed,
     weights_of,
 )
 
-_TYPICAL = 1.5
+_TYPICAL = 1.0
 """Size of a feature that a pattern leads to expect."""
 _HINTS: dict[str, tuple[str, ...]] = {
     "too late handover": ("+handovers set later",),
@@ -57,7 +59,7 @@ _HINTS: dict[str, tuple[str, ...]] = {
 }
 """What patterns lead to expect beyond the registry's quantities: on relations, next door, and in
 the configuration."""
-_SCALE = 2.0
+_SCALE = 4.0
 """Standard errors at which a departure begins to count less than in proportion."""
 _VARIES = 1e-6
 _SHOWN_SIGMAS = 2.0
@@ -65,6 +67,7 @@ _SHOWN = 5
 FEATURES = (
     *VARIABLES,
     *(f"{name} next door" for name in NEXT_DOOR),
+    *(f"{name} on the mast" for name in ON_THE_MAST),
     "handovers set later", "tilt set", "power set",
 )  # fmt: skip
 """Of a cell, in order."""
@@ -102,6 +105,8 @@ class Evidence:
     departures: Departures
     beside: Floats
     """How much each cell is a neighbour of each, (C, C)."""
+    on_the_mast: Floats
+    """Share of each cell in the other cells of each cell's site, (C, C)."""
     settings: Floats
     """(C, 5), see ``incident_panel.SETTINGS``."""
 
@@ -115,11 +120,12 @@ class Evidence:
         own = np.arcsinh(changed / _SCALE)
         aside = VARIABLES.index("partners aside")  # to which side does not matter
         own[:, aside] = np.abs(own[:, aside])
-        columns = [VARIABLES.index(name) for name in NEXT_DOOR]
-        near = self.beside @ own[:, columns]
+        near = self.beside @ own[:, [VARIABLES.index(name) for name in NEXT_DOOR]]
+        mast = self.on_the_mast @ own[:, [VARIABLES.index(name) for name in ON_THE_MAST]]
         later = self.settings[:, 0] + self.settings[:, 1]  # an octave is worth about 1 dB
         return np.concatenate(
-            [own, near, np.stack([later, self.settings[:, 2], self.settings[:, 3]], axis=1)], axis=1
+            [own, near, mast, np.stack([later, self.settings[:, 2], self.settings[:, 3]], axis=1)],
+            axis=1,
         )
 
 
@@ -139,8 +145,9 @@ def evidence_of(
     usual = usual_of(mechanisms, VARIABLES, panel_of(network, before, before), FLOORS)
     changed = departures(usual, panel_of(network, during, before))
     return Evidence(
-        changed, weights_of(network, before), settings_changed(network, settings[0], settings[1])
-    )
+        changed, weights_of(network, before), masts_of(network),
+        settings_changed(network, settings[0], settings[1]),
+    )  # fmt: skip
 
 
 def case_evidence(mechanisms: Mechanisms, case: Case) -> Evidence:
@@ -188,10 +195,9 @@ def expected_features(causes: Sequence[str]) -> dict[str, Floats]:
 
 
 OPTIONS = tuple(
-    Weights(temperature=temperature, neighbours_count=count, diagonal=diagonal)
-    for temperature in (1.0, 1.4, 1.8, 2.4)
-    for count in (0.1, 0.2)
-    for diagonal in (0.4, 0.7)
+    Weights(temperature=temperature, neighbours_count=count)
+    for temperature in (1.0, 1.3, 1.7, 2.1, 2.6)
+    for count in (0.05, 0.1)
 )
 """What learning chooses from, by what it leaves out city by city."""
 

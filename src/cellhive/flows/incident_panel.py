@@ -50,6 +50,7 @@ AROUND: dict[str, str | Tier] = {
     "late towards one site": "HO.IntraSys.TooLate.nCI",
     "other targets": "MM.HoPrepInterReq.nCI",
     "not handed over": "MM.HoPrepInterReq.nCI",
+    "new partners": Tier.MOBILITY,
     "partners' distance": Tier.MOBILITY,
     "partners ahead": Tier.MOBILITY,
     "partners aside": Tier.MOBILITY,
@@ -80,11 +81,14 @@ NEXT_DOOR = (
 )
 """Variables whose departures at the neighbours matter."""
 
+ON_THE_MAST = ("users", "rsrp", "sinr", "interfered", "PRB use", "handover attempts")
+"""Variables whose departures at the other cells of the site matter."""
+
 _FLOORS = {
     "users": 0.05, "rsrp": 0.3, "sinr": 0.2, "weak coverage": 0.01, "interfered": 0.01,
     "PRB use": 0.02, "PRBs there": 0.02, "throughput": 0.05, "edge throughput": 0.05,
     "partners' distance": 0.02, "partners ahead": 0.03, "partners aside": 0.03,
-    "partners on the mast": 0.02,
+    "partners on the mast": 0.02, "new partners": 0.02,
     "demand met": 0.005, "power drawn": 0.005, "network users": 0.02, "PRB use next door": 0.02,
 }  # fmt: skip
 FLOORS: Floats = np.array([_FLOORS.get(name, 0.1) for name in VARIABLES])
@@ -117,6 +121,14 @@ def weights_of(network: Network, frames: Sequence[KpiFrame]) -> Floats:
     both = matrix + matrix.T
     weights: Floats = both / np.maximum(both.sum(axis=1, keepdims=True), 1e-9)
     return weights
+
+
+def masts_of(network: Network) -> Floats:
+    """Return the share of each cell in the other cells of each cell's site, (C, C)."""
+    sites = np.array(network.site_ids)
+    same = (sites[:, None] == sites[None, :]) & ~np.eye(network.cells, dtype=np.bool_)
+    shares: Floats = same / np.maximum(same.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def panel_of(network: Network, frames: Sequence[KpiFrame], usual: Sequence[KpiFrame]) -> Floats:
@@ -160,6 +172,7 @@ def _variables(network: Network, frame: KpiFrame, weights: Floats, usual_targets
     refused, into, late_in = _incoming(network, frame)
     around |= {"refused by it": refused, "handovers in": into, "too late into it": late_in}
     around |= _towards(network, frame, usual_targets) | _partners(network, frame)
+    around["new partners"] = _new_partners(network, frame, usual_targets)
     around["not handed over"] = _not_handed_over(network, frame, usual_targets)
     return np.stack([(own | around)[name] for name in VARIABLES], axis=1)
 
@@ -236,6 +249,15 @@ def _not_handed_over(network: Network, frame: KpiFrame, usual: Floats) -> Floats
     short = np.sqrt(expected + 0.375) - np.sqrt(now + 0.375)
     most: Floats = np.where(share > 0.1, short, 0.0).max(axis=1)  # noqa: PLR2004
     return most
+
+
+def _new_partners(network: Network, frame: KpiFrame, usual: Floats) -> Floats:
+    """Return the share of handovers that go to sites to which hardly any went, (C,)."""
+    now = _site_flows(network, [frame], "MM.HoPrepInterReq.nCI")
+    share = usual / np.maximum(usual.sum(axis=1, keepdims=True), 1e-9)
+    strange = np.where(share < 0.04, now, 0.0).sum(axis=1)  # noqa: PLR2004
+    part: Floats = np.arcsin(np.sqrt(strange / np.maximum(now.sum(axis=1), 1.0)))
+    return part
 
 
 def _partners(network: Network, frame: KpiFrame) -> dict[str, Floats]:
