@@ -18,10 +18,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from _bench import Row, report
 
-from cellhive.causal.root_causes import SOMETHING_ELSE, Catalogue, Ranking, learn, rank_causes
+from cellhive.causal.incidents.root_causes import (
+    SOMETHING_ELSE,
+    Catalogue,
+    Ranking,
+    learn,
+    rank_causes,
+)
 from cellhive.core.types import Floats
-from cellhive.flows.incident_cases import CAUSES, Case, Recipe, incident_cases
-from cellhive.flows.incident_causes import (
+from cellhive.flows.incidents.cases import CAUSES, Case, Recipe, incident_cases
+from cellhive.flows.incidents.causes import (
     OPTIONS,
     case_evidence,
     expected_features,

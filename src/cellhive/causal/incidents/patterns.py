@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cellhive.causal.departures import direct_weights
 from cellhive.causal.effects import Mechanisms
+from cellhive.causal.incidents.departures import direct_weights
 from cellhive.causal.motifs import Tier
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.schema import QUANTITIES

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from cellhive.core.types import Change, Floats, KpiFrame, Network, Parameters, Plan
-from cellhive.ran.faults import Fault, FaultKind, inject
+from cellhive.flows.incidents.faults import Fault, FaultKind, inject
 from cellhive.ran.layout import SiteDesign
 from cellhive.ran.parameters import snap
 from cellhive.ran.scenarios import HexLayout, Scenario, build_twin

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellhive.causal.departures import Departures, departures, usual_of
 from cellhive.causal.effects import Mechanisms, drawn_mechanisms
-from cellhive.causal.motifs import radio_knowledge
-from cellhive.causal.patterns import pattern_of
-from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.root_causes import (
+from cellhive.causal.incidents.departures import Departures, departures, usual_of
+from cellhive.causal.incidents.patterns import pattern_of
+from cellhive.causal.incidents.root_causes import (
     SOMETHING_ELSE,
     Catalogue,
     KnownIncidents,
@@ -26,10 +24,12 @@ from cellhive.causal.root_causes import (
     learn,
     rank_causes,
 )
+from cellhive.causal.motifs import radio_knowledge
+from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.types import Floats, KpiFrame, Network, Parameters
-from cellhive.flows.incident_cases import Case
-from cellhive.flows.incident_panel import (
+from cellhive.flows.incidents.cases import Case
+from cellhive.flows.incidents.panel import (
     FLOORS,
     LIKE,
     NEXT_DOOR,
@@ -108,7 +108,7 @@ class Evidence:
     on_the_mast: Floats
     """Share of each cell in the other cells of each cell's site, (C, C)."""
     settings: Floats
-    """(C, 5), see ``incident_panel.SETTINGS``."""
+    """(C, 5), see ``panel.SETTINGS``."""
 
     def features(self, *, marginal: bool = False) -> Floats:
         """Return the features of all cells, (C, F).
