@@ -93,7 +93,7 @@ def search_of(
 
 
 def grown_orders(
-    search: Search, starts: int, generator: np.random.Generator
+    search: Search, starts: int, generator: np.random.Generator, *, begin: Ints | None = None
 ) -> tuple[Floats, Ints, Bools]:
     """Return the orders that several searches end with, best first.
 
@@ -101,16 +101,21 @@ def grown_orders(
         search: What to search.
         starts: Number of random orders to start from.
         generator: Where random orders come from.
+        begin: Orders to start from besides, (B, n).
 
     Returns:
         Score of each, (S,), order of each, (S, n), and graph of each, (S, D, n).
     """
     nodes, columns = len(search.low), len(search.matrix)
-    values, orders = np.zeros(starts), np.zeros((starts, nodes), np.int32)
-    graphs = np.zeros((starts, columns, nodes), np.bool_)
+    given = 0 if begin is None else len(begin)
+    values, orders = np.zeros(given + starts), np.zeros((given + starts, nodes), np.int32)
+    graphs = np.zeros((given + starts, columns, nodes), np.bool_)
     paths = _empty_paths(nodes)
-    for start in range(starts):
-        order = random_order(search, generator)
+    for start in range(given + starts):
+        if begin is not None and start < given:
+            order = begin[start].astype(np.int32)
+        else:
+            order = random_order(search, generator)
         turns = generator.permuted(np.tile(np.arange(nodes, dtype=np.int32), (60, 1)), axis=1)
         values[start] = _improve(search, paths, order, turns)
         orders[start] = order

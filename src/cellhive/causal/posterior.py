@@ -39,6 +39,7 @@ _SHARE_BY_SCORE = 30.0
 _EDGE_WEIGHT = 10.0
 _CANDIDATES = 12
 _FEWEST_MOVES = 60
+_KEPT_ORDERS = 3
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,18 @@ class Posterior:
         return edges
 
 
+@dataclass(frozen=True)
+class Trail:
+    """Where a search for a posterior ended: a later one on similar statistics goes on from it."""
+
+    orders: Ints
+    """Best orders found, best first, (S, V)."""
+    ends: Ints
+    """Order of each chain and rung at the end, (C, R, V)."""
+    joined: Bools
+    """Edges that any drawn graph had, (D, V)."""
+
+
 def discover(
     statistics: Statistics,
     generator: np.random.Generator,
@@ -156,18 +169,66 @@ def discover(
     """
     asked = settings or Settings()
     known = constraints_of(knowledge or Knowledge(), statistics.names, statistics.lags)
-    score, search, prior = _prepared(statistics, known, asked)
-    starts = asked.starts or _starts(statistics.variables)
-    values, orders, graphs = grown_orders(search, starts, generator)
-    candidates = candidate_parents(score, known, values, graphs, _candidates(statistics, asked))
+    return explored(statistics, known, generator, settings=asked, tabulate=tabulate)[0]
+
+
+def explored(
+    statistics: Statistics,
+    known: Constraints,
+    generator: np.random.Generator,
+    *,
+    settings: Settings,
+    trail: Trail | None = None,
+    tabulate: Tabulate | None = None,
+) -> tuple[Posterior, Trail]:
+    """Return the posterior, and where the search for it ended.
+
+    With a trail from statistics that were much the same, searches begin at its orders too,
+    what its graphs joined stays among the candidates, and of the chains all but the first
+    go on where they were; the first begins at the best orders anew, so that chains which
+    agree do not agree by descent alone.
+
+    Args:
+        statistics: Of the variables and their lags.
+        known: What is known beforehand.
+        generator: Where chance comes from.
+        settings: How hard to look; its starts are in addition to those of the trail, and may
+            then be 0.
+        trail: Where an earlier search ended.
+        tabulate: As for ``discover``.
+    """
+    score, search, prior = _prepared(statistics, known, settings)
+    usual = _starts(statistics.variables)
+    starts = usual if settings.starts is None else settings.starts
+    if trail is None:
+        starts = starts or usual
+    begin = None if trail is None else trail.orders
+    values, orders, graphs = grown_orders(search, starts, generator, begin=begin)
+    most = _candidates(statistics, settings)
+    if trail is None:
+        candidates = candidate_parents(score, known, values, graphs, most)
+    else:
+        worst = values[-1] - 3.0 * _SHARE_BY_SCORE
+        candidates = candidate_parents(
+            score,
+            known,
+            np.append(values, worst),
+            np.concatenate([graphs, trail.joined[None]]),
+            most,
+        )
     problem = problem_of(score, known, candidates, search, tabulate)
-    betas = np.array(asked.betas)
-    drawn = _draw(problem, betas, orders, generator, asked)
+    drawn = _draw(
+        problem, np.array(settings.betas), _begins(orders, settings, trail), generator, settings
+    )
     best = _best(problem, candidates, drawn.chosen, drawn.trace, graphs)
-    return Posterior(
-        statistics, known, prior, candidates, drawn.chosen.reshape(-1, statistics.variables),
-        drawn.trace.reshape(-1), best, _convergence(drawn, candidates, statistics.columns),
+    columns = statistics.columns
+    chosen = drawn.chosen.reshape(-1, statistics.variables)
+    posterior = Posterior(
+        statistics, known, prior, candidates, chosen, drawn.trace.reshape(-1), best,
+        _convergence(drawn, candidates, columns),
     )  # fmt: skip
+    joined = _edge_shares(chosen, candidates, columns) > 0.0
+    return posterior, Trail(orders[:_KEPT_ORDERS], drawn.ends, joined)
 
 
 def best_graph(
@@ -339,28 +400,41 @@ class _Drawn:
     """(C, M)."""
     exchanged: Floats
     """Share accepted, by colder rung, (R - 1,)."""
+    ends: Ints
+    """Order of each rung at the end, (C, R, V)."""
+
+
+def _begins(orders: Ints, asked: Settings, trail: Trail | None) -> Ints:
+    """Return the orders that the rungs of the chains begin with, (C, R, V)."""
+    rungs = len(asked.betas)
+    which = np.arange(asked.chains)[:, None] + np.arange(rungs)[None, :] * asked.chains
+    begins: Ints = orders[which % len(orders)]
+    if trail is not None and trail.ends.shape == begins.shape:
+        begins[1:] = trail.ends[1:]
+    return begins
 
 
 def _draw(
-    problem: Problem, betas: Floats, orders: Ints, generator: np.random.Generator, asked: Settings
+    problem: Problem, betas: Floats, begins: Ints, generator: np.random.Generator, asked: Settings
 ) -> _Drawn:
-    size, rungs = orders.shape[1], len(betas)
+    size, rungs = begins.shape[2], len(betas)
     moves = max(round(asked.moves_per_node * size), _FEWEST_MOVES)
     burn = max(round(asked.burn_in * asked.graphs), 1)
     chosen = np.zeros((asked.chains, asked.graphs, size), np.int32)
     trace, swaps = np.zeros((asked.chains, asked.graphs)), np.zeros(rungs)
+    ends = np.zeros_like(begins)
     for chain in range(asked.chains):
         seeds = generator.integers(0, 2**63, rungs).astype(np.uint64)
-        begin = [orders[(chain + rung * asked.chains) % len(orders)] for rung in range(rungs)]
         place, possible, graph = (np.zeros((rungs, size), np.int32) for _ in range(3))
         fit = np.zeros((rungs, 2))
-        state = State(np.array(begin, np.int32), place, possible, graph, fit, seeds)
+        state = State(begins[chain].astype(np.int32), place, possible, graph, fit, seeds)
         for rung in range(rungs):
             settle(problem, state, rung)
         thrown = np.zeros((burn, size), np.int32)
         draw_graphs(problem, state, betas, moves, thrown, np.zeros(burn), np.zeros(rungs))
         draw_graphs(problem, state, betas, moves, chosen[chain], trace[chain], swaps)
-    return _Drawn(chosen, trace, swaps[:-1] / (asked.chains * asked.graphs))
+        ends[chain] = state.order
+    return _Drawn(chosen, trace, swaps[:-1] / (asked.chains * asked.graphs), ends)
 
 
 def _edge_shares(chosen: Ints, candidates: Ints, columns: int) -> Floats:
