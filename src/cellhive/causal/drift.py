@@ -257,12 +257,12 @@ def watched(
 
 def _forgetful(watch: Watch, changed: Sequence[int]) -> Watch:
     """Return charts that know nothing of variables that have changed."""
-    arrays = [watch.sums.copy(), watch.square.copy(), watch.count.copy()]
-    since = watch.since.copy()
-    for array in (*arrays, since):
-        array[:, changed] = 0
-    sums, square, count = arrays
-    return replace(watch, sums=sums, since=since, square=square, count=count)
+    kept = np.ones(watch.sums.shape[1], np.bool_)
+    kept[changed] = False
+    return replace(
+        watch, sums=watch.sums * kept, since=watch.since * kept, square=watch.square * kept,
+        count=watch.count * kept,
+    )  # fmt: skip
 
 
 def _against_past(watch: Watch, measures: Floats) -> Floats:

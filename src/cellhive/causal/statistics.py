@@ -159,7 +159,7 @@ def statistics_of(
             between cells (their size, their surroundings) are not taken for effects.
         before: Statistics of earlier periods, from which to expect what is missing.
     """
-    values = _checked(panel, names, lags)
+    values = checked_panel(panel, names, lags)
     if within_cells:
         values = values - _means(values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
     rows = panel_rows(values, lags)
@@ -182,7 +182,14 @@ def statistics_of(
     return Statistics(tuple(names), lags, weight, mean, scatter)
 
 
-def _checked(panel: Floats, names: Sequence[str], lags: int) -> Floats:
+def checked_panel(panel: Floats, names: Sequence[str], lags: int) -> Floats:
+    """Return a panel as periods, cells and variables, or refuse what is none, (T, C, V).
+
+    Args:
+        panel: Values, NaN where missing: (T, C, V), or (T, V) of one cell.
+        names: Of the variables.
+        lags: Earlier periods to put beside each.
+    """
     values = np.asarray(panel, np.float64)
     if values.ndim == 2:  # noqa: PLR2004  # one cell
         values = values[:, None, :]
