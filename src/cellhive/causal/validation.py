@@ -286,7 +286,8 @@ def _explained(target: Floats, design: Floats, plain: int) -> float:
     if total <= 0.0:
         return 0.0
     rest = float(after @ after) / (rows - columns)
-    return max(1.0 - rest / total, 0.0)
+    share: float = max(1.0 - rest / total, 0.0)
+    return share
 
 
 def _follows(mechanisms: Mechanisms, values: Floats, weights: Floats) -> Floats:

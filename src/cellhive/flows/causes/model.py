@@ -1,0 +1,325 @@
+"""A causal model of a network: what was observed, the posterior, and what it was told.
+
+``modelled`` makes one from observations; ``model_bytes`` keeps it. Whoever has the bytes has
+all that questions need, the observations included.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellhive.causal.effects import Mechanisms, drawn_mechanisms
+from cellhive.causal.graph import Edge, Knowledge, constraints_of
+from cellhive.causal.identification import Unusable, separable
+from cellhive.causal.motifs import Tier, radio_knowledge, tier_of
+from cellhive.causal.posterior import Convergence, Posterior, Settings, discover
+from cellhive.causal.scores import Prior
+from cellhive.causal.snapshots import packed, unpacked
+from cellhive.causal.statistics import Statistics, statistics_of
+from cellhive.core.errors import BadInput, NotFound
+from cellhive.flows.causes.observations import Observations
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of the variables."""
+
+    like: Mapping[str, str] = field(default_factory=dict)
+    """The quantity of the registry that a variable resembles, or its tier in small letters."""
+    forbidden: tuple[Edge, ...] = ()
+    required: tuple[Edge, ...] = ()
+    encouraged: tuple[tuple[Edge, float], ...] = ()
+    """Edges with log odds to add."""
+    radio: bool = True
+    """Whether what is known of radio networks is used."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a model is made."""
+
+    lags: int = 0
+    """Earlier periods that may hold causes, 0 to 3."""
+    within_cells: bool = True
+    """Whether lasting differences between cells are taken off first."""
+    seed: int = 1
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True)
+class CausalModel:
+    """A posterior with what it was made from."""
+
+    seen: Observations
+    asked: Asked
+    told: Told
+    posterior: Posterior
+    unusable: tuple[Unusable, ...]
+    """Variables whose effects no such data can tell."""
+    notes: tuple[str, ...] = ()
+    """What was assumed."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Variables of the posterior."""
+        return self.posterior.names
+
+    def mechanisms(self) -> Mechanisms:
+        """Return coefficients and noise drawn for every graph; the same at every call."""
+        return drawn_mechanisms(self.posterior, np.random.default_rng([self.asked.seed, 1]))
+
+    def unit(self, name: str) -> str:
+        """Return the unit of a variable."""
+        return self.seen.units[self.seen.names.index(name)]
+
+
+def modelled(
+    seen: Observations, told: Told | None = None, asked: Asked | None = None
+) -> CausalModel:
+    """Return a causal model of observations.
+
+    Args:
+        seen: What was observed.
+        told: What is known beforehand.
+        asked: How to make it.
+
+    Raises:
+        BadInput: If the data are too few or nothing in them varies.
+        NotFound: If what was told speaks of a variable that there is not.
+    """
+    told, asked = told or Told(), asked or Asked()
+    within = asked.within_cells and len(seen.cells) > 1
+    statistics = statistics_of(seen.values, seen.names, lags=asked.lags, within_cells=within)
+    statistics, unusable = separable(statistics)
+    if statistics.variables < 2:  # noqa: PLR2004  # a cause and an effect
+        why = "; ".join(one.reason for one in unusable)
+        raise BadInput(
+            expected="at least two variables that vary and are no copies of others", found=why
+        )
+    knowledge, notes = knowledge_of(told, statistics.names, asked.lags)
+    posterior = discover(
+        statistics, np.random.default_rng(asked.seed), knowledge=knowledge, settings=asked.settings
+    )
+    if asked.within_cells and not within:
+        notes = (*notes, "one cell: what lasts cannot be told from what acts")
+    return CausalModel(seen, replace(asked, within_cells=within), told, posterior, unusable, notes)
+
+
+def knowledge_of(
+    told: Told, names: tuple[str, ...], lags: int
+) -> tuple[Knowledge, tuple[str, ...]]:
+    """Return what is known of these variables, and what was assumed.
+
+    A variable that neither the registry nor the teller knows is taken for something users
+    experience: anything may act on it, and within a period it acts on its like only. Where no
+    variable is known at all, nothing is assumed of their sequence.
+    """
+    gone = sorted({edge_end for edge in _edges(told) for edge_end in (edge.cause, edge.effect)
+                   if edge_end not in names} | (set(told.like) - set(names)))  # fmt: skip
+    if gone:
+        some = ", ".join(names[:8])
+        message = (
+            f"expected usable variables ({some}, ...) in what is known, found {', '.join(gone)}"
+        )
+        raise NotFound(message)
+    notes: tuple[str, ...] = ()
+    known = Knowledge()
+    if told.radio:
+        like: dict[str, str | Tier] = {name: _tier(text) for name, text in told.like.items()}
+        strangers = [name for name in names if name not in like and not _is_known(name)]
+        if len(strangers) == len(names):
+            notes = ("no variable is one of the registry: nothing is assumed of their sequence",)
+        else:
+            known = radio_knowledge(
+                names, lags, like=like | dict.fromkeys(strangers, Tier.EXPERIENCE)
+            )
+            if strangers:
+                more = f" and {len(strangers) - 6} more" if len(strangers) > 6 else ""  # noqa: PLR2004
+                notes = (
+                    f"not in the registry, so taken for outcomes: {', '.join(strangers[:6])}{more}"
+                    "; say in the knowledge file what they are like",
+                )
+    encouraged = dict(known.encouraged)
+    for edge, weight in told.encouraged:
+        encouraged[edge] = encouraged.get(edge, 0.0) + weight
+    merged = replace(
+        known, forbidden=(*known.forbidden, *told.forbidden),
+        required=(*known.required, *told.required), encouraged=encouraged,
+    )  # fmt: skip
+    return merged, notes
+
+
+def _edges(told: Told) -> list[Edge]:
+    return [*told.forbidden, *told.required, *(edge for edge, _ in told.encouraged)]
+
+
+def _tier(text: str) -> str | Tier:
+    return Tier[text.upper()] if text.upper() in Tier.__members__ else text
+
+
+def _is_known(name: str) -> bool:
+    try:
+        tier_of(name)
+    except NotFound:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------ as bytes
+
+
+def model_bytes(model: CausalModel) -> bytes:
+    """Return a model as bytes, from which ``model_of`` makes it again.
+
+    Args:
+        model: Of which all that was observed is kept, too.
+    """
+    seen, posterior = model.seen, model.posterior
+    statistics = posterior.statistics
+    values: dict[str, Any] = {
+        "seen": {
+            "names": seen.names, "units": seen.units, "cells": seen.cells,
+            "start_s": seen.start_s, "step_s": seen.step_s, "left_out": seen.left_out,
+        },
+        "asked": asdict(model.asked),
+        "told": {
+            "like": dict(model.told.like), "radio": model.told.radio,
+            "forbidden": [_listed(edge) for edge in model.told.forbidden],
+            "required": [_listed(edge) for edge in model.told.required],
+            "encouraged": [[*_listed(edge), weight] for edge, weight in model.told.encouraged],
+        },
+        "names": statistics.names, "weight": statistics.weight, "prior": posterior.prior.value,
+        "convergence": asdict(posterior.convergence),
+        "unusable": [[one.name, one.reason] for one in model.unusable], "notes": model.notes,
+    }  # fmt: skip
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "seen": seen.values, "mean": statistics.mean, "scatter": statistics.scatter,
+        "candidates": posterior.candidates, "chosen": posterior.chosen,
+        "log_score": posterior.log_score, "best_chosen": posterior.best_chosen,
+    }  # fmt: skip
+    return packed(values, arrays)
+
+
+def model_of(data: bytes) -> CausalModel:
+    """Return the model of its bytes.
+
+    Args:
+        data: As ``model_bytes`` gave them.
+
+    Raises:
+        BadInput: If they are damaged, of another version, or no model.
+    """
+    values, arrays = unpacked(data)
+    try:
+        return _model(values, arrays)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as problem:
+        raise BadInput(
+            expected="a causal model", found=f"parts that do not fit: {problem}",
+            remedy="make it again with `cellhive causal discover`",
+        ) from problem  # fmt: skip
+
+
+def _model(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> CausalModel:
+    told = values["told"]
+    said = Told(
+        told["like"], tuple(_edge(one) for one in told["forbidden"]),
+        tuple(_edge(one) for one in told["required"]),
+        tuple((_edge(one[:3]), float(one[3])) for one in told["encouraged"]), bool(told["radio"]),
+    )  # fmt: skip
+    seen = values["seen"]
+    observed = Observations(
+        arrays["seen"], tuple(seen["names"]), tuple(seen["units"]), tuple(seen["cells"]),
+        float(seen["start_s"]), float(seen["step_s"]),
+        tuple((name, why) for name, why in seen["left_out"]),
+    )  # fmt: skip
+    asked = dict(values["asked"])
+    settings = asked.pop("settings")
+    if settings is not None:
+        prior = settings.pop("prior")
+        settings = Settings(**{**settings, "betas": tuple(settings["betas"]),
+                               "prior": prior and Prior(prior)})  # fmt: skip
+    how = Asked(settings=settings, **asked)
+    names = tuple(values["names"])
+    statistics = Statistics(
+        names, how.lags, float(values["weight"]), arrays["mean"], arrays["scatter"]
+    )
+    if statistics.scatter.shape != (statistics.columns, statistics.columns):
+        raise ValueError(f"a scatter of {statistics.scatter.shape}")  # noqa: EM102
+    knowledge, _ = knowledge_of(said, names, how.lags)
+    told_of = values["convergence"]
+    posterior = Posterior(
+        statistics, constraints_of(knowledge, names, how.lags), Prior(values["prior"]),
+        arrays["candidates"], arrays["chosen"], arrays["log_score"], arrays["best_chosen"],
+        Convergence(**{**told_of, "exchanged": tuple(told_of["exchanged"])}),
+    )  # fmt: skip
+    unusable = tuple(Unusable(name, reason) for name, reason in values["unusable"])
+    return CausalModel(observed, how, said, posterior, unusable, tuple(values["notes"]))
+
+
+def _listed(edge: Edge) -> list[Any]:
+    return [edge.cause, edge.effect, edge.lag]
+
+
+def _edge(listed: list[Any]) -> Edge:
+    cause, effect, lag = listed
+    return Edge(str(cause), str(effect), None if lag is None else int(lag))
+
+
+def told_of(text: Mapping[str, Any]) -> Told:
+    """Return what a knowledge file says.
+
+    Args:
+        text: The file, parsed: ``like`` (variable: quantity or tier), ``forbidden``, ``required``
+            (lists of [cause, effect] or [cause, effect, lag]), ``encouraged`` (lists of [cause,
+            effect, log odds] or [cause, effect, lag, log odds]), ``radio`` (true or false).
+
+    Raises:
+        BadInput: If it says something else.
+    """
+    known = {"like", "forbidden", "required", "encouraged", "radio"}
+    odd = sorted(str(key) for key in set(text) - known)
+    if odd:
+        raise BadInput(expected=f"the keys {', '.join(sorted(known))}", found=", ".join(odd))
+    like = text.get("like") or {}
+    if not isinstance(like, Mapping) or not all(isinstance(v, str) for v in like.values()):
+        raise BadInput(expected="`like` with a quantity or tier for each variable",
+                       found=json.dumps(like, default=str))  # fmt: skip
+    if not isinstance(text.get("radio", True), bool):
+        raise BadInput(expected="`radio` true or false", found=str(text["radio"]))
+    weighed = tuple(
+        (_spoken(one[:-1], "encouraged"), _weight(one)) for one in _lists(text, "encouraged")
+    )
+    return Told(
+        {str(name): value for name, value in like.items()},
+        tuple(_spoken(one, "forbidden") for one in _lists(text, "forbidden")),
+        tuple(_spoken(one, "required") for one in _lists(text, "required")),
+        weighed, text.get("radio", True),
+    )  # fmt: skip
+
+
+def _lists(text: Mapping[str, Any], key: str) -> list[list[Any]]:
+    given = text.get(key) or []
+    if not isinstance(given, list) or not all(isinstance(one, list) and one for one in given):
+        raise BadInput(expected=f"`{key}` as a list of [cause, effect]", found=str(given)[:80])
+    return given
+
+
+def _spoken(one: list[Any], key: str) -> Edge:
+    cause, effect, *lag = one if len(one) >= 2 else (None, None)  # noqa: PLR2004
+    right = isinstance(cause, str) and isinstance(effect, str) and len(lag) <= 1
+    if not right or (lag and type(lag[0]) is not int):
+        wanted = f"[cause, effect] or [cause, effect, lag] in `{key}`"
+        raise BadInput(expected=wanted, found=str(one)[:80])
+    return Edge(str(cause), str(effect), lag[0] if lag else None)
+
+
+def _weight(one: list[Any]) -> float:
+    if isinstance(one[-1], bool) or not isinstance(one[-1], int | float):
+        raise BadInput(expected="log odds last in `encouraged`", found=str(one)[:80])
+    return float(one[-1])
