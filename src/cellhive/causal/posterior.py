@@ -39,7 +39,8 @@ _SHARE_BY_SCORE = 30.0
 _EDGE_WEIGHT = 10.0
 _CANDIDATES = 12
 _FEWEST_MOVES = 60
-_KEPT_ORDERS = 3
+_KEPT_ORDERS = 300.0
+_DIFFERENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Trail:
     """Where a search for a posterior ended: a later one on similar statistics goes on from it."""
 
     orders: Ints
-    """Best orders found, best first, (S, V)."""
+    """Best orders found that differ in score, best first; fewer of more variables, (S, V)."""
     ends: Ints
     """Order of each chain and rung at the end, (C, R, V)."""
     joined: Bools
@@ -228,7 +229,9 @@ def explored(
         _convergence(drawn, candidates, columns),
     )  # fmt: skip
     joined = _edge_shares(chosen, candidates, columns) > 0.0
-    return posterior, Trail(orders[:_KEPT_ORDERS], drawn.ends, joined)
+    different = np.append(True, -np.diff(values) > _DIFFERENT)  # alike: equivalent graphs
+    few = int(np.clip(round(_KEPT_ORDERS / statistics.variables), 2, 10))
+    return posterior, Trail(orders[different][:few], drawn.ends, joined)
 
 
 def best_graph(
