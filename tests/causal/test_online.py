@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from linear_models import names_of, random_model
 
-from cellhive.causal.drift import empty_watch, measures_of, mechanism_of, threshold, watched
 from cellhive.causal.effects import drawn_mechanisms, total_effects
 from cellhive.causal.graph import Edge, Knowledge
+from cellhive.causal.live.drift import empty_watch, measures_of, mechanism_of, threshold, watched
+from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.online import Live, Pace, begun, observed, refreshed, restored, snapshot
 from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.snapshots import packed, unpacked
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats

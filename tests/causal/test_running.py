@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_models import names_of, random_model, samples_of
 
-from cellhive.causal.running import Running, advanced, completed, empty_running
+from cellhive.causal.live.running import Running, advanced, completed, empty_running
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats

@@ -31,7 +31,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellhive.causal.drift import (
+from cellhive.causal.graph import Constraints, Knowledge, constraints_of
+from cellhive.causal.live.drift import (
     Drift,
     Watch,
     empty_watch,
@@ -41,11 +42,10 @@ from cellhive.causal.drift import (
     threshold,
     watched,
 )
-from cellhive.causal.graph import Constraints, Knowledge, constraints_of
+from cellhive.causal.live.running import Running, advanced, empty_running
+from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.posterior import Convergence, Posterior, Settings, Trail, explored
-from cellhive.causal.running import Running, advanced, empty_running
 from cellhive.causal.scores import Prior
-from cellhive.causal.snapshots import packed, unpacked
 from cellhive.causal.statistics import Statistics
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats

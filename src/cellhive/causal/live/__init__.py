@@ -1,0 +1,1 @@
+"""What following a network period by period needs: running statistics, drift, snapshots."""
