@@ -70,11 +70,11 @@ _Z_90 = 1.6449
 class TrialPlan:
     """When steps are tried out in clones."""
 
-    every: int = 32
+    every: int = 64
     """Periods between two times at which levers are tried."""
     cells: int = 6
     """Cells, drawn at random, in which each lever is tried at such a time, one by one."""
-    demand_every: int = 8
+    demand_every: int = 16
     """Periods between two times at which more users are tried."""
     settle: int = 1
     """Periods that a clone runs with the step before the one that counts."""

@@ -130,7 +130,7 @@ class Habits:
 class Season:
     """How long a city is watched, and how its load varies."""
 
-    periods: int = 384
+    periods: int = 768
     period_s: float = 900.0
     """What a period stands for [s]."""
     observed_s: float = 60.0
