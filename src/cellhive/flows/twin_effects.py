@@ -319,8 +319,8 @@ def day_statistics(
 def knowledge_of_panel() -> Knowledge:
     """Return what is known of the variables that are not held.
 
-    Every cause may act on every KPI and keeps its place among its causes: left to choose,
-    a posterior drops edges that are weak, and the sum over paths with them.
+    Every cause may act on every KPI and keeps its place among its causes: where candidates
+    are few, a posterior would drop edges that are weak, and what goes along them.
     """
     names = (*LEVERS, *KPIS, NEAR_LOAD)
     like = {TRIGGER: "time_to_trigger_s", NEAR_LOAD: "prb_utilisation_ratio"}
