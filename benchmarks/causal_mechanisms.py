@@ -24,15 +24,15 @@ import numpy as np
 from _bench import Row, report, timed
 from _drivers import DRIVERS, peers_python
 
-from cellhive.causal.contributions import contributions
-from cellhive.causal.curves import basis_of, discover_curved
 from cellhive.causal.effects import Effects, Mechanisms, drawn_mechanisms, total_effects
 from cellhive.causal.graph import average_precision, topological_order
-from cellhive.causal.mechanisms import bent_mechanisms
 from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.prediction import average_effects
+from cellhive.causal.queries.contributions import contributions
+from cellhive.causal.queries.curves import basis_of, discover_curved
+from cellhive.causal.queries.mechanisms import bent_mechanisms
+from cellhive.causal.queries.prediction import average_effects
+from cellhive.causal.queries.whatif import counterfactual
 from cellhive.causal.statistics import statistics_of
-from cellhive.causal.whatif import counterfactual
 from cellhive.core.types import Bools, Floats, Ints
 
 NODES, ROWS, DEGREE, BENT = 12, 1000, 3.0, 0.4

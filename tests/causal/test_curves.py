@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from linear_models import names_of, random_model, samples_of
 
-from cellhive.causal.curves import (
+from cellhive.causal.posterior import Settings, discover
+from cellhive.causal.queries.curves import (
     SCORED,
     Basis,
     basis_of,
@@ -14,7 +15,6 @@ from cellhive.causal.curves import (
     curved_set_scores,
     discover_curved,
 )
-from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.scores import Prior, parent_set_scores, score_of
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput

@@ -7,25 +7,25 @@ from functools import cache
 import numpy as np
 import pytest
 
-from cellhive.causal.curves import basis_of
 from cellhive.causal.effects import drawn_mechanisms, total_effects
 from cellhive.causal.graph import Edge, Knowledge
-from cellhive.causal.identification import Question, Verdict
-from cellhive.causal.mechanisms import (
+from cellhive.causal.posterior import Settings, discover
+from cellhive.causal.queries.curves import basis_of
+from cellhive.causal.queries.identification import Question, Verdict
+from cellhive.causal.queries.mechanisms import (
     BentMechanisms,
     bent_mechanisms,
     fitted_form,
     uneven_noise,
 )
-from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.prediction import (
+from cellhive.causal.queries.prediction import (
     average_effects,
     bent_counterfactual,
     conditional_effect,
     prospect,
 )
+from cellhive.causal.queries.whatif import counterfactual
 from cellhive.causal.statistics import statistics_of
-from cellhive.causal.whatif import counterfactual
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Floats
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_models import names_of, random_model
 
-from cellhive.causal.contributions import contributions
 from cellhive.causal.effects import Mechanisms, drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.posterior import Settings, discover
+from cellhive.causal.queries.contributions import contributions
+from cellhive.causal.queries.whatif import counterfactual
 from cellhive.causal.statistics import statistics_of
-from cellhive.causal.whatif import counterfactual
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Floats
 
@@ -104,6 +104,8 @@ def test_changing_nothing_changes_nothing() -> None:
     answer = counterfactual(mechanisms, data[5], {"x3": float(data[5, 3])})
     assert not answer.difference.any()
     assert not answer.low.any()
+    assert answer.extrapolated == ()
+    assert counterfactual(mechanisms, data[5], {"x3": 1e3, "x1": 0.0}).extrapolated == ("x3",)
 
 
 @settings(max_examples=25, deadline=None)

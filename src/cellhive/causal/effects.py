@@ -71,23 +71,45 @@ class Effects:
             level: Probability that the interval holds.
             horizon: Periods between.
         """
-        if level not in self.levels:
-            known = "a level among " + ", ".join(f"{one:g}" for one in self.levels)
-            raise BadInput(expected=known, found=f"{level:g}")
+        which = level_of(self.levels, level)
         if not 0 <= horizon < self.mean.shape[1]:
             wanted = f"a horizon of 0 to {self.mean.shape[1] - 1}"
             raise BadInput(expected=wanted, found=str(horizon))
-        at = (_index(self.causes, cause), horizon, _index(self.names, effect))
-        which = self.levels.index(level)
+        at = (place_of(self.causes, cause), horizon, place_of(self.names, effect))
         return float(self.low[which][at]), float(self.mean[at]), float(self.high[which][at])
 
 
-def _index(names: Sequence[str], name: str) -> int:
+def place_of(names: Sequence[str], name: str) -> int:
+    """Return the place of a name.
+
+    Args:
+        names: Among which.
+        name: Which.
+
+    Raises:
+        NotFound: If it is none of them.
+    """
     if name not in names:
         known = ", ".join(list(names)[:8])
         message = f"expected one of {known}, ..., found {name!r}; correct the name"
         raise NotFound(message)
     return list(names).index(name)
+
+
+def level_of(levels: Sequence[float], level: float) -> int:
+    """Return the place of a level.
+
+    Args:
+        levels: Among which.
+        level: Which.
+
+    Raises:
+        BadInput: If it is none of them.
+    """
+    if level not in levels:
+        known = "a level among " + ", ".join(f"{one:g}" for one in levels)
+        raise BadInput(expected=known, found=f"{level:g}")
+    return list(levels).index(level)
 
 
 def drawn_mechanisms(posterior: Posterior, generator: np.random.Generator) -> Mechanisms:
@@ -169,7 +191,7 @@ def total_effects(
     posterior = mechanisms.posterior
     names = posterior.names
     wanted = tuple(names if causes is None else causes)
-    index = np.array([_index(names, name) for name in wanted], np.int32)
+    index = np.array([place_of(names, name) for name in wanted], np.int32)
     if horizons < 1:
         raise BadInput(expected="at least 1 horizon", found=str(horizons))
     draws, size = posterior.chosen.shape
@@ -204,11 +226,11 @@ def effect_draws(
     Effects are in standard deviations of the variables.
     """
     posterior = mechanisms.posterior
-    index = np.array([_index(posterior.names, name) for name in causes], np.int32)
+    index = np.array([place_of(posterior.names, name) for name in causes], np.int32)
     weights = mechanisms.coefficients
     if held:
         weights = weights.copy()
-        weights[:, [_index(posterior.names, name) for name in held]] = 0.0
+        weights[:, [place_of(posterior.names, name) for name in held]] = 0.0
     draws, size = posterior.chosen.shape
     effects = np.zeros((draws, len(index), horizons, size), np.float32)
     _follow(posterior.candidates, weights, mechanisms.order, index, effects)
@@ -224,7 +246,7 @@ def drawn_effects(mechanisms: Mechanisms, cause: str, *, horizons: int = 1) -> F
         horizons: Periods to look at, from that one.
     """
     posterior = mechanisms.posterior
-    at, size = _index(posterior.names, cause), posterior.statistics.variables
+    at, size = place_of(posterior.names, cause), posterior.statistics.variables
     effects = effect_draws(mechanisms, [cause], horizons=horizons)
     scale = posterior.statistics.deviation[:size]
     scaled: Floats = effects[:, 0].astype(np.float64) * (scale / scale[at])

@@ -11,6 +11,9 @@ would be picked next, and one that goes out of reach changes nothing unless it w
 Both are known without growing again, and exactly.
 
 Lagged columns are always in reach and stand in no order.
+
+Nodes and rows are 64 bits wide in all calls, and no argument is a literal at first: a kernel
+is compiled anew for every type that it is called with, and this one takes seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cellhive.causal.scores import Score
-from cellhive.core.compiled import compiled
+from cellhive.core.compiled import Scalar, compiled
 from cellhive.core.types import Bools, Floats, Ints
 
 MOST_PICKS = 24
@@ -238,11 +241,11 @@ def _shrink(search: Search, paths: Paths, row: int) -> None:
     _invert(paths, row, inverse, slope)
     left, count = paths.left[row], size
     while count > forced:
-        worst, least = -1, math.inf
+        worst, least = slope.size, math.inf
         for a in range(forced, size):
             if paths.parents[row, a] and slope[a] * slope[a] < least * inverse[a, a]:
                 worst, least = a, slope[a] * slope[a] / inverse[a, a]
-        if worst < 0 or _worth(search, count - 1, left / (left + least)):
+        if worst == slope.size or _worth(search, count - 1, left / (left + least)):
             break
         paths.parents[row, worst] = False
         left += least
@@ -350,7 +353,7 @@ def _trials(
     for turn in range(2 * (last - first) + 1):
         k, others = first + turn // 2, turn % 2 == 1
         slot = lagged + k
-        other = reach[slot] if others else reach[max(slot - 1, 0)]
+        other: Scalar = np.int64(reach[slot] if others else reach[max(slot - 1, 0)])
         if not others:
             row, target, count = trial, node, slot
             stale = k == first or _heeds(search, paths, trial, node, other)
@@ -399,7 +402,7 @@ def _best_place(
 @compiled
 def _bounds(search: Search, order: Ints, at: int, lagged: int) -> tuple[int, int]:
     """Return the first and last place that tiers and required parents leave to a node."""
-    node = order[at]
+    node: Scalar = np.int64(order[at])
     first, last = at, at
     while first > search.low[node] and not search.required[order[first - 1], node]:
         first -= 1
@@ -414,12 +417,13 @@ def _relocate(search: Search, paths: Paths, order: Ints, reach: Ints, at: int, t
 
     ``reach`` holds the lagged columns and then all nodes but this one, in order.
     """
-    node, size = order[at], order.size
+    node: Scalar = np.int64(order[at])
+    size = order.size
     lagged = search.matrix.shape[0] - size
     for k in range(min(at, to), max(at, to) + 1):
         slot = lagged + k
         itself = k == max(at, to)
-        other = node if itself else reach[slot]
+        other: Scalar = node if itself else np.int64(reach[slot])
         count = slot + 1 if to < at else slot
         stale = True
         if itself:
@@ -455,12 +459,14 @@ def _improve(search: Search, paths: Paths, order: Ints, turns: Ints) -> float:
     for k in range(lagged):
         reach[k] = size + k
     for k in range(size):
-        _renew(search, paths, order[k], order[k], reach, lagged + k)
-        reach[lagged + k] = order[k]
+        first_node: Scalar = np.int64(order[k])
+        _renew(search, paths, first_node, first_node, reach, lagged + k)
+        reach[lagged + k] = first_node
     for sweep in range(turns.shape[0]):
         moved = False
         for turn in range(size):
-            node, at, kept = turns[sweep, turn], 0, 0
+            node: Scalar = np.int64(turns[sweep, turn])
+            at, kept = size, 0
             for k in range(size):
                 if order[k] == node:
                     at = k

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellhive.causal.effects import LEVELS, Mechanisms
+from cellhive.causal.effects import LEVELS, Mechanisms, level_of, place_of
 from cellhive.core.compiled import compiled
-from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats, Ints
+
+FAR_SD = 3.0
+"""Distance from the mean above which a value counts as outside the data, limits unknown."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Counterfactual:
         """What would have been, (P, V)."""
         return self.factual + self.difference
 
+    @property
+    def extrapolated(self) -> tuple[str, ...]:
+        """Variables set to what the data hardly saw: holds if mechanisms go on as they were."""
+        return tuple(name for name, far in self.reach.items() if abs(far) > FAR_SD)
+
     def of(self, name: str, *, period: int = -1, level: float = 0.9) -> tuple[float, float, float]:
         """Return low end, mean and high end of what a variable would have been.
 
@@ -60,31 +68,6 @@ class Counterfactual:
             was + float(self.low[which, period, at]), was + float(self.difference[period, at]),
             was + float(self.high[which, period, at]),
         )  # fmt: skip
-
-
-def place_of(names: Sequence[str], name: str) -> int:
-    """Return the place of a name.
-
-    Raises:
-        NotFound: If it is none of them.
-    """
-    if name not in names:
-        known = ", ".join(list(names)[:8])
-        message = f"expected one of {known}, ..., found {name!r}; correct the name"
-        raise NotFound(message)
-    return list(names).index(name)
-
-
-def level_of(levels: Sequence[float], level: float) -> int:
-    """Return the place of a level.
-
-    Raises:
-        BadInput: If it is none of them.
-    """
-    if level not in levels:
-        known = "a level among " + ", ".join(f"{one:g}" for one in levels)
-        raise BadInput(expected=known, found=f"{level:g}")
-    return list(levels).index(level)
 
 
 def counterfactual(

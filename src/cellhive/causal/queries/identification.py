@@ -19,17 +19,15 @@ from enum import StrEnum
 import numpy as np
 from scipy import stats
 
-from cellhive.causal.effects import Mechanisms, drawn_effects
+from cellhive.causal.effects import Mechanisms, drawn_effects, place_of
 from cellhive.causal.posterior import Posterior
+from cellhive.causal.queries.whatif import FAR_SD, band
 from cellhive.causal.statistics import Statistics
-from cellhive.causal.whatif import band, place_of
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats
 
 FEWEST_SAMPLES = 20.0
 FEWEST_PER_PARENT = 5.0
-FAR_SD = 3.0
-"""Distance from the mean above which a value counts as outside the data, limits unknown."""
 _COPY = 1e-8
 _NEARLY = 0.01
 """Share of a variable's spread that others leave, below which effects get very wide."""
@@ -116,7 +114,7 @@ class Answer:
 
     def words(self) -> str:
         """Say it in plain words."""
-        head = f"{self.cause} {self.change:+.3g}"
+        head = self.cause if math.isnan(self.change) else f"{self.cause} {self.change:+.3g}"
         if self.verdict is Verdict.REFUSED:
             return " ".join([f"What {head} does to {self.effect} cannot be told.", *self.reasons])
         low, high = self.most

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellhive.causal.effects import LEVELS, Effects
-from cellhive.causal.identification import Answer, Question, Verdict, direction_of, refused
-from cellhive.causal.mechanisms import POINTS, REACH_SD, BentMechanisms
-from cellhive.causal.whatif import Counterfactual, band, columns_of, place_of
+from cellhive.causal.effects import LEVELS, Effects, place_of
+from cellhive.causal.queries.identification import Answer, Question, Verdict, direction_of, refused
+from cellhive.causal.queries.mechanisms import POINTS, REACH_SD, BentMechanisms
+from cellhive.causal.queries.whatif import Counterfactual, band, columns_of
 from cellhive.core.compiled import compiled
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats, Floats32, Ints

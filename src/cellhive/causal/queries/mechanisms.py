@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from cellhive.causal.curves import CURVES, Basis
 from cellhive.causal.effects import sort_graphs
 from cellhive.causal.posterior import Posterior
+from cellhive.causal.queries.curves import CURVES, Basis
 from cellhive.core.types import Floats, Ints
 
 POINTS = 65

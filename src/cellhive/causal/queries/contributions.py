@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellhive.causal.effects import LEVELS, Mechanisms
-from cellhive.causal.whatif import band, columns_of, level_of, place_of
+from cellhive.causal.effects import LEVELS, Mechanisms, level_of, place_of
+from cellhive.causal.queries.whatif import band, columns_of
 from cellhive.core.compiled import compiled
 from cellhive.core.types import Floats, Ints
 
