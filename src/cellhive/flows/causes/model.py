@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from cellhive.causal.effects import Mechanisms, drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge, constraints_of
-from cellhive.causal.queries.identification import Unusable, separable
+from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.motifs import Tier, radio_knowledge, tier_of
 from cellhive.causal.posterior import Convergence, Posterior, Settings, discover
+from cellhive.causal.queries.identification import Unusable, separable
 from cellhive.causal.scores import Prior
-from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.flows.causes.observations import Observations
