@@ -99,12 +99,7 @@ def analyse(
     collected = Findings()
     collected.extend(findings)
     notes: list[str] = []
-    parts: list[Part] = []
-    for one in measurements:
-        for piece in _by_period(one):
-            examined = examine(piece)
-            collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
-            parts.append(_part(examined, notes))
+    parts = parts_of(measurements, collected, notes)
     panels = [panel for part in parts for panel in part.panels if panel.step_s > 0]
     better = {
         name: info.better for part in parts for name, info in part.columns.items() if info.better
@@ -112,6 +107,25 @@ def analyse(
     search = find_incidents(panels, better, rate)
     notes += _about(search)
     return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
+
+
+def parts_of(
+    measurements: Sequence[Measurements], collected: Findings, notes: list[str]
+) -> list[Part]:
+    """Return one part per set of like objects at one granularity; incidents are not looked for.
+
+    Args:
+        measurements: What was read.
+        collected: Takes what the examination finds.
+        notes: Takes what a reader must know.
+    """
+    parts: list[Part] = []
+    for one in measurements:
+        for piece in _by_period(one):
+            examined = examine(piece)
+            collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
+            parts.append(_part(examined, notes))
+    return parts
 
 
 def _not_said_before(found: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:

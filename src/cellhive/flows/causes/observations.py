@@ -72,10 +72,30 @@ class Observations:
                 message = f"expected one of {some}, ..., found {pattern!r}; correct the name"
                 raise NotFound(message)
             places += [k for k in found if k not in places]
+        return self._of(places)
+
+    def chosen_exactly(self, names: Sequence[str]) -> Observations:
+        """Return the observations of variables by their names.
+
+        Args:
+            names: All of them variables.
+        """
+        return self._of([self.names.index(name) for name in names])
+
+    def _of(self, places: Sequence[int]) -> Observations:
         return replace(
-            self, values=self.values[:, :, places], names=tuple(self.names[k] for k in places),
+            self, values=self.values[:, :, list(places)],
+            names=tuple(self.names[k] for k in places),
             units=tuple(self.units[k] for k in places),
         )  # fmt: skip
+
+
+def centred(values: Floats) -> Floats:
+    """Return a panel with each cell's own mean of each variable taken off, (T, C, V)."""
+    seen = np.isfinite(values)
+    total = np.where(seen, values, 0.0).sum(axis=0)
+    off: Floats = values - total / np.maximum(seen.sum(axis=0), 1)
+    return off
 
 
 def observations_of(
@@ -209,13 +229,8 @@ def _usable(made: Observations, select: Sequence[str]) -> Observations:
         for k, name in enumerate(made.names)
         if share[k] >= _FEWEST_SEEN and k not in good
     ]
-    some = made.chosen([_literal(made.names[k]) for k in good])
+    some = made.chosen_exactly([made.names[k] for k in good])
     return replace(some, left_out=(*made.left_out, *left_out))
-
-
-def _literal(name: str) -> str:
-    """Return a pattern that only this name matches."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in name)
 
 
 def _most_moving(made: Observations, good: Bools) -> list[int]:
