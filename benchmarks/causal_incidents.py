@@ -35,25 +35,16 @@ from cellhive.flows.incidents.causes import (
     learned_causes,
 )
 
-LEARN = (
-    Recipe(),
-    Recipe(sites=10, inter_site_distance_m=400.0, carrier_hz=2.1e9, tilt_deg=12.0,
-           users_per_cell=22.0),
-    Recipe(inter_site_distance_m=700.0, carrier_hz=2.1e9, tilt_deg=9.0, start_h=13.0,
-           users_per_cell=30.0),
-    Recipe(sites=12, inter_site_distance_m=550.0, street_share=0.25, indoor_share=0.4,
-           hot_spot_share=0.25, users_per_cell=28.0, peak_share=0.4, tilt_deg=10.0),
-)  # fmt: skip
-"""Kinds of city to learn from."""
 JUDGE = (
-    Recipe(sites=8, inter_site_distance_m=450.0, carrier_hz=2.6e9, tilt_deg=11.5, start_h=15.0,
-           users_per_cell=24.0, peak_share=0.44),
-    Recipe(sites=9, inter_site_distance_m=600.0, tilt_deg=10.0, street_share=0.5,
-           indoor_share=0.2, hot_spot_share=0.3, users_per_cell=27.0),
-    Recipe(inter_site_distance_m=520.0, carrier_hz=2.6e9, start_h=11.0, hot_spot_share=0.4),
+    Recipe(sites=8, inter_site_distance_m=480.0, carrier_hz=2.1e9, tilt_deg=11.0, start_h=16.0,
+           users_per_cell=25.0, hot_spot_share=0.3),
+    Recipe(sites=9, inter_site_distance_m=620.0, tilt_deg=10.0, street_share=0.35,
+           users_per_cell=27.0),
+    Recipe(sites=10, inter_site_distance_m=430.0, carrier_hz=2.6e9, tilt_deg=12.0,
+           users_per_cell=23.0, peak_share=0.44),
 )  # fmt: skip
-"""Kinds of city to judge on; none is among those above."""
-LEARN_SEED, JUDGE_SEED = 1001, 5001
+"""Kinds of city to judge on."""
+LEARN_SEED, JUDGE_SEED = 1201, 7001
 _SEED = 20261126
 _BINS = 10
 
@@ -63,9 +54,26 @@ def made(task: tuple[Recipe, int]) -> list[Case]:
     return incident_cases(*task)
 
 
-def cities(recipes: Sequence[Recipe], first: int, count: int) -> list[list[Case]]:
+def varied_recipe(seed: int) -> Recipe:
+    """Return a kind of city to learn from: every one is another, over a range of networks."""
+    generator = np.random.default_rng([seed, 9])
+    distance_m = float(generator.uniform(380.0, 720.0))
+    return Recipe(
+        sites=int(generator.choice([7, 8, 9, 10, 12])),
+        inter_site_distance_m=distance_m,
+        carrier_hz=float(generator.choice([2.1e9, 2.6e9, 3.5e9])),
+        users_per_cell=float(generator.uniform(21.0, 30.0)),
+        peak_share=float(generator.uniform(0.39, 0.45)),
+        indoor_share=float(generator.uniform(0.2, 0.4)),
+        street_share=float(generator.uniform(0.25, 0.5)),
+        hot_spot_share=float(generator.uniform(0.25, 0.4)),
+        tilt_deg=round(2.0 * float(np.interp(distance_m, [380.0, 720.0], [12.5, 8.5]))) / 2.0,
+        start_h=float(generator.integers(9, 16)),
+    )
+
+
+def cities(tasks: Sequence[tuple[Recipe, int]]) -> list[list[Case]]:
     """Return the incidents of some cities, made on all processors."""
-    tasks = [(recipes[k % len(recipes)], first + k) for k in range(count)]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         return list(pool.map(made, tasks))
 
@@ -155,13 +163,15 @@ def rows_of(ours: Judged, plain: Judged, unknown: float) -> list[Row]:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--learn", type=int, default=14, help="cities to learn from")
+    parser.add_argument("--learn", type=int, default=16, help="cities to learn from")
     parser.add_argument("--judge", type=int, default=13, help="cities to judge on")
     options = parser.parse_args()
-    taught = cities(LEARN, LEARN_SEED, options.learn)
+    seeds = range(LEARN_SEED, LEARN_SEED + options.learn)
+    taught = cities([(varied_recipe(seed), seed) for seed in seeds])
     learned = learned_causes(taught, np.random.default_rng(_SEED), OPTIONS)
     known = [case for city in taught for case in city]
-    asked = [case for city in cities(JUDGE, JUDGE_SEED, options.judge) for case in city]
+    tasks = [(JUDGE[k % len(JUDGE)], JUDGE_SEED + k) for k in range(options.judge)]
+    asked = [case for city in cities(tasks) for case in city]
     evidence = [case_evidence(learned.mechanisms, case) for case in asked]
     beside = [one.beside for one in evidence]
     features = [one.features() for one in evidence]
@@ -186,9 +196,9 @@ def main() -> None:
         packages=("numpy", "numba", "scipy"),
         notes=(
             f"{len(CAUSES)} classes: {', '.join(CAUSES)}",
-            f"learned from {len(taught)} cities of {len(LEARN)} recipes (seeds from "
-            f"{LEARN_SEED}), judged on {options.judge} cities of {len(JUDGE)} others (seeds from "
-            f"{JUDGE_SEED}); one incident of each class in each city",
+            f"learned from {len(taught)} cities, each of a recipe drawn at random (seeds from "
+            f"{LEARN_SEED}), judged on {options.judge} cities of {len(JUDGE)} recipes within the "
+            f"range of those (seeds from {JUDGE_SEED}); one incident of each class in each city",
             "every incident that was injected counts, whether or not it can be seen",
             "plain changes: the same likelihoods, from changes against the usual values in place "
             "of what the causal posterior leaves unexplained",

@@ -61,7 +61,7 @@ _HINTS: dict[str, tuple[str, ...]] = {
 the configuration."""
 _SCALE = 4.0
 """Standard errors at which a departure begins to count less than in proportion."""
-_VARIES = 1e-6
+_VARIES = 1e-12
 _SHOWN_SIGMAS = 2.0
 _SHOWN = 5
 FEATURES = (
@@ -71,6 +71,15 @@ FEATURES = (
     "handovers set later", "tilt set", "power set",
 )  # fmt: skip
 """Of a cell, in order."""
+
+
+def _variance(panel: Floats) -> Floats:
+    """Return the variance of each variable around the cells' means, (V,)."""
+    known = np.isfinite(panel)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, panel, 0.0).sum(axis=0) / count
+    variance: Floats = (np.where(known, panel - mean, 0.0) ** 2).mean(axis=(0, 1))
+    return variance
 
 
 def learned_mechanisms(
@@ -83,8 +92,7 @@ def learned_mechanisms(
         generator: Where chance comes from.
         graphs: Kept by each chain.
     """
-    spread = np.sqrt(np.mean([np.nanvar(panel, axis=0).mean(axis=0) for panel in panels], axis=0))
-    varying = np.flatnonzero(spread > _VARIES)
+    varying = np.flatnonzero(np.mean([_variance(panel) for panel in panels], axis=0) > _VARIES)
     names = [VARIABLES[int(k)] for k in varying]
     pooled: Statistics | None = None
     for panel in panels:
