@@ -15,8 +15,10 @@ from typing import Any
 import lingam
 import numpy as np
 import numpy.typing as npt
+from causallearn.search.ConstraintBased.PC import pc as pc_search
 from causallearn.search.PermutationBased.BOSS import boss as boss_search
 from causallearn.search.PermutationBased.GRaSP import grasp as grasp_search
+from causallearn.search.ScoreBased.GES import ges as ges_search
 from causallearn.utils.PDAG2DAG import pdag2dag
 
 warnings.simplefilter("ignore")
@@ -61,6 +63,16 @@ def grasp(data: Floats) -> tuple[Floats, Floats]:
     return of_class(grasp_search(data, score_func="local_score_BIC_from_cov", verbose=False), data)
 
 
+def ges(data: Floats) -> tuple[Floats, Floats]:
+    """Run causal-learn's GES with BIC."""
+    return of_class(ges_search(data, score_func="local_score_BIC_from_cov")["G"], data)
+
+
+def pc(data: Floats) -> tuple[Floats, Floats]:
+    """Run causal-learn's PC with Fisher's z at 1 %."""
+    return of_class(pc_search(data, alpha=0.01, show_progress=False).G, data)
+
+
 def direct_lingam(data: Floats) -> tuple[Floats, Floats]:
     """Run DirectLiNGAM, made for noise that is not Gaussian."""
     model = lingam.DirectLiNGAM()
@@ -73,7 +85,7 @@ def direct_lingam(data: Floats) -> tuple[Floats, Floats]:
 def main() -> None:
     """Run a peer on a file of samples, write its answers to another."""
     name, source, target = sys.argv[1:]
-    run = {f.__name__: f for f in (boss, grasp, direct_lingam)}[name]
+    run = {f.__name__: f for f in (boss, grasp, ges, pc, direct_lingam)}[name]
     data = np.load(source)
     run(data[:200, :5])  # whatever is made the first time
     np.random.seed(1)  # noqa: NPY002  # the peers know no other source of chance
