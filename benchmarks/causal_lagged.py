@@ -100,8 +100,8 @@ def judge(scores: Floats, cut: float, series: Series, found: Found) -> None:
     found.f1.append(2.0 * float((edges & truth).sum()) / float(edges.sum() + truth.sum()))
     found.precision.append(average_precision(scores[possible], truth[possible]))
     among = np.outer(series.driven, series.driven) & possible[0]
-    pairs = (edges & ~truth).any(axis=0)
-    pairs |= pairs.T
+    wrong = np.logical_or.reduce(edges & ~truth, axis=0)
+    pairs: Bools = wrong | wrong.T
     if among.any():
         found.false_share.append(float(pairs[among].mean()))
         found.false_other.append(float(pairs[possible[0] & ~among].mean()))

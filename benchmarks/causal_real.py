@@ -179,7 +179,7 @@ def sachs_rows(python: Path, peers: Sequence[str], limit_s: float) -> list[Row]:
         Row(f"Sachs: time for {len(values)} samples", used, "CPU-s"),
     ]  # fmt: skip
     for peer in peers:
-        told = ask_peer(python, peer, logs, 0.1 * truth, limit_s)  # only where edges are
+        told = ask_peer(python, peer, logs, np.where(truth, 0.1, 0.0), limit_s)
         if told.cpu_s:
             rows += [
                 Row("Sachs: average precision", value, "AUPRC", "", PEERS[peer],

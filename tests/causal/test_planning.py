@@ -9,7 +9,7 @@ from scipy import stats
 
 from cellhive.causal.effects import drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge
-from cellhive.causal.planning import (
+from cellhive.causal.queries.planning import (
     Aim,
     Harm,
     Lever,

@@ -8,7 +8,7 @@ from linear_models import names_of, random_model, samples_of
 
 from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.posterior import Settings
-from cellhive.causal.validation import (
+from cellhive.causal.queries.validation import (
     Study,
     held_out,
     refute,

@@ -11,7 +11,7 @@ import yaml
 from cellhive.adapters.files import read_bounded, write_whole
 from cellhive.adapters.reading import read_paths
 from cellhive.adapters.tabular.mapping import load_mapping
-from cellhive.causal.validation import Study, Verdict, held_out, residual_checks, together
+from cellhive.causal.queries.validation import Study, Verdict, held_out, residual_checks, together
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings
 from cellhive.flows.analyse import parts_of
