@@ -69,8 +69,16 @@ def ges(data: Floats) -> tuple[Floats, Floats]:
 
 
 def pc(data: Floats) -> tuple[Floats, Floats]:
-    """Run causal-learn's PC with Fisher's z at 1 %."""
-    return of_class(pc_search(data, alpha=0.01, show_progress=False).G, data)
+    """Run causal-learn's PC with Fisher's z at 1 %.
+
+    Its graph may have no extension without cycles, on which ``pdag2dag`` never ends: what is
+    undirected points to the later column for effects.
+    """
+    matrix = pc_search(data, alpha=0.01, show_progress=False).G.graph
+    directed = (matrix == -1) & (matrix.T == 1)
+    undirected = (matrix == matrix.T) & (matrix != 0)
+    scores = directed + 0.5 * undirected
+    return scores, effects_of(directed | np.triu(undirected), data)
 
 
 def direct_lingam(data: Floats) -> tuple[Floats, Floats]:
