@@ -25,6 +25,7 @@ from typing import Any
 DRIVERS = Path(__file__).parent / "drivers"
 AGENTDB = "agentdb@3.0.0-alpha.20"
 """The npm package that the memory stands beside."""
+_NPM_S = 240
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -100,7 +101,7 @@ def peers_python(listed: str = "requirements.txt") -> Path:
 
 
 def run(python: Path | str, script: str, *arguments: object, ours: bool = False) -> Run:
-    """Run a driver in a process of its own, on one thread.
+    """Run a driver in a process of its own, on one thread; end where it fails.
 
     Args:
         python: Interpreter.
@@ -108,47 +109,82 @@ def run(python: Path | str, script: str, *arguments: object, ours: bool = False)
         arguments: Of the driver.
         ours: Whether it may see our packages through the environment.
     """
-    environment = {**os.environ, **_ONE_THREAD}
-    if not ours:
-        environment.pop("PYTHONPATH", None)
-    done = subprocess.run(  # noqa: S603  # our own script
-        [str(python), str(DRIVERS / script), *map(str, arguments)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = [str(python), str(DRIVERS / script), *map(str, arguments)]
+    done = _finished(words, None, ours=ours)
     if done.returncode != 0:
         message = f"{script} {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}"
         raise SystemExit(message)
     return Run(json.loads(done.stdout.splitlines()[-1]))
 
 
-def agentdb(*arguments: object) -> Mapping[str, Any] | None:
-    """Run the npm package AgentDB; None, with a word about it, where it cannot be run."""
+def attempted(
+    python: Path | str, script: str, *arguments: object, most_s: float
+) -> Mapping[str, Any] | str:
+    """Run a peer's driver on one thread; return what it told, or why it told nothing.
+
+    Args:
+        python: Interpreter.
+        script: File in ``drivers/``.
+        arguments: Of the driver.
+        most_s: Time after which it is stopped [s].
+    """
+    return _told_or_why([str(python), str(DRIVERS / script), *map(str, arguments)], most_s)
+
+
+def _told_or_why(words: Sequence[str], most_s: float) -> Mapping[str, Any] | str:
+    try:
+        done = _finished(words, most_s)
+    except subprocess.TimeoutExpired:
+        return f"stopped after {most_s:.0f} s"
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [""]
+        return f"ended with {done.returncode}: {said[-1][:120]}"
+    told: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def _finished(
+    words: Sequence[str], most_s: float | None, *, ours: bool = False
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **_ONE_THREAD}
+    if not ours:
+        environment.pop("PYTHONPATH", None)
+    return subprocess.run(  # noqa: S603  # our own script
+        words, env=environment, capture_output=True, text=True, check=False, timeout=most_s
+    )
+
+
+def agentdb(*arguments: object, most_s: float) -> Mapping[str, Any] | str:
+    """Run the npm package AgentDB; return what it told, or why it told nothing.
+
+    Args:
+        arguments: Vectors, components, queries.
+        most_s: Time after which it is stopped [s].
+    """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        print("agentdb (npm) is left out: node and npm are not installed")
-        return None
+        return "node and npm are not installed"
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "cellhive" / f"npm-{AGENTDB}"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "installed").exists():
         print(f"installing {AGENTDB} into {folder} (minutes, the first time) ...")
         install = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), AGENTDB]
-        done = subprocess.run(install, check=False, capture_output=True, text=True)  # noqa: S603
+        try:
+            done = subprocess.run(  # noqa: S603
+                install, check=False, capture_output=True, text=True, timeout=_NPM_S
+            )
+        except subprocess.TimeoutExpired:
+            return f"could not be installed in {_NPM_S} s"
         if done.returncode != 0:
-            print(f"agentdb (npm) is left out, it could not be installed:\n{done.stderr[-500:]}")
-            return None
+            return f"could not be installed: {done.stderr[-120:]}"
         (folder / "installed").touch()
     shutil.copy(DRIVERS / "run_agentdb.mjs", folder)
     with tempfile.TemporaryDirectory() as data:
         export = [sys.executable, str(DRIVERS / "vectors.py"), data, *map(str, arguments)]
         subprocess.run(export, check=True, env={**os.environ, **_ONE_THREAD})  # noqa: S603
         words = [node, str(folder / "run_agentdb.mjs"), data, *map(str, arguments)]
-        done = subprocess.run(words, check=False, capture_output=True, text=True)  # noqa: S603
-    if done.returncode != 0:
-        print(f"agentdb (npm) is left out, it ended with {done.returncode}:\n{done.stderr[-800:]}")
-        return None
-    told: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+        return _told_or_why(words, most_s)
 
 
 def run_twin(**options: object) -> Run:

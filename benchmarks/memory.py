@@ -4,7 +4,8 @@ A search of one query through ``Memory.search``, on one thread, beside a NumPy s
 float32 vectors in the same process; recall is the share of the true ten nearest. Then what
 1-bit and product codes leave in memory, what filters cost and find, what a durable memory
 answers while another thread writes to it, and the peers: hnswlib as the npm package AgentDB
-drives it, that package itself where node is there, LanceDB and Qdrant's local mode.
+drives it, that package itself where node is there, LanceDB and Qdrant's local mode. A peer that
+fails or takes too long becomes a row that says so.
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from _bench import Row, report
-from _drivers import agentdb, middle, peers_python, run
+from _bench import RESULTS, Row, report
+from _drivers import agentdb, attempted, middle, peers_python, run
 
 LARGE, MIDDLE = 1_000_000, 100_000
+PEER_S = 120.0
+"""Time after which a peer is stopped [s]."""
+FOR_NPM = ((100_000, 120.0), (20_000, 60.0))
+"""Vectors that the npm package is given, and time after which it is given fewer [s]."""
 FASTER, SMALLER = "> 150 (ours > 300, best 500)", "> 20 (best 32)"
 
 
@@ -118,55 +124,90 @@ def busy_rows(seconds: float) -> list[Row]:
     return rows
 
 
-def peer_rows(mine: Mapping[str, Any], queries: int) -> list[Row]:
-    """Return what others need for 100 000 vectors of 128 components."""
-    case = (MIDDLE, 128, queries)
+def beside(name: str, mine: Mapping[str, Any], told: Mapping[str, Any] | str) -> list[Row]:
+    """Return one peer's figures beside ours at the same size, or why there are none."""
     cpu, built = mine["search"]["cpu_ms"], mine["build_cpu_s"]
-    python = peers_python("requirements-memory.txt")
-    peers = {
-        "hnswlib M16 efC200 ef100": run(python, "run_hnswlib.py", *case).told,
-        "LanceDB IVF_HNSW_SQ, refined": run(python, "run_lancedb.py", *case).told,
-        "Qdrant local mode": run(python, "run_qdrant.py", *case).told,
+    if isinstance(told, str):
+        return [Row(f"beside {name}: left out, {told}; our search", cpu, "ms")]
+    other = told["search"]["cpu_ms"]
+    return [
+        Row(f"beside {name}: recall@10", mine["recall"], "",
+            peer=name, peer_value=told["recall"], ratio=mine["recall"] / told["recall"]),
+        Row(f"beside {name}: processor time of a search", cpu, "ms",
+            peer=name, peer_value=other, ratio=other / cpu),
+        Row(f"beside {name}: index made", built, "CPU-s",
+            goal="> 3 times faster" if "hnswlib" in name else "",
+            peer=name, peer_value=told["build_cpu_s"], ratio=told["build_cpu_s"] / built),
+    ]  # fmt: skip
+
+
+def peer_rows(options: argparse.Namespace) -> list[Row]:
+    """Return what others need for 100 000 vectors of 128 components, and agentdb for fewer."""
+    queries = options.queries
+    mine = ours(count=MIDDLE, queries=queries)
+    names = {
+        "hnswlib M16 efC200 ef100": "run_hnswlib.py",
+        "LanceDB IVF_HNSW_SQ, refined": "run_lancedb.py",
+        "Qdrant local mode": "run_qdrant.py",
     }
-    npm = agentdb(*case)
-    if npm is not None:
-        peers["agentdb (npm, hnswlib)"] = npm
-    rows = []
-    for name, told in peers.items():
-        other = told["search"]["cpu_ms"]
-        rows += [
-            Row(f"beside {name}: processor time of a search", cpu, "ms",
-                peer=f"{name}, recall {told['recall']:.3f}", peer_value=other, ratio=other / cpu),
-            Row(f"beside {name}: index made", built, "CPU-s",
-                goal="> 3 times faster" if "hnsw" in name.lower() else "",
-                peer=name, peer_value=told["build_cpu_s"], ratio=told["build_cpu_s"] / built),
-        ]  # fmt: skip
+    rows: list[Row] = []
+    try:
+        python = peers_python("requirements-memory.txt")
+    except SystemExit as error:
+        why = str(error).strip().splitlines()[-1][:120]
+        rows = [row for name in names for row in beside(name, mine, why)]
+    else:
+        for name, script in names.items():
+            told = attempted(python, script, MIDDLE, 128, queries, most_s=PEER_S)
+            rows += beside(f"{name}, 100 k x 128", mine, told)
+    for count, most_s in FOR_NPM:
+        name = f"agentdb (npm, hnswlib), {count // 1000} k x 128"
+        npm = agentdb(count, 128, queries, most_s=most_s)
+        mine = mine if count == MIDDLE else ours(count=count, queries=queries)
+        rows += beside(name, mine, npm)
+        if not isinstance(npm, str) or not npm.startswith("stopped"):
+            break
     return rows
 
 
-def measured(options: argparse.Namespace) -> list[Row]:
-    """Measure every case."""
-    queries, rows = options.queries, list[Row]()
-    if not options.small:
-        for aim in (0.96, 0.99):
-            told = ours(count=LARGE, queries=queries, recall=aim, filters=aim > 0.98)  # noqa: PLR2004
-            rows += speed_rows(f"1 M x 128, clustered, aim {aim}", told, FASTER)
-            if "filters" in told:
-                rows += filter_rows("1 M x 128, clustered", told)
-        for storage in ("1-bit", "product"):
-            told = ours(count=LARGE, queries=queries, storage=storage, resident=True)
-            rows += memory_rows(f"1 M x 128, clustered, {storage}", told)
-    middle_case = ours(count=MIDDLE, queries=queries, recall=0.98, filters=True)
-    rows += speed_rows("100 k x 128, clustered, aim 0.98", middle_case, cpu_goal="< 0.2")
-    rows += filter_rows("100 k x 128, clustered", middle_case)
+def million_rows(options: argparse.Namespace) -> list[Row]:
+    """Return how quickly a million is searched, at two aims, and what filters find in it."""
+    rows: list[Row] = []
+    for aim in (0.95, 0.99):
+        told = ours(count=LARGE, queries=options.queries, recall=aim, filters=aim > 0.98)  # noqa: PLR2004
+        rows += speed_rows(f"1 M x 128, clustered, aim {aim}", told, FASTER)
+        if "filters" in told:
+            rows += filter_rows("1 M x 128, clustered", told)
+    return rows
+
+
+def codes_rows(options: argparse.Namespace) -> list[Row]:
+    """Return what a million takes in memory as codes."""
+    rows: list[Row] = []
+    for storage in ("1-bit", "product"):
+        told = ours(count=LARGE, queries=options.queries, storage=storage, resident=True)
+        rows += memory_rows(f"1 M x 128, clustered, {storage}", told)
+    return rows
+
+
+def middle_rows(options: argparse.Namespace) -> list[Row]:
+    """Return how 100 000 are searched: of 128 and 384 components, with structure and without."""
+    queries = options.queries
+    told = ours(count=MIDDLE, queries=queries, filters=True)
+    rows = speed_rows("100 k x 128, clustered", told, cpu_goal="< 0.2")
+    rows += filter_rows("100 k x 128, clustered", told)
     rows += speed_rows("100 k x 384, clustered", ours(count=MIDDLE, dimension=384, queries=queries))
-    rows += speed_rows(
-        "100 k x 128, gaussian", ours(count=MIDDLE, data="gaussian", queries=queries)
-    )
-    rows += busy_rows(options.seconds)
-    if not options.no_peers:
-        rows += peer_rows(middle_case, queries)
-    return rows
+    plain = ours(count=MIDDLE, data="gaussian", queries=queries)
+    return rows + speed_rows("100 k x 128, gaussian", plain)
+
+
+PARTS: Mapping[str, Callable[[argparse.Namespace], list[Row]]] = {
+    "million": million_rows,
+    "codes": codes_rows,
+    "middle": middle_rows,
+    "disk": lambda options: busy_rows(options.seconds),
+    "peers": peer_rows,
+}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -174,14 +215,22 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=8.0, help="of searching beside writes")
-    parser.add_argument("--small", action="store_true", help="leave out the million")
-    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument(
+        "--only",
+        choices=PARTS,
+        nargs="+",
+        default=list(PARTS),
+        help="these parts; a run of some goes to runs/ and not to the results",
+    )
     options = parser.parse_args(words)
     load = os.getloadavg()[0]
+    rows = [row for part in options.only for row in PARTS[part](options)]
+    whole = set(options.only) == set(PARTS)
     report(
         "memory",
-        measured(options),
-        packages=("numpy", "numba"),
+        rows,
+        results=RESULTS if whole else Path("runs"),
+        packages=("numpy", "faiss-cpu"),
         notes=(
             "one thread, one query at a time, medians of three rounds over all queries; the scan "
             "is a matrix-vector product and a partial sort, 24 times in the same process",
@@ -192,11 +241,12 @@ def main(words: Sequence[str] | None = None) -> None:
             "mapped pages count; floats for re-ranking are read from their file, not mapped, so "
             "they lie in the kernel's page cache and not in the process",
             "the median of a 1-bit or product search includes the first touch of each part of the "
-            "file, whose checksum is verified then",
+            "file, whose checksum is verified then; 1-bit codes are all compared in each search",
             "on disk: SQLite with a lock, synchronous=FULL; one thread searches all the time, the "
             "other writes at the rate stated; both share one interpreter",
             "agentdb: 3.0.0-alpha.20 with its hnswlib backend (M 16, efConstruction 200, ef 100), "
-            "which has to be chosen by hand; by default it returns nothing",
+            "which has to be chosen by hand; by default it returns nothing; where it is "
+            "stopped with as many vectors as the others have, it is given fewer",
             "but for the rows on disk the log behind the index is an array",
             "what else runs on the machine tells in the figures: load average when it began "
             f"{load:.1f}",

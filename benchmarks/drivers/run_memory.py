@@ -1,4 +1,4 @@
-"""Searches a memory, beside a scan with NumPy, faiss, and what its process has in memory."""
+"""Searches a memory, beside a scan with NumPy, and tells what its process has in memory."""
 
 from __future__ import annotations
 
@@ -223,8 +223,8 @@ def child(options: argparse.Namespace) -> dict[str, Any]:
         just_opened = resident()
         took = timed_queries(lambda query: memory.search("s", query, 10), queries)
         after = resident()
-        cells = memory.index("s").cells
-        codes = 0 if cells is None else cells.codes.nbytes
+        held = memory.index("s").codes
+        codes = 0 if held is None else held.code_bytes
     found = [(hits.rows[0] - 1).tolist() for hits in took.pop("found")]
     return {
         "rss_mb": after[0] - before[0],

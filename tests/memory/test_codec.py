@@ -18,7 +18,7 @@ from cellhive.core.errors import BadInput, ProtocolError
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
 from cellhive.memory import codec
 from cellhive.memory import messages as m
-from cellhive.memory.validation import check_record
+from cellhive.memory.checks.validation import check_record
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 NAMES = WORDS.filter(bool)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
-from cellhive.memory.screening import surely_fine
-from cellhive.memory.validation import check_record, check_records
+from cellhive.memory.checks.screening import surely_fine
+from cellhive.memory.checks.validation import check_record, check_records
 
 SPACE = Namespace("cells", 3)
 

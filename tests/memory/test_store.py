@@ -295,7 +295,7 @@ def test_lost_and_foreign_files_are_made_again(loss: str) -> None:
             files.floats_kept.clear()
         case "halves":
             for arrays in files.kept.values():
-                arrays["cells.codes"] = arrays["cells.codes"][:7]
+                arrays["codes.signs"] = arrays["codes.signs"][:7]
         case _:
             other = filled(400, Storage.BINARY)
             other.upsert([Record("s", "r7", RecordKind.PATTERN, queries[0])])

@@ -61,7 +61,7 @@ def test_searches_beside_a_writer_see_whole_records_only(tmp_path: Path) -> None
     assert failures == []
     assert memory.count("s") == 870
     assert len(memory.index("s")) == 870
-    assert memory.index("s").cells is not None
+    assert memory.index("s").codes is not None
     for query in queries:
         true = np.argsort(-(vectors @ query) / np.linalg.norm(vectors, axis=1))
         expected = [str(i) for i in true if i % 30][:5]

@@ -45,11 +45,14 @@ class IndexState:
     exact: bool
     """Whether every vector is looked at."""
     cells: int = 0
-    """Parts the vectors are divided into, of which a search looks at some."""
+    """Parts the vectors are divided into, of which a search looks at some; 1 where it compares
+    the codes of all."""
     probes: int = 0
     """How many parts a search looks at."""
     pool: int = 0
     """How many candidates are compared exactly."""
+    without_library: bool = False
+    """Whether every vector is looked at only because faiss is not installed."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,10 @@ def state_of(memory: Memory, *, indexes: bool = False) -> list[SpaceState]:
 
 def _index_state(memory: Memory, name: str) -> IndexState:
     index = memory.index(name)
-    if index.cells is None:
-        return IndexState(len(index), exact=True)
-    probes, pool = index.effort
-    return IndexState(len(index), False, index.cells.count, probes, pool)
+    codes, (probes, pool) = index.codes, index.effort
+    if codes is None or probes == 0:
+        return IndexState(len(index), exact=True, without_library=index.without_library)
+    return IndexState(len(index), False, codes.lists, probes, pool)
 
 
 def discard_indexes(where: str) -> None:

@@ -327,7 +327,10 @@ def _megabytes(size: int) -> str:
 
 def _searched(index: IndexState) -> str:
     if index.exact:
-        return f"looking at all {index.vectors:,} vectors"
+        why = " (faiss-cpu is not installed)" if index.without_library else ""
+        return f"looking at all {index.vectors:,} vectors{why}"
+    if index.cells == 1:
+        return f"comparing the codes of {index.vectors:,} vectors, then {index.pool} vectors"
     return f"looking at {index.probes} of {index.cells:,} parts of {index.vectors:,} vectors"
 
 

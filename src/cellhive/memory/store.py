@@ -24,12 +24,12 @@ from cellhive.core.records import (
 )
 from cellhive.core.types import Bools, Floats32
 
+from .checks.validation import check_k, check_namespace, check_queries, check_records
 from .filters import Condition, matches, parse
 from .indexes.columns import Columns
 from .indexes.index import IndexSettings, VectorIndex
 from .indexes.tail import Tail
 from .ranking import Candidate, Ranking, contributions, fused, ordered, similarities
-from .validation import check_k, check_namespace, check_queries, check_records
 
 _PAGE = 8_192
 _SPOT_CHECKS = 16
@@ -355,15 +355,9 @@ class Memory:
         return room.index.settle()
 
     def _keep(self, room: _Room) -> None:
-        """Save an index just made; what may lie on disk is looked at there from now on."""
-        if self._files is None:
-            return
-        name = _file_name(room.space.name, "index")
-        self._files.save(name, room.index.snapshot())
-        if room.space.storage in {Storage.BINARY, Storage.PRODUCT}:
-            restored = self._restored(room.space)
-            if restored is not None:
-                room.index = restored
+        """Save an index just made."""
+        if self._files is not None:
+            self._files.save(_file_name(room.space.name, "index"), room.index.snapshot())
 
     def _empty(self, space: Namespace) -> VectorIndex:
         compressed = space.storage in {Storage.BINARY, Storage.PRODUCT}

@@ -18,7 +18,7 @@ import numpy as np
 from cellhive.core.errors import CellHiveError, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32
-from cellhive.memory.validation import check_versions
+from cellhive.memory.checks.validation import check_versions
 from cellhive.memory.versions import HybridClock
 
 _WORD = re.compile(r"\w+")

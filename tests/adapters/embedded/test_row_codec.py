@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellhive.adapters.embedded import row_codec, sums
-from cellhive.adapters.embedded.encoded import Encoded, joined
 from cellhive.adapters.embedded.encryption import Cipher
+from cellhive.adapters.embedded.rows import row_codec, sums
+from cellhive.adapters.embedded.rows.encoded import Encoded, joined
 from cellhive.core.errors import BadInput
 from cellhive.core.records import Namespace, Record, RecordKind, Version
 

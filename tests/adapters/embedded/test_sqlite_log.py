@@ -354,7 +354,7 @@ def test_values_cannot_be_swapped(tmp_path: Path) -> None:
 
 def assert_does_not_open(path: Path, secret: bytes, stored: tuple[object, ...]) -> None:
     """Fail where a swapped row opens, even to whoever computes its checksum anew."""
-    from cellhive.adapters.embedded import row_codec  # noqa: PLC0415
+    from cellhive.adapters.embedded.rows import row_codec  # noqa: PLC0415
 
     with closing(sqlite3.connect(path)) as connection:
         salt = schema.state(connection, "salt")

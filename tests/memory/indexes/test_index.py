@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from nearest import clusters
 
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
+from cellhive.memory.indexes import codes
 from cellhive.memory.indexes.index import IndexSettings, VectorIndex
 
 SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)
@@ -68,7 +70,7 @@ def test_finds_the_nearest_after_adding_replacing_and_deleting(
         assert (np.diff(scores, axis=1) <= 0).all()
         floor = 0.8 if storage is Storage.INT8 or metric is Metric.INNER_PRODUCT else 0.9
         assert agreement(found, [model.nearest(query, 10) for query in queries]) >= floor
-    assert index.cells is not None
+    assert index.codes is not None
     assert index.last == told
 
 
@@ -115,8 +117,84 @@ def _thirty_thousand(clustered: bool) -> tuple[VectorIndex, Floats32]:
     index = VectorIndex(Namespace("s", 16))
     index.apply(change(range(30_000), vectors, 30_000))
     index.settle()
-    assert index.cells is not None
+    assert index.codes is not None
     return index, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("storage", [Storage.FLOAT32, Storage.BINARY])
+def test_without_faiss_all_are_compared_and_that_is_said(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its import hidden: exact answers, a warning, and a saved index that needs it is refused."""
+    space, file = Namespace("s", 24, Metric.COSINE, storage), FloatFile(24)
+    vectors, queries = clusters(1000, 24, seed=1), clusters(20, 24, seed=2)
+    first = VectorIndex(space, file, SMALL)
+    first.apply(change(range(1000), vectors, 1000))
+    first.settle()
+    saved = first.snapshot()
+    assert not first.without_library
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(codes, "_MODULE", "a_module_that_is_not_there")
+    index, model = VectorIndex(space, file, SMALL), Model(space)
+    model.vectors = dict(enumerate(vectors))
+    index.apply(change(range(1000), vectors, 1000))
+    with pytest.warns(UserWarning, match="faiss is not installed"):
+        index.settle()
+    assert index.codes is None
+    assert index.without_library
+    found, _ = index.search(queries, 10)
+    assert found.tolist() == [model.nearest(query, 10) for query in queries]
+    assert not VectorIndex(space, file, SMALL).restore(saved, 1000)
+
+
+def test_bytes_that_faiss_cannot_read_are_refused() -> None:
+    """Cut short, reversed, or anything: the index is made again, and nothing else happens."""
+    index = VectorIndex(Namespace("s", 24), None, SMALL)
+    index.apply(change(range(400), clusters(400, 24, seed=1), 400))
+    index.settle()
+    arrays = dict(index.snapshot())
+    whole = arrays["codes.index"]
+    for damaged in (whole[:50], whole[: len(whole) // 2], whole[::-1], whole[:0]):
+        back = VectorIndex(Namespace("s", 24), None, SMALL)
+        assert not back.restore({**arrays, "codes.index": damaged}, last_change=400)
+        assert len(back) == 0
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((400, 4), np.uint8), ((400, 8), np.int16)])
+def test_signs_of_another_size_are_refused(shape: tuple[int, int], kind: type) -> None:
+    """Codes that are not of these vectors: made again."""
+    space, file = Namespace("s", 24, Metric.COSINE, Storage.BINARY), FloatFile(24)
+    index = VectorIndex(space, file, SMALL)
+    index.apply(change(range(400), clusters(400, 24, seed=1), 400))
+    index.settle()
+    arrays = {**index.snapshot(), "codes.signs": np.zeros(shape, kind)}
+    assert not VectorIndex(space, file, SMALL).restore(arrays, last_change=400)
+
+
+@pytest.mark.parametrize("storage", [Storage.FLOAT32, Storage.PRODUCT, Storage.BINARY])
+@pytest.mark.parametrize("metric", list(Metric))
+def test_codes_look_at_a_part_only_and_find_what_was_never_stored(
+    metric: Metric, storage: Storage
+) -> None:
+    """Other vectors than the stored as queries: the recall asked for, without comparing all."""
+    index = VectorIndex(Namespace("s", 21, metric, storage), FloatFile(21), SMALL)
+    vectors = clusters(3000, 21, seed=1)
+    index.apply(change(range(3000), vectors, 3000))
+    index.settle()
+    assert index.codes is not None
+    probes, wanted = index.effort
+    if storage is not Storage.BINARY:
+        assert 0 < probes < index.codes.lists
+    if (storage, metric) != (Storage.BINARY, Metric.INNER_PRODUCT):  # signs know no lengths
+        assert 0 < wanted < 1500
+    queries = clusters(60, 21, seed=2)
+    found, _ = index.search(queries, 10)
+    near = queries.astype(np.float64) @ vectors.T
+    if metric is Metric.COSINE:
+        near /= np.linalg.norm(vectors, axis=1)
+    elif metric is Metric.L2:
+        near -= (vectors**2).sum(axis=1) / 2
+    assert agreement(found, np.argsort(-near, axis=1)[:, :10].tolist()) >= 0.93
 
 
 def test_a_filter_that_leaves_only_what_is_far_away_still_gives_k() -> None:
@@ -211,7 +289,7 @@ def _without(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, npt
     return {key: array for key, array in arrays.items() if key != name}
 
 
-@pytest.mark.parametrize("damage", ["header", "alive", "floats", "cells.codes", "newer", "other"])
+@pytest.mark.parametrize("damage", ["header", "alive", "floats", "codes.index", "newer", "other"])
 def test_a_snapshot_that_does_not_fit_is_refused(damage: str) -> None:
     """Something missing, a change number from beyond the log, or another namespace."""
     space = Namespace("s", 24)
@@ -233,15 +311,15 @@ def test_many_deletions_make_the_cells_anew() -> None:
     vectors = clusters(1000, 24, seed=1)
     index.apply(change(range(1000), vectors, 1000))
     index.settle()
-    assert index.cells is not None
-    assert index.cells.count == 1000
+    assert index.codes is not None
+    assert index.codes.count == 1000
     index.apply(change(range(300), vectors[:300], 1300, np.ones(300, np.bool_)))
     assert index.settle()
-    assert index.cells is not None
-    assert index.cells.count == 700
+    assert index.codes is not None
+    assert index.codes.count == 700
     index.apply(change(range(300, 900), vectors[:600], 1900, np.ones(600, np.bool_)))
     assert index.settle()
-    assert index.cells is None
+    assert index.codes is None
     assert (index.search(vectors[:1], 10)[0] >= 900).all()
 
 

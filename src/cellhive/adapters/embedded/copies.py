@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cellhive.adapters.embedded.derived import sync_folder
-from cellhive.adapters.embedded.row_codec import intact
+from cellhive.adapters.embedded.rows.row_codec import intact
 from cellhive.adapters.embedded.schema import (
     ROW_BITS,
     STORED_COLUMNS,

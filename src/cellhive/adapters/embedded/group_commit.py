@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellhive.adapters.embedded.encoded import Encoded
+from cellhive.adapters.embedded.rows.encoded import Encoded
 from cellhive.core.errors import Unavailable
 
 MOST_WAITING = 200_000

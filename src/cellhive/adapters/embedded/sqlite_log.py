@@ -25,7 +25,8 @@ from cellhive.adapters.embedded.connections import Connections
 from cellhive.adapters.embedded.derived import FolderFiles
 from cellhive.adapters.embedded.encryption import SALT_BYTES, Cipher, KeySource
 from cellhive.adapters.embedded.group_commit import GroupCommit, Submission
-from cellhive.adapters.embedded.row_codec import RowCodec
+from cellhive.adapters.embedded.rows.row_codec import RowCodec
+from cellhive.adapters.embedded.rows.values import KIND_NUMBERS
 from cellhive.adapters.embedded.schema import (
     HIGHEST,
     LOOKED_UP_TOGETHER,
@@ -50,11 +51,10 @@ from cellhive.adapters.embedded.schema import (
     writer_in,
 )
 from cellhive.adapters.embedded.transaction import Commit
-from cellhive.adapters.embedded.values import KIND_NUMBERS
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32
-from cellhive.memory.validation import check_versions
+from cellhive.memory.checks.validation import check_versions
 from cellhive.memory.versions import HybridClock
 
 _STORED = f"writer, {STORED_COLUMNS}"

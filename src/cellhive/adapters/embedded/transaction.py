@@ -10,8 +10,9 @@ from itertools import repeat
 from typing import Any
 
 from cellhive.adapters.embedded import keywords
-from cellhive.adapters.embedded.encoded import NOTHING, Encoded, joined
 from cellhive.adapters.embedded.group_commit import Submission
+from cellhive.adapters.embedded.rows.encoded import NOTHING, Encoded, joined
+from cellhive.adapters.embedded.rows.sums import checksums
 from cellhive.adapters.embedded.schema import (
     LOOKED_UP_TOGETHER,
     RECORD_COLUMNS,
@@ -25,7 +26,6 @@ from cellhive.adapters.embedded.schema import (
     tally_in,
     writer_in,
 )
-from cellhive.adapters.embedded.sums import checksums
 from cellhive.core.errors import BadInput, CellHiveError, Conflict
 from cellhive.core.records import NOT_WRITTEN, Version
 from cellhive.memory.versions import HybridClock

@@ -1,9 +1,10 @@
-"""An index of the vectors of one namespace: exact while that is quickest, cells above.
+"""An index of the vectors of one namespace: exact while that is quickest, codes above.
 
 It is derived: it takes in the changes of a log, knows up to which it has, and can be saved
-and taken back. Slots are the rows of the log. What has been written since the cells were
+and taken back. Slots are the rows of the log. What has been written since the codes were
 made is searched exactly beside them, what was deleted is never returned, and a search gives
-k results wherever k vectors match.
+k results wherever k vectors match. Codes are made by faiss; where that is not installed, all
+vectors are compared.
 
 Searches may run while changes are taken in, if changes are taken in by one thread at a time:
 what a search looks at is replaced, not altered. Only the vector of a record that is being
@@ -13,6 +14,7 @@ replaced at that very moment may be seen half old and half new.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -24,12 +26,14 @@ from cellhive.core.ports import VectorFile
 from cellhive.core.records import Changes, Metric, Namespace, Rows, Storage
 from cellhive.core.types import Bools, Floats32
 
-from .cells import Cells, built, extended
+from .codes import Bytes, Codes, available
 from .fresh import NONE, Fresh
+from .lists import Lists
 from .quantize import FloatVectors, Vectors, vectors_for
 from .scan import best, nearest_of, scanned
+from .signs import Signs
 
-FORMAT = 1
+FORMAT = 2
 """Of what is saved; another one is not read but made again."""
 
 
@@ -40,16 +44,16 @@ class IndexSettings:
     exact_below: int = 20_000
     """Vectors up to which every one is compared."""
     recall: float = 0.99
-    """Share of the true ten nearest that a search among cells shall find; measured on the
-    vectors themselves whenever cells are made."""
+    """Share of the true ten nearest that a search among codes shall find; measured on the
+    vectors themselves whenever codes are made."""
     fresh: int = 2_048
-    """Vectors searched beside the cells before they are put into them."""
+    """Vectors searched beside the codes before they are coded too."""
     stale_ratio: float = 0.25
-    """Share of codes of deleted and replaced vectors at which cells are made anew."""
+    """Share of codes of deleted and replaced vectors at which codes are made anew."""
     few: int = 50_000
     """Vectors that match a filter up to which each is compared."""
     seed: int = 1
-    """Of the random directions and first centroids."""
+    """Of the random directions and first centres."""
 
 
 _NO_SKIP = np.empty(0, np.uint8)
@@ -63,19 +67,21 @@ class _View:
     """One more than the highest slot."""
     count: int = 0
     """Vectors that are there."""
-    cells: Cells | None = None
+    codes: Codes | None = None
     trained_on: int = 0
-    """Vectors there were when the cells were made."""
+    """Vectors there were when the codes were made."""
     probes: int = 0
     """Lists to look into; 0 where comparing all is quicker."""
     wanted: int = 0
     """Candidates to score exactly for ten results."""
     fresh: Fresh = NONE
-    """What the cells do not have, or have with an old vector."""
-    skip: npt.NDArray[np.uint8] = field(default_factory=lambda: _NO_SKIP)
-    """Not zero for slots whose code in these cells is stale."""
+    """What is not coded, or with an old vector."""
+    skip: Bytes = field(default_factory=lambda: _NO_SKIP)
+    """Not zero for slots whose code is stale, or of nothing."""
+    open: Bytes | None = None
+    """The others, as bits; None where no code is stale."""
     stale: int = 0
-    """Codes in the cells of vectors that are gone or replaced."""
+    """Codes of vectors that are gone or replaced."""
 
 
 class VectorIndex:
@@ -112,9 +118,16 @@ class VectorIndex:
         return self._view.size
 
     @property
-    def cells(self) -> Cells | None:
-        """The cells, where there are any."""
-        return self._view.cells
+    def codes(self) -> Codes | None:
+        """The codes, where there are any."""
+        return self._view.codes
+
+    @property
+    def without_library(self) -> bool:
+        """Whether all are compared only because faiss is not installed."""
+        view = self._view
+        many = view.count >= self._settings.exact_below
+        return view.codes is None and many and not available()
 
     @property
     def effort(self) -> tuple[int, int]:
@@ -142,51 +155,60 @@ class VectorIndex:
             self._alive = alive
         present = changes.with_vector & ~changes.deleted
         stale, before = view.stale, int(self._alive[slots].sum())
-        if view.cells is not None:
+        if view.codes is not None:
             stale += int((self._alive[slots] & (skip[slots] == 0)).sum())
             skip[slots] = 1
         self._vectors.put(slots[present], self._prepared(changes.vectors[present]))
         fresh = view.fresh
-        if view.cells is not None:
+        if view.codes is not None:
             fresh = fresh.changed(slots, present, self._vectors.take)
         self._alive[slots] = present
         count = view.count + int(present.sum()) - before
-        self._view = replace(view, size=size, count=count, fresh=fresh, skip=skip, stale=stale)
+        self._view = replace(
+            view, size=size, count=count, fresh=fresh, skip=skip, stale=stale,
+            open=None if view.codes is None else _open(skip[:size]),
+        )  # fmt: skip
 
     def settle(self) -> bool:
-        """Make or extend cells where it is due; return whether they are made anew."""
+        """Make or extend codes where it is due; return whether they are made anew."""
         view, settings = self._view, self._settings
-        if view.cells is None:
+        if view.codes is None:
             if view.count < settings.exact_below:
                 return False
-            self._make_cells()
+            if not available():
+                warnings.warn(_WITHOUT, stacklevel=2)
+                return False
+            self._make_codes()
             return True
-        worn = view.stale > settings.stale_ratio * view.cells.count
+        worn = view.stale > settings.stale_ratio * view.codes.count
         grown = not view.trained_on / 4 <= view.count <= view.trained_on * 4
         if worn or grown:
             if view.count < settings.exact_below // 2:
-                self._view = replace(view, cells=None, fresh=NONE, stale=0)
+                self._view = replace(view, codes=None, fresh=NONE, open=None, stale=0)
             else:
-                self._make_cells()
+                self._make_codes()
             return True
         if len(view.fresh) >= settings.fresh:
-            cells = extended(view.cells, view.fresh.slots, self._vectors.take, view.skip)
-            self._clear(cells)
+            self._place(view.codes.extended(view.fresh.slots, self._vectors.take, view.skip))
         return False
 
-    def _make_cells(self) -> None:
+    def _make_codes(self) -> None:
         settings, view = self._settings, self._view
         rng = np.random.default_rng(settings.seed)
         slots = np.flatnonzero(self._alive[: view.size])
-        self._clear(built(self.space, slots, self._vectors.take, rng))
+        kind = Signs if self.space.storage is Storage.BINARY else Lists
+        self._place(kind.built(self.space, slots, self._vectors.take, rng))
         self._view = replace(self._view, trained_on=len(slots))
-        self._tune(rng)
+        self._tune(slots, rng)
 
-    def _clear(self, cells: Cells) -> None:
-        """Put cells in place that hold every vector and no stale code."""
+    def _place(self, codes: Codes) -> None:
+        """Put codes in place that hold every vector and no stale one."""
+        skip = np.zeros(len(self._alive), np.uint8)
+        size = self._view.size
+        if isinstance(codes, Signs):  # there is one for every slot, also without a vector
+            skip[:size] = ~self._alive[:size]
         self._view = replace(
-            self._view, cells=cells, fresh=NONE, stale=0,
-            skip=np.zeros(len(self._alive), np.uint8),
+            self._view, codes=codes, fresh=NONE, stale=0, skip=skip, open=_open(skip[:size]),
         )  # fmt: skip
 
     def _prepared(self, vectors: Floats32) -> Floats32:
@@ -215,24 +237,16 @@ class VectorIndex:
             matching = int(mask.sum())
             if matching <= max(self._settings.few, k):
                 return self._among(queries, k, np.flatnonzero(mask))
-        if view.cells is None or view.probes == 0:
+        if view.codes is None or view.probes == 0:
             return scanned(self._vectors, queries, k, self._allowed(view, mask), self.space.metric)
-        rows = np.full((len(queries), k), -1, np.int64)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
-        skip = self._skipped(view, mask)
-        available = view.count if mask is None else matching
-        share = 1.0 if mask is None else matching / view.count
-        for b, query in enumerate(queries):
-            found, near = self._in_cells(view, query, k, skip, share, mask)
-            if len(found) < min(k, available):
-                allowed = self._allowed(view, mask)
-                rows[b], scores[b] = (
-                    part[0] for part in
-                    scanned(self._vectors, queries[b : b + 1], k, allowed, self.space.metric)
-                )  # fmt: skip
-            else:
-                rows[b, : len(found)], scores[b, : len(found)] = found, near
-        return rows, scores
+        there = view.count if mask is None else matching
+        found, near = self._by_codes(view, queries, k, mask, there / max(1, view.count))
+        short = np.flatnonzero(found[:, min(k, there) - 1] < 0) if there else ()
+        if len(short):
+            found[short], near[short] = scanned(
+                self._vectors, queries[short], k, self._allowed(view, mask), self.space.metric
+            )
+        return found, near
 
     def take(self, rows: Rows) -> Floats32:
         """Return stored vectors by row, (N, D); of length one under the cosine."""
@@ -255,50 +269,48 @@ class VectorIndex:
             return mask
         return view.size if view.count == view.size else self._alive[: view.size]
 
-    def _skipped(self, view: _View, mask: Bools | None) -> npt.NDArray[np.uint8] | None:
+    def _by_codes(
+        self, view: _View, queries: Floats32, k: int, mask: Bools | None, share: float
+    ) -> tuple[Rows, Floats32]:
+        """Return what the codes and what is beside them have to offer, best first."""
+        rows = np.full((len(queries), k), -1, np.int64)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        fresh, block = view.fresh.slots, view.fresh.vectors
+        if mask is not None and len(fresh):
+            fresh, block = fresh[mask[fresh]], block[mask[fresh]]
+        for b, nominated in enumerate(self._nominated(view, queries, k, mask, share)):
+            slots = nominated[nominated >= 0]
+            near = nearest_of(queries[b], self._vectors.take(slots), self.space.metric)
+            if len(fresh):
+                beside = nearest_of(queries[b], block, self.space.metric)
+                slots, near = np.concatenate([slots, fresh]), np.concatenate([near, beside])
+            found, near = best(slots, near, k)
+            rows[b, : len(found)], scores[b, : len(found)] = found, near
+        return rows, scores
+
+    def _nominated(
+        self, view: _View, queries: Floats32, k: int, mask: Bools | None, share: float
+    ) -> Rows:
+        """Return candidates of each query, (B, C); look further where a filter leaves too few."""
+        codes, more = view.codes, max(1.0, k / _TEN)
+        if codes is None:
+            return np.empty((len(queries), 0), np.int64)
+        probes, wanted, open_ = view.probes, int(view.wanted * more), view.open
+        if share < 1 or more > 1:
+            probes = int(probes * np.sqrt(more) / share) + 1
+        if mask is not None:
+            wanted = max(_ENOUGH, wanted * _WANTED_FILTERED)
+            open_ = np.packbits(mask & (view.skip[: view.size] == 0), bitorder="little")
+        wanted, probes = min(wanted, codes.count), min(codes.lists, probes)
+        found = codes.nominated(queries, probes, wanted, open_)
         if mask is None:
-            return view.skip if view.stale else None
-        skip = view.skip[: view.size].copy() if view.stale else np.zeros(view.size, np.uint8)
-        skip[~mask] = 1
-        return skip
-
-    def _in_cells(
-        self, view: _View, query: Floats32, k: int, skip: npt.NDArray[np.uint8] | None,
-        share: float, mask: Bools | None,
-    ) -> tuple[Rows, Floats32]:  # fmt: skip
-        """Return what the cells and what is beside them have to offer, best first."""
-        cells = view.cells
-        if cells is None:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        more = max(1.0, k / 10)
-        lists = len(cells.half)
-        probes = min(lists, int(view.probes * np.sqrt(more) / share) + 1 if share < 1 or more > 1
-                     else view.probes)  # fmt: skip
-        wanted = int(view.wanted * more * (1 if mask is None else _WANTED_FILTERED))
-        enough = view.probes * cells.count // (2 * lists)
-        slots, looked_at = cells.candidates(query, probes, wanted, skip)
-        while share < 1 and looked_at < max(enough, wanted) and probes < lists:
-            probes = min(lists, probes * 2)
-            slots, looked_at = cells.candidates(query, probes, wanted, skip)
-        scores = self._scored(query, slots)
-        if len(view.fresh):
-            beside = nearest_of(query, view.fresh.vectors, self.space.metric)
-            fresh = view.fresh.slots
-            if mask is not None:
-                beside, fresh = beside[mask[fresh]], fresh[mask[fresh]]
-            slots = np.concatenate([slots, fresh])
-            scores = np.concatenate([scores, beside])
-        return best(slots.astype(np.int64), scores, k)
-
-    def _scored(self, query: Floats32, slots: npt.NDArray[np.integer[Any]]) -> Floats32:
-        if isinstance(self._vectors, FloatVectors):
-            from .kernels import score_rows  # noqa: PLC0415  # compiles
-
-            scores = np.empty(len(slots), np.float32)
-            squared = self.space.metric is Metric.L2
-            score_rows(query, self._vectors.floats, slots, squared, scores)
-            return scores
-        return nearest_of(query, self._vectors.take(slots), self.space.metric)
+            return found
+        short = np.flatnonzero(found[:, -1] < 0)
+        while len(short) and probes < codes.lists:
+            probes = min(codes.lists, 2 * probes)
+            found[short] = codes.nominated(queries[short], probes, wanted, open_)
+            short = short[found[short, -1] < 0]
+        return found
 
     def _among(
         self, queries: Floats32, k: int, slots: npt.NDArray[np.int64]
@@ -314,60 +326,54 @@ class VectorIndex:
 
     # ------------------------------------------------------------------ how hard to look
 
-    def _tune(self, rng: np.random.Generator) -> None:
+    def _tune(self, slots: Rows, rng: np.random.Generator) -> None:
         """Find the least effort that has the recall, on vectors of our own as queries.
 
         They lie where vectors lie and are found more surely than what others will ask for: half
         of what the asked recall leaves to be missed is all they may miss.
         """
         view, target = self._view, (1.0 + self._settings.recall) / 2
-        cells = view.cells
-        if cells is None:
+        codes = view.codes
+        if codes is None:
             return
-        picked = np.sort(rng.permutation(cells.count)[:_TRIALS])
-        slots = cells.order[picked].astype(np.int64)
-        queries = self._vectors.take(slots)
+        picked = slots[np.sort(rng.permutation(len(slots))[:_TRIALS])]
+        queries = self._vectors.take(picked)
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
-        lists, dearest = len(cells.half), _scan_cost(view.count, self.space.dimension)
-        chosen, least = (0, 0), dearest
-        for probes in _steps(lists):
-            if self._cost(cells, probes, _WANTED[0]) >= least:
+        chosen, least = (0, 0), view.count * self.space.dimension * _COMPARED_NS
+        for probes in _steps(codes.lists):
+            if self._cost(codes, probes, _WANTED[0]) >= least:
                 break
             self._view = replace(view, probes=probes, wanted=_WANTED[-1])
-            if self._recall(queries, slots, true) < target:
+            if self._recall(queries, picked, true) < target:
                 continue
             for wanted in _WANTED:
-                cost = self._cost(cells, probes, wanted)
+                cost = self._cost(codes, probes, wanted)
                 self._view = replace(view, probes=probes, wanted=wanted)
-                if cost < least and self._recall(queries, slots, true) >= target:
+                if cost < least and self._recall(queries, picked, true) >= target:
                     chosen, least = (probes, wanted), cost
                     break
         if chosen == (0, 0) and not isinstance(self._vectors, FloatVectors):
-            chosen = (lists, _WANTED[-1])
+            chosen = (codes.lists, _WANTED[-1])
         self._view = replace(view, probes=chosen[0], wanted=chosen[1])
 
-    def _cost(self, cells: Cells, probes: int, wanted: int) -> float:
+    def _cost(self, codes: Codes, probes: int, wanted: int) -> float:
         """Return about how long a search takes [ns]."""
-        lists, bits = len(cells.half), cells.rotation.shape[1]
-        codes = probes * cells.count / lists
-        coarse = min(lists * bits / 24 + 4 * probes * bits / 10, lists * bits / 10)
-        rows = 4 if isinstance(self._vectors, FloatVectors) else 12
-        return float(coarse + codes * bits / 24 + probes * 400 + wanted * (60 + bits * rows / 16))
+        dearer = 1 if isinstance(self._vectors, FloatVectors) else 3
+        return codes.cost(probes, wanted) + wanted * self.space.dimension * dearer
 
     def _recall(self, queries: Floats32, slots: Rows, true: Rows) -> float:
+        found, _ = self._by_codes(self._view, queries, _TEN + 1, None, 1.0)
         hits = 0
-        for query, own, wanted in zip(queries, slots, true, strict=True):
-            found, _ = self._in_cells(self._view, query, _TEN + 1, None, 1.0, None)
-            others = wanted[wanted != own][:_TEN]
-            hits += len(np.intersect1d(others, found))
+        for own, near, wanted in zip(slots, found, true, strict=True):
+            hits += len(np.intersect1d(wanted[wanted != own][:_TEN], near))
         return hits / (len(queries) * min(_TEN, max(1, self._view.count - 1)))
 
     # ------------------------------------------------------------------ saving
 
     def snapshot(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Return all that is needed to go on from here without making cells again."""
+        """Return all that is needed to go on from here without making codes again."""
         view = self._view
         header = {
             "format": FORMAT,
@@ -384,9 +390,9 @@ class VectorIndex:
             "fresh": view.fresh.slots,
             **self._vectors.arrays(view.size),
         }
-        if view.cells is not None:
+        if view.codes is not None:
             arrays["skip"] = np.packbits(view.skip[: view.size].astype(np.bool_))
-            arrays |= {f"cells.{name}": array for name, array in view.cells.arrays().items()}
+            arrays |= {f"codes.{name}": array for name, array in view.codes.arrays().items()}
         return arrays
 
     def restore(self, arrays: Mapping[str, npt.NDArray[Any]], last_change: int) -> bool:
@@ -414,36 +420,50 @@ class VectorIndex:
         self._vectors.restore(arrays)
         if self._vectors.size < size and alive.any():
             raise ValueError(size)
-        cells, skip = None, np.zeros(size, np.uint8)
+        codes: Codes | None = None
+        skip = np.zeros(size, np.uint8)
         if "skip" in arrays:
-            mapped = self.space.storage in {Storage.BINARY, Storage.PRODUCT}
-            parts = {name.removeprefix("cells."): array for name, array in arrays.items()
-                     if name.startswith("cells.")}  # fmt: skip
-            cells = Cells.restored(parts, mapped_order=mapped)
-            if header["stale"]:  # else zeros that no page of memory is taken for
+            if not available():
+                raise ValueError(_WITHOUT)
+            parts = {name.removeprefix("codes."): array for name, array in arrays.items()
+                     if name.startswith("codes.")}  # fmt: skip
+            kind = Signs if self.space.storage is Storage.BINARY else Lists
+            codes = kind.restored(parts, self.space)
+            if arrays["skip"].any():  # else zeros that no page of memory is taken for
                 skip = np.unpackbits(arrays["skip"], count=size)
         fresh = np.array(arrays["fresh"], np.int64)
+        if codes is not None and codes.count < int(alive.sum()) - len(fresh):
+            raise ValueError(codes.count)
         probes, wanted = header["effort"]
         self._alive = alive
         self._view = _View(
             size=size,
             count=int(alive.sum()),
-            cells=cells,
+            codes=codes,
             trained_on=int(header["trained_on"]),
             probes=int(probes),
             wanted=int(wanted),
             fresh=Fresh.of(fresh, self._vectors.take(fresh)) if len(fresh) else NONE,
             skip=skip,
+            open=_open(skip) if codes is not None else None,
             stale=int(header["stale"]),
         )
 
 
 _TEN, _TRIALS = 10, 128
+_ENOUGH = 512
+"""Vectors that match a filter, that are scored exactly at least."""
 _WANTED_FILTERED = 3
 """Times more candidates under a filter: with fewer vectors left, codes tell them apart worse."""
 _ROUNDING = 0.01
 """Of a vector's largest component: more than any storage rounds by."""
-_WANTED = (32, 48, 64, 96, 128, 192, 256, 512, 1024)
+_COMPARED_NS = 0.35
+"""What a component costs where all are compared."""
+_WANTED = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048)
+_WITHOUT = (
+    "faiss is not installed: searches of many vectors compare all of them; "
+    "pip install 'cellhive[memory]' makes them fast"
+)
 
 
 def _steps(lists: int) -> list[int]:
@@ -455,6 +475,6 @@ def _steps(lists: int) -> list[int]:
     return [*steps, lists]
 
 
-def _scan_cost(count: int, dimension: int) -> float:
-    """Return about how long comparing all takes [ns]."""
-    return count * dimension * 0.35
+def _open(skip: Bytes) -> Bytes | None:
+    """Return which slots are not to be skipped, as bits; None where none is."""
+    return np.packbits(skip == 0, bitorder="little") if skip.any() else None

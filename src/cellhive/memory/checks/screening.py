@@ -10,9 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from cellhive.core.records import Metric, Namespace, Record
-
-from . import bounds
-from .codec import is_writable
+from cellhive.memory import bounds
+from cellhive.memory.codec import is_writable
 
 _INT64 = 1 << 63
 _FLOATS = np.dtype(np.float32)

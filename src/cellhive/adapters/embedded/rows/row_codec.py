@@ -11,12 +11,12 @@ import msgspec
 import numpy as np
 import zstandard
 
-from cellhive.adapters.embedded import sums as checks
-from cellhive.adapters.embedded import values
-from cellhive.adapters.embedded.encoded import Encoded, joined
 from cellhive.adapters.embedded.encryption import Cipher
+from cellhive.adapters.embedded.rows import sums as checks
+from cellhive.adapters.embedded.rows import values
+from cellhive.adapters.embedded.rows.encoded import Encoded, joined
+from cellhive.adapters.embedded.rows.values import KIND_NUMBERS, pack, unpack
 from cellhive.adapters.embedded.schema import REMEDY
-from cellhive.adapters.embedded.values import KIND_NUMBERS, pack, unpack
 from cellhive.core.errors import BadInput
 from cellhive.core.records import Metadata, Namespace, Record, Version, buried
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
-from cellhive.adapters.embedded.encoded import Encoded
+from cellhive.adapters.embedded.rows.encoded import Encoded
 from cellhive.core.records import Version
 
 _PAIR = struct.Struct("<qq")

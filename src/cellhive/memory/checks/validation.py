@@ -14,8 +14,7 @@ import numpy.typing as npt
 from cellhive.core.errors import BadInput
 from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record
 from cellhive.core.types import Floats32
-
-from .bounds import (
+from cellhive.memory.bounds import (
     LONGEST_NAME,
     MOST_COMPONENTS,
     MOST_METADATA_BYTES,
@@ -23,7 +22,8 @@ from .bounds import (
     MOST_TEXT_BYTES,
     SURELY_FINE,
 )
-from .codec import fault
+from cellhive.memory.codec import fault
+
 from .screening import surely_fine
 
 _INT64 = 1 << 63
