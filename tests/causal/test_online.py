@@ -11,8 +11,8 @@ from linear_models import names_of, random_model
 from cellhive.causal.effects import drawn_mechanisms, total_effects
 from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.live.drift import empty_watch, measures_of, mechanism_of, threshold, watched
-from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.live.online import Live, Pace, begun, observed, refreshed, restored, snapshot
+from cellhive.causal.live.snapshots import packed, unpacked
 from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput

@@ -9,6 +9,7 @@ from scipy import stats
 
 from cellhive.causal.effects import drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge
+from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.queries.planning import (
     Aim,
     Harm,
@@ -18,7 +19,6 @@ from cellhive.causal.queries.planning import (
     responses_of,
     sample_value,
 )
-from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Floats

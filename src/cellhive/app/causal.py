@@ -76,9 +76,7 @@ def read_knowledge(path: Path | None) -> Told:
     try:
         return told_of(content)
     except BadInput as problem:
-        raise BadInput(
-            place=str(path), expected=problem.expected, found=problem.found
-        ) from problem
+        raise BadInput(place=str(path), expected=problem.expected, found=problem.found) from problem
 
 
 def discovered(seen: Observations, told: Told, asked: Asked) -> tuple[CausalModel, Verdict]:
