@@ -21,7 +21,7 @@ import numpy as np
 from _bench import Row, report
 
 from cellhive.core.schema import QUANTITIES
-from cellhive.flows.twin_effects import (
+from cellhive.flows.causes.twin_effects import (
     CAUSES,
     STEPS,
     WORDS,
@@ -33,7 +33,7 @@ from cellhive.flows.twin_effects import (
     true_effects,
     watch_city,
 )
-from cellhive.flows.varied_city import DEMAND, KPIS, PANEL, Season, varied_scenario
+from cellhive.flows.causes.varied_city import DEMAND, KPIS, PANEL, Season, varied_scenario
 
 FIRST_SEED = 201
 """Of the seeds that are kept for final figures; all settings were chosen on 1 to 5."""

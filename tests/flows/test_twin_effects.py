@@ -11,7 +11,7 @@ from cellhive.causal.bagging import BagSettings
 from cellhive.causal.graph import constraints_of
 from cellhive.causal.posterior import Settings
 from cellhive.core.types import Floats
-from cellhive.flows.twin_effects import (
+from cellhive.flows.causes.twin_effects import (
     CAUSES,
     STEPS,
     CityRecord,
@@ -26,7 +26,7 @@ from cellhive.flows.twin_effects import (
     true_effects,
     watch_city,
 )
-from cellhive.flows.varied_city import (
+from cellhive.flows.causes.varied_city import (
     ALLOWED,
     DEMAND,
     KPIS,

@@ -29,7 +29,7 @@ from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.motifs import radio_knowledge
 from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.types import Bools, Floats, Ints
-from cellhive.flows.varied_city import (
+from cellhive.flows.causes.varied_city import (
     ALLOWED,
     DEMAND,
     KPIS,
