@@ -51,7 +51,7 @@ def observed(
     """
     rules = None if mapping is None else load_mapping(mapping)
     result = read_paths(paths, rules, on_progress)
-    parts = parts_of(result.measurements, Findings(), [])
+    parts = parts_of(result.measurements, Findings(), [], attributes=True)
     return observations_of(parts, select=select, cell_class=cell_class)
 
 

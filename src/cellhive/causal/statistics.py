@@ -248,7 +248,7 @@ def _expected(rows: Floats, seen: Bools, before: Statistics | None) -> tuple[Flo
     for _ in range(_REPEATS):
         scale = np.sqrt(np.diag(covariance)) + 1e-300
         mean, renewed = _step(groups, mean, covariance)
-        moved = np.abs(renewed - covariance) / np.outer(scale, scale)
+        moved = np.abs(renewed - covariance) / np.maximum(np.outer(scale, scale), 1e-300)
         covariance = renewed
         if moved.max() < _SETTLED:
             break

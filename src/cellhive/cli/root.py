@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
+from cellhive.cli.causal import causal_app
 from cellhive.cli.headroom import headroom
 from cellhive.cli.memory import memory_app
 from cellhive.cli.memory_options import KeyPlace
@@ -50,6 +51,7 @@ app.add_typer(twin_app, name="twin")
 memory_app.command()(learn)
 memory_app.command()(condense)
 app.add_typer(memory_app, name="memory")
+app.add_typer(causal_app, name="causal")
 
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)

@@ -110,7 +110,11 @@ def analyse(
 
 
 def parts_of(
-    measurements: Sequence[Measurements], collected: Findings, notes: list[str]
+    measurements: Sequence[Measurements],
+    collected: Findings,
+    notes: list[str],
+    *,
+    attributes: bool = False,
 ) -> list[Part]:
     """Return one part per set of like objects at one granularity; incidents are not looked for.
 
@@ -118,13 +122,14 @@ def parts_of(
         measurements: What was read.
         collected: Takes what the examination finds.
         notes: Takes what a reader must know.
+        attributes: Whether what describes objects, such as their tilt, is among the panels.
     """
     parts: list[Part] = []
     for one in measurements:
         for piece in _by_period(one):
             examined = examine(piece)
             collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
-            parts.append(_part(examined, notes))
+            parts.append(_part(examined, notes, attributes=attributes))
     return parts
 
 
@@ -159,10 +164,10 @@ def _by_period(m: Measurements) -> list[Measurements]:
     return out
 
 
-def _part(examined: Examined, notes: list[str]) -> Part:
+def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
     m = examined.measurements
     times = m.frame[TIME].drop_nulls()
-    panels = panels_of(m, examined.period_s, notes)
+    panels = panels_of(m, examined.period_s, notes, attributes=attributes)
     better = {name: info.better for name, info in m.columns.items()}
     return Part(
         name=m.name,
@@ -186,12 +191,16 @@ def _moment(value: object) -> datetime | None:
 
 
 def panels_of(
-    m: Measurements, period_s: float | None, notes: list[str] | None = None
+    m: Measurements,
+    period_s: float | None,
+    notes: list[str] | None = None,
+    *,
+    attributes: bool = False,
 ) -> tuple[Panel, ...]:
     """Return one panel per KPI on the regular time grid of the measurements.
 
-    Attributes and the bins of vector counters are left out, and so are columns without a
-    value. Fractions are shown in per cent. Where no time or no period is known, the
+    The bins of vector counters are left out, attributes unless asked for, and columns without
+    a value. Fractions are shown in per cent. Where no time or no period is known, the
     rows of an object stand one after the other and ``step_s`` is 0: nothing can be said
     about when.
     """
@@ -205,7 +214,10 @@ def panels_of(
     slot, start_s, step_s = _slots(frame, period_s, len(objects))
     if step_s == 0 and frame.height > len(objects):
         notes.append(f"{m.name}: no regular times, so no incidents were looked for.")
-    chosen = [n for n, i in m.columns.items() if i.role is not Role.ATTRIBUTE and i.bin is None]
+    chosen = [
+        name for name, info in m.columns.items()
+        if info.bin is None and (attributes or info.role is not Role.ATTRIBUTE)
+    ]  # fmt: skip
     bins = sum(1 for info in m.columns.values() if info.bin is not None)
     if bins:
         notes.append(f"{m.name}: {bins} bins of vector counters were read but not judged.")

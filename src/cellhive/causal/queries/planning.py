@@ -367,7 +367,7 @@ def _trials(  # what is known of the changes
     varies = float(worth @ responses.spread @ worth)  # of the goal, before and after: twice
     noise = max(math.sqrt(max(2.0 * varies / samples, 0.0)), _LEAST_SPREAD)
     shown = _largest_of_each(moves, allowed)
-    values = [(k, sample_value(gains[k], choices, noise) - now) for k in shown]
+    values = [(k, max(sample_value(gains[k], choices, noise) - now, 0.0)) for k in shown]
     values.sort(key=lambda pair: -pair[1])
     return values, certain
 

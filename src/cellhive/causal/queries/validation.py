@@ -222,6 +222,8 @@ def _covered(name: str, share: float, rows: int, bounds: Bounds) -> Check:
 def residual_checks(mechanisms: Mechanisms, panel: Floats, *, bounds: Bounds = BOUNDS) -> Verdict:
     """Return what the residuals of each mechanism still hold.
 
+    Variables without causes are not looked at: whatever moves them may go on as it likes.
+
     Args:
         mechanisms: Drawn models; residuals are those of their mean.
         panel: The data, as they were given to ``statistics_of`` (and centred alike), (T, C, V).
@@ -244,7 +246,7 @@ def residual_checks(mechanisms: Mechanisms, panel: Floats, *, bounds: Bounds = B
         if len(causes):
             checks.append(_curved(name, left[:, k], rows[:, causes], bounds))
             checks.append(_uneven(name, left[:, k], fitted[:, k], bounds))
-        if np.isfinite(after[k]):
+        if len(causes) and np.isfinite(after[k]):
             checks.append(_following(name, float(after[k]), statistics.lags, bounds))
     return Verdict(tuple(checks))
 

@@ -7,7 +7,7 @@ all that questions need, the observations included.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,22 @@ class Told:
     """Edges with log odds to add."""
     radio: bool = True
     """Whether what is known of radio networks is used."""
+
+    def without(self, names: Collection[str]) -> Told:
+        """Return what is said of other variables than these.
+
+        Args:
+            names: Variables that have turned out to be of no use.
+        """
+
+        def fine(edge: Edge) -> bool:
+            return edge.cause not in names and edge.effect not in names
+
+        return Told(
+            {name: kind for name, kind in self.like.items() if name not in names},
+            tuple(filter(fine, self.forbidden)), tuple(filter(fine, self.required)),
+            tuple((edge, weight) for edge, weight in self.encouraged if fine(edge)), self.radio,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -97,11 +113,14 @@ def modelled(
     within = asked.within_cells and len(seen.cells) > 1
     statistics = statistics_of(seen.values, seen.names, lags=asked.lags, within_cells=within)
     statistics, unusable = separable(statistics)
+    if within:
+        unusable = tuple(replace(one, reason=_within(one)) for one in unusable)
     if statistics.variables < 2:  # noqa: PLR2004  # a cause and an effect
         why = "; ".join(one.reason for one in unusable)
         raise BadInput(
             expected="at least two variables that vary and are no copies of others", found=why
         )
+    told = told.without({one.name for one in unusable})
     knowledge, notes = knowledge_of(told, statistics.names, asked.lags)
     posterior = discover(
         statistics, np.random.default_rng(asked.seed), knowledge=knowledge, settings=asked.settings
@@ -109,6 +128,12 @@ def modelled(
     if asked.within_cells and not within:
         notes = (*notes, "one cell: what lasts cannot be told from what acts")
     return CausalModel(seen, replace(asked, within_cells=within), told, posterior, unusable, notes)
+
+
+def _within(one: Unusable) -> str:
+    """Return why a variable cannot be used, where cells were compared with themselves."""
+    constant = f"{one.name} did not vary:"
+    return f"{one.name} did not vary within any cell." if constant in one.reason else one.reason
 
 
 def knowledge_of(
