@@ -10,6 +10,9 @@ from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
 from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.flows.analyse import Analysis, analyse
+from cellhive.flows.causes.why import causes_of
+
+__all__ = ["ANALYSIS_SUFFIXES", "MAPPING_SUFFIXES", "analyse_paths", "causes_of", "save_guesses"]
 
 ANALYSIS_SUFFIXES = (".html", ".htm", ".md", ".json")
 """Forms of the report of an analysis."""

@@ -401,6 +401,9 @@ def analyze(  # one parameter per option
         bool, typer.Option("--json", help="Print the analysis as JSON and nothing else.")
     ] = False,
     title: Annotated[str, typer.Option(help="Title of the report.")] = "",
+    causes: Annotated[
+        bool, typer.Option("--causes/--no-causes", help="Say why, what if and what to change.")
+    ] = True,
 ) -> None:
     """Read real measurement files and report what is wrong with them and with the network.
 
@@ -421,8 +424,12 @@ def analyze(  # one parameter per option
             paths, mapping,
             lambda done, total, path: status.update(f"Read {done} of {total}: {path.name}"),
         )  # fmt: skip
+        found = None
+        if causes:
+            status.update("Looking for causes ...")
+            found = composition.causes_of(analysis)
         status.update("Writing the report ...")
-        write_analysis(analysis, report, title=title)
+        write_analysis(analysis, report, title=title, causes=found)
     if save_mapping is not None:
         composition.save_guesses(result, save_mapping)
     unread = {
@@ -431,12 +438,12 @@ def analyze(  # one parameter per option
         if one.status == "failed" or (one.status == "ignored" and one.kind != "other")
     }
     if as_json:
-        print(analysis_json(analysis, title=title))
+        print(analysis_json(analysis, title=title, causes=found))
     else:
         written = {"Report": report}
         if save_mapping is not None:
             written["Mapping"] = save_mapping
-        console().print(analysis_screen(analysis, unread, written))
+        console().print(analysis_screen(analysis, unread, written, found))
 
 
 @plan_app.command("export")

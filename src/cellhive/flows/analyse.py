@@ -55,6 +55,8 @@ class Part:
     """One per KPI that has values, as shown to people: shares in per cent."""
     summaries: tuple[Summary, ...]
     """One per panel, in the same order."""
+    settings: tuple[Panel, ...] = ()
+    """Attributes that were changed over time, such as a tilt: not judged, but possible causes."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
         coverage=examined.coverage,
         panels=panels,
         summaries=summarise(panels, better),
+        settings=settings_of(m, examined.period_s) if panels and not attributes else (),
     )
 
 
@@ -205,22 +208,51 @@ def panels_of(
     about when.
     """
     notes = notes if notes is not None else []
-    frame = m.frame
-    if frame.height == 0:
+    if m.frame.height == 0:
         return ()
-    objects = tuple(m.objects)
-    index = {name: i for i, name in enumerate(objects)}
-    row = np.array([index[name] for name in frame[OBJECT]], dtype=np.int64)
-    slot, start_s, step_s = _slots(frame, period_s, len(objects))
-    if step_s == 0 and frame.height > len(objects):
-        notes.append(f"{m.name}: no regular times, so no incidents were looked for.")
     chosen = [
         name for name, info in m.columns.items()
         if info.bin is None and (attributes or info.role is not Role.ATTRIBUTE)
     ]  # fmt: skip
     bins = sum(1 for info in m.columns.values() if info.bin is not None)
+    at = len(notes)
     if bins:
         notes.append(f"{m.name}: {bins} bins of vector counters were read but not judged.")
+    panels, step_s = _grids(m, period_s, chosen)
+    if step_s == 0 and m.frame.height > len(m.objects):
+        notes.insert(at, f"{m.name}: no regular times, so no incidents were looked for.")
+    return panels
+
+
+def settings_of(m: Measurements, period_s: float | None) -> tuple[Panel, ...]:
+    """Return one panel per attribute that differs over time at the same object.
+
+    Args:
+        m: Measurements.
+        period_s: Length of their periods [s].
+    """
+    if m.frame.height == 0:
+        return ()
+    chosen = [n for n, i in m.columns.items() if i.role is Role.ATTRIBUTE and i.bin is None]
+    panels, step_s = _grids(m, period_s, chosen)
+    return tuple(one for one in panels if step_s > 0 and _changes(one.values))
+
+
+def _changes(values: Floats) -> bool:
+    known = np.isfinite(values)
+    high = np.where(known, values, -np.inf).max(axis=1)
+    low = np.where(known, values, np.inf).min(axis=1)
+    return bool((high > low).any())
+
+
+def _grids(
+    m: Measurements, period_s: float | None, chosen: Sequence[str]
+) -> tuple[tuple[Panel, ...], float]:
+    """Return a panel for each column that has values, and the step of their grid [s]."""
+    frame, objects = m.frame, tuple(m.objects)
+    index = {name: i for i, name in enumerate(objects)}
+    row = np.array([index[name] for name in frame[OBJECT]], dtype=np.int64)
+    slot, start_s, step_s = _slots(frame, period_s, len(objects))
     out: list[Panel] = []
     periods = int(slot.max()) + 1
     for name in chosen:
@@ -231,7 +263,7 @@ def panels_of(
         scale, unit = shown(m.columns[name])
         grid[row, slot] = column.fill_null(math.nan).to_numpy() * scale
         out.append(Panel(name, objects, start_s, step_s, grid, unit))
-    return tuple(out)
+    return tuple(out), step_s
 
 
 def _slots(

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from cellhive.causal.motifs import Tier
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Bools, Floats
 from cellhive.flows.analyse import Part
+from cellhive.flows.causes.naming import tier_guess
 
 MOST_VARIABLES = 60
 """Variables taken if nobody says which."""
@@ -130,6 +132,8 @@ def observations_of(
     shapes = Counter((p.objects, p.values.shape, p.start_s, p.step_s) for p in part.panels)
     (cells, _, start_s, step_s), _ = shapes.most_common(1)[0]
     panels = [p for p in part.panels if p.objects == cells and p.start_s == start_s]
+    panels += [p for p in part.settings if p.values.shape == panels[0].values.shape
+               and tier_guess(p.kpi) is Tier.CONFIGURATION]  # fmt: skip
     values = np.stack([p.values.T for p in panels], axis=2)
     made = Observations(
         values, tuple(p.kpi for p in panels), tuple(p.unit for p in panels), cells, start_s,
@@ -234,10 +238,17 @@ def _usable(made: Observations, select: Sequence[str]) -> Observations:
 
 
 def _most_moving(made: Observations, good: Bools) -> list[int]:
-    """Return the variables that take the most different values, up to as many as are taken."""
+    """Return the variables that take the most different values, up to as many as are taken.
+
+    What is set comes first if it varies at all: it takes few values, and is what one can change.
+    """
     different = {
         int(k): len(np.unique(made.values[:, :, k][np.isfinite(made.values[:, :, k])]))
         for k in np.flatnonzero(good)
     }
-    best = sorted(different, key=lambda k: -different[k])[:MOST_VARIABLES]
+    turned = {
+        k for k, count in different.items()
+        if count > 1 and tier_guess(made.names[k]) is Tier.CONFIGURATION
+    }  # fmt: skip
+    best = sorted(different, key=lambda k: (k not in turned, -different[k]))[:MOST_VARIABLES]
     return sorted(best)

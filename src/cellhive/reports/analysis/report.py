@@ -19,8 +19,10 @@ from cellhive.core.measurements import Severity
 from cellhive.core.types import to_jsonable
 from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis, Part
+from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import tables, words
 from cellhive.reports.analysis.figures import Figures
+from cellhive.reports.causal.section import causes_markdown, causes_record, section_of
 from cellhive.reports.numbers import format_number
 from cellhive.reports.page import Table, render, write_atomic
 
@@ -74,13 +76,16 @@ class ShownPart:
     columns: Table
 
 
-def write_analysis(analysis: Analysis, path: Path, *, title: str = "") -> None:
+def write_analysis(
+    analysis: Analysis, path: Path, *, title: str = "", causes: Causes | None = None
+) -> None:
     """Write the report of an analysis; the file appears whole or not at all.
 
     Args:
         analysis: What to report.
         path: Where to; ".html", ".json" or ".md" says in which form.
         title: Heading; by default made from the names of the inputs.
+        causes: What a causal model says of it; None leaves that out.
 
     Raises:
         BadInput: The ending says none of the forms.
@@ -98,7 +103,7 @@ def write_analysis(analysis: Analysis, path: Path, *, title: str = "") -> None:
             expected="a report that ends in .html, .json or .md",
             found=f'"{path.suffix}"',
         )
-    write_atomic(path, writer(analysis, title=title))
+    write_atomic(path, writer(analysis, title=title, causes=causes))
 
 
 def _title(analysis: Analysis, title: str) -> str:
@@ -108,7 +113,7 @@ def _title(analysis: Analysis, title: str) -> str:
     return f"Network analysis: {words.listed(names, 2)}" if names else "Network analysis"
 
 
-def render_analysis(analysis: Analysis, *, title: str = "") -> str:
+def render_analysis(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
     """Return the report of an analysis as a self-contained HTML page."""
     figures = Figures(analysis)
     every = analysis.search.incidents
@@ -128,6 +133,7 @@ def render_analysis(analysis: Analysis, *, title: str = "") -> str:
         findings=tables.findings(analysis.findings),
         parts=_parts(analysis),
         notes=analysis.notes,
+        causes=section_of(causes) if causes is not None else None,
     )
 
 
@@ -214,7 +220,7 @@ def _part(part: Part, budget: int) -> ShownPart:
 # For programs and messages -----------------------------------------------------
 
 
-def analysis_json(analysis: Analysis, *, title: str = "") -> str:
+def analysis_json(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
     """Return an analysis as JSON: everything but the series themselves; NaN is null."""
     record: dict[str, Any] = {
         "format": "cellhive-analysis-1",
@@ -233,6 +239,8 @@ def analysis_json(analysis: Analysis, *, title: str = "") -> str:
             "cycles_removed": analysis.search.cycles,
         },
     }
+    if causes is not None:
+        record["causes"] = causes_record(causes)
     return json.dumps(to_jsonable(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -265,7 +273,7 @@ def _incident_record(one: Incident) -> dict[str, Any]:
     return record
 
 
-def analysis_markdown(analysis: Analysis, *, title: str = "") -> str:
+def analysis_markdown(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
     """Return an analysis as Markdown: summary, top incidents and data quality."""
     lines = [f"# {_escaped(_title(analysis, title))}", ""]
     lines += [_escaped(sentence) for sentence in words.health(analysis)]
@@ -280,6 +288,8 @@ def analysis_markdown(analysis: Analysis, *, title: str = "") -> str:
         cells = (str(one.rank), words.stretch(one), words.headline(one), size,
                  one.effect or "unknown", one.confidence)  # fmt: skip
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
+    if causes is not None:
+        lines += causes_markdown(causes)
     lines += ["", "## Data quality", "", "| Severity | Finding | Times | Found | Done |",
               "|---|---|---|---|---|"]  # fmt: skip
     for group in words.grouped(analysis.findings):

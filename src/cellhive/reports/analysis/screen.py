@@ -13,14 +13,19 @@ from rich.text import Text
 
 from cellhive.core.measurements import ColumnInfo, Severity
 from cellhive.flows.analyse import Analysis
+from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import words
+from cellhive.reports.causal.words import causes_lines
 
 MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS, MOST_UNREAD = 12, 6, 8, 12
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
 def analysis_screen(
-    analysis: Analysis, unread: Mapping[Path, str], paths: Mapping[str, Path]
+    analysis: Analysis,
+    unread: Mapping[Path, str],
+    paths: Mapping[str, Path],
+    causes: Causes | None = None,
 ) -> RenderableType:
     """Return the summary of an analysis.
 
@@ -28,6 +33,7 @@ def analysis_screen(
         analysis: The analysis.
         unread: Files of which nothing was read, and why.
         paths: Where its files are, by what they are: "Report".
+        causes: What a causal model says of it; None if none was asked for.
     """
     parts: list[RenderableType] = [Text(words.part_line(part)) for part in analysis.parts]
     shown = list(unread.items())[:MOST_UNREAD]
@@ -43,6 +49,8 @@ def analysis_screen(
     ]
     if len(incidents) > MOST_INCIDENTS:
         parts.append(Text(f"  … and {len(incidents) - MOST_INCIDENTS} more in the report"))
+    if causes is not None:
+        parts += [Text(), *(Text(line) for line in causes_lines(causes))]
     parts += [Text(), _findings(analysis), Text()]
     parts += [
         Text.assemble((f"{name}  ", "dim"), (str(path), "bold")) for name, path in paths.items()
