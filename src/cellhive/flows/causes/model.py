@@ -66,6 +66,9 @@ class Asked:
     """Whether lasting differences between cells are taken off first."""
     seed: int = 1
     settings: Settings | None = None
+    counted: float = 1.0
+    """Share of the rows that count as independent: below 1 where values follow themselves from
+    period to period, which would make everything look surer than it is."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def modelled(
     told, asked = told or Told(), asked or Asked()
     within = asked.within_cells and len(seen.cells) > 1
     statistics = statistics_of(seen.values, seen.names, lags=asked.lags, within_cells=within)
-    statistics, unusable = separable(statistics)
+    statistics, unusable = separable(statistics.forgotten(asked.counted))
     if within:
         unusable = tuple(replace(one, reason=_within(one)) for one in unusable)
     if statistics.variables < 2:  # noqa: PLR2004  # a cause and an effect

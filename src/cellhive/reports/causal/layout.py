@@ -6,10 +6,10 @@ columns get a lane in each, and rows are put in sequence by the mean row of thei
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-import itertools
 
 BOX_WIDTH, BOX_HEIGHT = 150, 24
 """Of a variable [px]."""

@@ -91,7 +91,7 @@ def render_causal(summary: Summary, *, title: str = "", checks: Checks = None) -
         "causal.html",
         title=title or _TITLE,
         subtitle=_subtitle(model),
-        failed=[one for one in found if not one.passed],
+        failed=words.failures(found),
         settled=model.posterior.convergence.reached,
         headline=words.headline(summary),
         state=words.state(model, found),
@@ -177,7 +177,7 @@ def causal_markdown(summary: Summary, *, title: str = "", checks: Checks = None)
     model, found = summary.model, words.verdict_checks(checks)
     lines = [f"# {escaped(title or _TITLE)}", "", escaped(f"{_subtitle(model)}."), ""]
     lines += [f"- {escaped(one)}" for one in words.state(model, found)]
-    lines += [f"- FAILED: {escaped(one.words)}" for one in found if not one.passed]
+    lines += [f"- FAILED: {escaped(one)}" for one in words.failures(found)]
     lines += ["", "## What acts on what", ""]
     lines += markdown_totals(summary)
     lines += ["", "## Edges", "", "| Cause | Effect | Periods before | Probability | Direct effect "

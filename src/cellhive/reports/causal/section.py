@@ -21,7 +21,6 @@ from cellhive.reports.page import Table
 
 _PATTERNS_SHOWN = 8
 _LIKELY = 0.7
-_CHECKS_SAID = 6
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,6 @@ class Section:
     undrawn: str
     state: list[str]
     failed: list[str]
-    failed_more: int
     why: list[ShownWhy]
     patterns: Table
     no_change: str
@@ -73,16 +71,15 @@ def section_of(causes: Causes) -> Section:
     nothing = Table((), ())
     if summary is None:
         return Section(
-            _sentence(causes.problem), Markup(""), "", [], [], 0, [], nothing, "", [], nothing,
+            _sentence(causes.problem), Markup(""), "", [], [], [], nothing, "", [], nothing,
             nothing, nothing, [],
         )  # fmt: skip
     proposals = causes.proposals
     checks = words.verdict_checks(causes.checks)
-    failed = [one.words for one in checks if not one.passed]
     likely = [one for one in summary.patterns if one.probability >= _LIKELY]
     return Section(
         "", picture_of(summary), undrawn(summary), words.state(summary.model, checks),
-        failed[:_CHECKS_SAID], max(len(failed) - _CHECKS_SAID, 0),
+        words.failures(checks),
         [_why(one) for one in causes.explained], tables.patterns(likely[:_PATTERNS_SHOWN]),
         proposals.why if proposals is not None else "",
         [_proposal(one) for one in proposals.proposals] if proposals is not None else [],

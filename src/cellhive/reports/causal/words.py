@@ -95,6 +95,22 @@ def verdict_checks(checks: Verdict | Sequence[Check] | None) -> tuple[Check, ...
     return tuple(sorted(every, key=lambda one: one.passed))
 
 
+def failures(checks: Sequence[Check]) -> list[str]:
+    """Return what failed in words: of each kind of check the worst, and how many more.
+
+    Args:
+        checks: Of a model.
+    """
+    said = []
+    for name in dict.fromkeys(one.name for one in checks if not one.passed):
+        failed = [one for one in checks if one.name == name and not one.passed]
+        worst = max(failed, key=lambda one: abs(one.value))
+        alike = len([one for one in checks if one.name == name])
+        also = f" ({len(failed)} of {alike} checks of this kind failed)" if len(failed) > 1 else ""
+        said.append(f"{clean(worst.words)}{also}")
+    return said
+
+
 def data_facts(seen: Observations, model: CausalModel) -> list[tuple[str, str]]:
     """Return what a model was made from."""
     asked = model.asked
