@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellhive.causal.effects import Effects, Mechanisms, direct_effects, total_effects
-from cellhive.causal.queries.identification import Answer, Question, effect_answer
 from cellhive.causal.incidents.patterns import PATTERNS, Match, match_all
 from cellhive.causal.motifs import Tier, tier_of
+from cellhive.causal.queries.identification import Answer, Question, effect_answer
 from cellhive.core.errors import NotFound
 from cellhive.flows.causes.model import CausalModel
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cellhive.causal.queries.contributions import contributions
 from cellhive.causal.effects import Effects, total_effects
 from cellhive.causal.posterior import Settings
+from cellhive.causal.queries.contributions import contributions
 from cellhive.causal.queries.validation import Check, residual_checks
 from cellhive.core.errors import BadInput, CellHiveError
 from cellhive.core.types import Bools, Floats, Ints

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cellhive.causal.queries.identification import Answer
 from cellhive.causal.incidents.patterns import Match
+from cellhive.causal.queries.identification import Answer
 from cellhive.causal.queries.validation import Check
 from cellhive.flows.causes.change import Proposal
 from cellhive.flows.causes.model import CausalModel
