@@ -128,6 +128,20 @@ def test_a_plan_weighs_gain_and_harm(cellhive: Command, model: Path) -> None:
     assert "risks one of the harms" in barred.out
 
 
+def test_a_report_is_written_in_the_form_asked_for(
+    cellhive: Command, model: Path, tmp_path: Path
+) -> None:
+    """A page that needs nothing else, and figures for programs."""
+    page, figures = tmp_path / "causes.html", tmp_path / "causes.json"
+    assert cellhive("causal", "report", model, "-o", page, "--title", "Week 2").code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "Week 2" in text
+    assert "electrical_tilt_deg" in text
+    assert "<svg" in text
+    assert cellhive("causal", "report", model, "-o", figures).code == 0
+    assert json.loads(figures.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

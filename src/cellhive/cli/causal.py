@@ -330,6 +330,30 @@ def _options_table(options: tuple[Outcome, ...], title: str) -> Table:
     return table
 
 
+@causal_app.command()
+def report(
+    model: ModelFile,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where it goes: .html, .md or .json by its suffix.")
+    ] = Path("causes.html"),
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "",
+) -> None:
+    """Write a page on a model: its graph, effects with intervals, patterns, and what failed.
+
+    Example: cellhive causal report week.causal -o causes.html
+    """
+    from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.app.causal import checked, load_model  # noqa: PLC0415
+    from cellhive.reports.causal.report import CAUSAL_SUFFIXES, write_causal_report  # noqa: PLC0415
+
+    check_output(out, "--out", CAUSAL_SUFFIXES)
+    held = load_model(model)
+    with console(stderr=True).status("Checking the model ..."):
+        verdict = checked(held)
+        write_causal_report(held, out, title=title, checks=verdict)
+    console().print(f"Report {out}", markup=False)
+
+
 def _numbered(text: str, place: str) -> tuple[str, float]:
     name, sign, value = text.rpartition("=")
     try:
