@@ -17,7 +17,7 @@ MOST_EDGES = 48
 PROBABLE = 0.5
 POSSIBLE = 0.3
 """Probability from which an edge is drawn faintly."""
-_LETTERS = 21
+_LETTERS = 19
 _STRONG = 0.4
 """Strength from which an edge is drawn in full colour."""
 _TOP = 66.0
