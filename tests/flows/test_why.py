@@ -23,6 +23,7 @@ from cellhive.core.types import Floats
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.causes import why
 from cellhive.flows.causes.naming import alike, tier_guess
+from cellhive.flows.causes.varied_city import PANEL, Habits, Season, VariedCity, varied_scenario
 from cellhive.flows.causes.why import Causes, causes_of, independent_share
 
 TILT, SIGNAL, THROUGHPUT = "Tilt (deg)", "rsrp_mean_dbm", "ue_throughput_mbps"
@@ -170,3 +171,24 @@ def test_what_the_registry_knows_is_not_guessed() -> None:
     """A mapped column is its quantity; one of the registry needs nothing."""
     info = ColumnInfo("x", quantity=SIGNAL)
     assert alike(["x", SIGNAL, "avg_cqi"], {"x": info}) == {"x": SIGNAL, "avg_cqi": "radio"}
+
+
+def test_the_twin_s_settings_are_found_in_its_kpis() -> None:
+    """Where an operator changes tilt and power, the table of KPIs tells what they act on."""
+    season = Season(periods=60, observed_s=3.0, warm_up_s=6.0, start_s=36_000.0)
+    city = VariedCity(varied_scenario(1), 5, season, Habits(audit=0.5, react=0.0))
+    panel = np.stack([city.observe() for _ in range(60)])
+    tilt, power, weak, energy = (
+        "electrical_tilt_deg", "tx_power_dbm", "weak_coverage_ratio", "PEE.AvgPower",
+    )  # fmt: skip
+    wanted = [tilt, power, SIGNAL, "sinr_mean_db", weak, "RRC.ConnMean", energy]
+    infos = [ColumnInfo(n, role=Role.ATTRIBUTE if n == tilt else Role.GAUGE) for n in wanted]
+    seen = causes_of(analyse([measured(panel[:, :, [PANEL.index(n) for n in wanted]], infos)]))
+    assert seen.summary is not None, seen.problem
+    edge = {(e.cause, e.effect): e for e in seen.summary.edges}
+    assert edge[power, energy].probability > 0.9
+    assert edge[power, energy].low > 0.0
+    assert edge[tilt, weak].probability > 0.7
+    assert edge[tilt, weak].mean > 0.0
+    assert seen.proposals is not None
+    assert set(seen.proposals.levers) == {tilt, power}
