@@ -92,7 +92,7 @@ def test_what_is_expected_can_come_from_before() -> None:
         (np.zeros((5, 2)), ["a"], "shape"),
         (np.zeros((5, 2)), ["a", "a"], "more than once"),
         (np.full((5, 1), np.inf), ["a"], "infinite"),
-        (np.array([[1.0, np.nan], [2.0, np.nan]]), ["a", "b"], "none in columns"),
+        (np.array([[1.0, np.nan], [2.0, np.nan]]), ["a", "b"], "none of b"),
     ],
 )
 def test_what_is_no_panel_is_refused(panel: np.ndarray, names: list[str], found: str) -> None:

@@ -112,6 +112,21 @@ def level_of(levels: Sequence[float], level: float) -> int:
     return list(levels).index(level)
 
 
+def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
+    """Return levels of intervals, or refuse what is none.
+
+    Args:
+        levels: Probabilities, 0 to 1.
+
+    Raises:
+        BadInput: If there are none, or one is no probability.
+    """
+    if not levels or not all(0.0 <= level <= 1.0 for level in levels):
+        found = ", ".join(f"{level:g}" for level in levels) or "none"
+        raise BadInput(expected="levels of intervals between 0 and 1", found=found)
+    return tuple(levels)
+
+
 def drawn_mechanisms(posterior: Posterior, generator: np.random.Generator) -> Mechanisms:
     """Return coefficients and noise for every graph, drawn given graph and data.
 
@@ -192,8 +207,9 @@ def total_effects(
     names = posterior.names
     wanted = tuple(names if causes is None else causes)
     index = np.array([place_of(names, name) for name in wanted], np.int32)
-    if horizons < 1:
-        raise BadInput(expected="at least 1 horizon", found=str(horizons))
+    _refuse_horizons(horizons)
+    if not wanted:
+        raise BadInput(expected="at least one cause", found="none")
     draws, size = posterior.chosen.shape
     step = max(_SLICE_BYTES // (4 * draws * horizons * size), 1)
     parts = []
@@ -212,6 +228,11 @@ def total_effects(
     )  # fmt: skip
 
 
+def _refuse_horizons(horizons: int) -> None:
+    if horizons < 1:
+        raise BadInput(expected="at least 1 horizon", found=str(horizons))
+
+
 def effect_draws(
     mechanisms: Mechanisms, causes: Sequence[str], *, horizons: int = 1, held: Sequence[str] = ()
 ) -> Floats32:
@@ -225,6 +246,7 @@ def effect_draws(
 
     Effects are in standard deviations of the variables.
     """
+    _refuse_horizons(horizons)
     posterior = mechanisms.posterior
     index = np.array([place_of(posterior.names, name) for name in causes], np.int32)
     weights = mechanisms.coefficients
@@ -283,7 +305,7 @@ def _summary(
     effects: Floats32, levels: Sequence[float]
 ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
     """Return mean, ends of intervals and probability of not being zero over draws."""
-    tails = [0.5 * (1.0 - level) for level in levels]
+    tails = [0.5 * (1.0 - level) for level in checked_levels(levels)]
     quantiles = [*tails, *(1.0 - tail for tail in tails)]
     ends: Floats = np.quantile(effects, quantiles, axis=0).astype(np.float64)
     mean: Floats = effects.mean(axis=0, dtype=np.float64)
@@ -316,8 +338,8 @@ def _follow(
 
 
 @compiled
-def sort_graphs(candidates: Ints, chosen: Ints, order: Ints) -> None:
-    """Write the nodes of every graph with causes before effects.
+def sort_graphs(candidates: Ints, chosen: Ints, order: Ints) -> bool:
+    """Write the nodes of every graph with causes before effects; False if one has a cycle.
 
     Args:
         candidates: Columns, (V, K).
@@ -328,8 +350,11 @@ def sort_graphs(candidates: Ints, chosen: Ints, order: Ints) -> None:
     placed = np.zeros(size, np.bool_)
     for draw in range(chosen.shape[0]):
         placed[:] = False
-        count = 0
+        count, before = 0, -1
         while count < size:
+            if count == before:
+                return False
+            before = count
             for node in range(size):
                 ready = not placed[node]
                 for slot in range(candidates.shape[1]):
@@ -340,3 +365,4 @@ def sort_graphs(candidates: Ints, chosen: Ints, order: Ints) -> None:
                     order[draw, count] = node
                     placed[node] = True
                     count += 1
+    return True

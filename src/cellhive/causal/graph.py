@@ -6,6 +6,7 @@ the effect. Within a period they have no cycles; edges from earlier periods cann
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -83,6 +84,11 @@ def constraints_of(knowledge: Knowledge, names: Sequence[str], lags: int) -> Con
     for edge in knowledge.required:
         required[_places(edge, edge.lag or 0, index, lags)] = True
     for edge, weight in knowledge.encouraged.items():
+        if not math.isfinite(weight):
+            raise BadInput(
+                expected="finite log odds of encouraged edges", found=f"{weight:g}",
+                place=f"edge {edge.cause!r} -> {edge.effect!r}", remedy="require or forbid it",
+            )  # fmt: skip
         preference[_places(edge, edge.lag, index, lags)] += weight
     _refuse_contradictions(allowed, required, names)
     return Constraints(allowed, required, preference, tiers)

@@ -160,9 +160,9 @@ def cell_coefficients(
     """
     values = checked_panel(panel, names, lags)
     columns = np.array([node, *parents], np.int32)
-    if ((columns < 0) | (columns >= len(names) * (lags + 1))).any() or node in columns[1:]:
+    if ((columns < 0) | (columns >= len(names) * (lags + 1))).any() or _repeated(columns):
         raise BadInput(
-            expected=f"parents among {len(names) * (lags + 1)} columns, and none its own",
+            expected=f"different parents among {len(names) * (lags + 1)} columns, none its own",
             found=", ".join(str(int(column)) for column in columns[1:]),
         )
     rows, count = _centred(values, columns, lags)
@@ -186,6 +186,10 @@ def cell_coefficients(
         columns[1:], fit[0] * unit, fit[1] * square, fit[2] * square, fit[3] * unit,
         fit[4] * square, np.sqrt(noise) * scale[0], freedom,
     )  # fmt: skip
+
+
+def _repeated(columns: Ints) -> bool:
+    return len(np.unique(columns)) < len(columns)
 
 
 def _centred(values: Floats, columns: Ints, lags: int) -> tuple[Floats, Floats]:

@@ -41,6 +41,8 @@ _CANDIDATES = 12
 _FEWEST_MOVES = 60
 _KEPT_ORDERS = 300.0
 _DIFFERENT = 1e-6
+_FEWEST_GRAPHS = 4
+"""Kept of a chain, so that its halves can be compared."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,7 @@ def best_graph(
 def _prepared(
     statistics: Statistics, known: Constraints, asked: Settings
 ) -> tuple[Score, Search, Prior]:
+    _refuse_settings(asked)
     enough = statistics.weight > 2.0 * statistics.columns + 10.0
     prior = asked.prior or (Prior.UNIT if enough else Prior.ISOTROPIC)
     score = score_of(statistics, prior)
@@ -271,6 +274,26 @@ def _prepared(
         allowed=known.allowed, required=known.required, tiers=known.tiers,
     )  # fmt: skip
     return score, search, prior
+
+
+def _refuse_settings(asked: Settings) -> None:
+    """Refuse settings that no chain can follow."""
+    betas = asked.betas
+    rules = (
+        (asked.chains >= 1, f"at least 1 chain, found {asked.chains}"),
+        (asked.graphs >= _FEWEST_GRAPHS, f"{_FEWEST_GRAPHS} graphs or more, found {asked.graphs}"),
+        (asked.starts is None or asked.starts >= 0, f"0 starts or more, found {asked.starts}"),
+        (asked.candidates is None or asked.candidates >= 1,
+         f"at least 1 candidate, found {asked.candidates}"),
+        (0.0 <= asked.moves_per_node < np.inf, f"moves of 0 or more, found {asked.moves_per_node}"),
+        (0.0 <= asked.burn_in < np.inf, f"a burn-in of 0 or more, found {asked.burn_in}"),
+        (bool(betas) and betas[0] == 1.0 and all(0.0 < beta <= 1.0 for beta in betas),
+         f"betas from 1 down to above 0, found {betas}"),
+    )  # fmt: skip
+    wrong = [words for holds, words in rules if not holds]
+    if wrong:
+        expected, _, found = wrong[0].partition(", found ")
+        raise BadInput(expected=expected, found=found, place="settings")
 
 
 def _starts(variables: int) -> int:

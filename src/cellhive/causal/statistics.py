@@ -19,6 +19,10 @@ from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats
 
 MOST_LAGS = 3
+MOST_SIZE = 1e140
+"""Values above it overflow in products; deviations below its reciprocal vanish in them."""
+_DUST = 1e-12
+"""Share of a variable's size that may be rounding."""
 _REPEATS = 300
 _SETTLED = 1e-6
 _NEARLY_ALL = 1.0 - 1e-8
@@ -57,6 +61,12 @@ class Statistics:
         """Standard deviation of each column, in the variable's unit, (D,); constants have 0."""
         spread: Floats = np.sqrt(np.maximum(np.diag(self.scatter), 0.0) / max(self.weight, 1.0))
         return spread
+
+    @property
+    def flat(self) -> Bools:
+        """Whether a column does not vary beyond rounding, (D,)."""
+        still: Bools = self.deviation <= np.maximum(_DUST * np.abs(self.mean), 1.0 / MOST_SIZE)
+        return still
 
     def label(self, column: int) -> str:
         """Return the name of a column, for example "load" or "load 2 periods ago"."""
@@ -105,7 +115,7 @@ class Statistics:
                 remedy="collect more periods or more cells",
             )  # fmt: skip
         scale = self.deviation
-        flat = scale <= 1e-12 * np.maximum(np.abs(self.mean), 1.0)
+        flat = self.flat
         if flat.any():
             what = "columns that vary"
             raise self._refused(what, "do not vary", flat)
@@ -161,12 +171,20 @@ def statistics_of(
     """
     values = checked_panel(panel, names, lags)
     if within_cells:
-        values = values - _means(values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
+        values = _within(values)
     rows = panel_rows(values, lags)
     seen = np.isfinite(rows)
     keep = seen.any(axis=1)
     rows, seen = rows[keep], seen[keep]
     counted = seen.astype(np.float64)
+    if len(rows) and not seen.any(axis=0).all():
+        blank = Statistics(tuple(names), lags, 0.0, np.zeros(0), np.zeros((0, 0)))
+        gone = [blank.label(int(column)) for column in np.flatnonzero(~seen.any(axis=0))]
+        raise BadInput(
+            expected="at least one value of every variable at every lag",
+            found=f"none of {', '.join(gone[:8])}",
+            remedy="leave variables that were never measured out",
+        )  # fmt: skip
     if seen.all():
         weight = float(len(rows))
         mean = rows.mean(axis=0) if len(rows) else np.zeros(rows.shape[1])
@@ -198,19 +216,46 @@ def checked_panel(panel: Floats, names: Sequence[str], lags: int) -> Floats:
             expected=f"an array of periods, cells and {len(names)} variables",
             found=f"shape {np.shape(panel)}", remedy="give one name for each variable",
         )  # fmt: skip
+    if not len(names) or not values.shape[1]:
+        found = f"{values.shape[1]} cells and {len(names)} variables"
+        raise BadInput(expected="at least one cell and one variable", found=found)
     if len(set(names)) != len(names):
         twice = sorted({name for name in names if list(names).count(name) > 1})
         raise BadInput(expected="different names", found=f"{', '.join(twice)} more than once")
-    if not 0 <= lags <= MOST_LAGS:
+    if lags not in range(MOST_LAGS + 1):
         raise BadInput(expected=f"0 to {MOST_LAGS} lags", found=f"{lags}")
-    if np.isinf(values).any():
-        raise BadInput(
-            expected="numbers, and NaN where missing", found="infinite values",
-            remedy="mark what was not measured as NaN",
-        )  # fmt: skip
+    refuse_huge(values)
     if len(values) <= lags:
         raise BadInput(expected=f"more than {lags} periods", found=f"{len(values)}")
     return values
+
+
+def refuse_huge(values: Floats) -> None:
+    """Refuse values that are infinite, or too large for products of them.
+
+    Args:
+        values: NaN where missing.
+
+    Raises:
+        BadInput: If there are such values.
+    """
+    huge = np.abs(values) > MOST_SIZE
+    if huge.any():
+        infinite = bool(np.isinf(values).any())
+        raise BadInput(
+            expected=f"numbers up to {MOST_SIZE:g} in size, and NaN where missing",
+            found="infinite values" if infinite else f"{np.abs(values[huge]).max():.3g}",
+            remedy="mark what was not measured as NaN",
+        )  # fmt: skip
+
+
+def _within(values: Floats) -> Floats:
+    """Return a panel less each cell's own means; what only rounding leaves is 0."""
+    off = values - _means(values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
+    size = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=(0, 1))
+    left = np.where(np.isfinite(off), np.abs(off), 0.0).max(axis=(0, 1))
+    off[:, :, left <= _DUST * size] *= 0.0
+    return off
 
 
 def _means(columns: Floats) -> Floats:
@@ -231,12 +276,6 @@ def panel_rows(values: Floats, lags: int) -> Floats:
 
 def _expected(rows: Floats, seen: Bools, before: Statistics | None) -> tuple[Floats, Floats]:
     """Return mean and covariance with missing values replaced by their expectation."""
-    if not seen.any(axis=0).all():
-        missing = np.flatnonzero(~seen.any(axis=0))
-        raise BadInput(
-            expected="at least one value in every column", found=f"none in columns {missing[:8]}",
-            remedy="leave variables that were never measured out",
-        )  # fmt: skip
     patterns, which = np.unique(seen, axis=0, return_inverse=True)
     groups = [(pattern, rows[which.reshape(-1) == k]) for k, pattern in enumerate(patterns)]
     if before is not None and before.weight > before.columns:

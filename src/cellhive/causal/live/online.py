@@ -44,6 +44,13 @@ from cellhive.causal.live.drift import (
 )
 from cellhive.causal.live.running import Running, advanced, empty_running
 from cellhive.causal.live.snapshots import packed, unpacked
+from cellhive.causal.live.soundness import (
+    refuse_shape,
+    refuse_unsound,
+    refuse_unsound_constraints,
+    refuse_unsound_statistics,
+    refuse_unsound_trail,
+)
 from cellhive.causal.posterior import Convergence, Posterior, Settings, Trail, explored
 from cellhive.causal.scores import Prior
 from cellhive.causal.statistics import Statistics
@@ -262,7 +269,7 @@ def restored(data: bytes) -> Live:
     values, arrays = unpacked(data)
     try:
         return _restored(values, arrays)
-    except (KeyError, ValueError, TypeError, AttributeError) as problem:
+    except (LookupError, ArithmeticError, ValueError, TypeError, AttributeError) as problem:
         raise BadInput(
             expected="a snapshot of a causal posterior", found=f"parts that do not fit: {problem}",
             remedy="restore an earlier one, or begin anew",
@@ -289,6 +296,16 @@ def _restored(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Li
         tuple(Drift(**drift) for drift in values["drifts"]), bool(values["cold"]),
         refreshed_at=int(values["refreshed_at"]),
     )  # fmt: skip
+    refuse_unsound_statistics(statistics)
+    size, columns = statistics.variables, statistics.columns
+    refuse_unsound_constraints(live.constraints, size, columns)
+    running = live.running
+    kept = len(running.level)
+    for name, shape in (
+        ("level", (kept, columns)), ("weight", (kept, columns)), ("square", (kept, columns)),
+        ("recent", (lags, running.recent.shape[1], size)),
+    ):  # fmt: skip
+        refuse_shape(name, getattr(running, name), shape, "f")
     if "posterior" not in parts:
         return live
     told = values["convergence"]
@@ -297,4 +314,7 @@ def _restored(values: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Li
         Prior(values["prior"]), **parts["posterior"],
         convergence=Convergence(**{**told, "exchanged": tuple(told["exchanged"])}),
     )  # fmt: skip
-    return replace(live, posterior=posterior, trail=Trail(**parts["trail"]))
+    refuse_unsound(posterior)
+    trail = Trail(**parts["trail"])
+    refuse_unsound_trail(trail, size, columns)
+    return replace(live, posterior=posterior, trail=trail)

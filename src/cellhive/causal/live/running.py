@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cellhive.causal.statistics import MOST_LAGS, Statistics
+from cellhive.causal.statistics import MOST_LAGS, Statistics, refuse_huge
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats
 
@@ -131,11 +131,7 @@ def _checked(running: Running, values: Floats) -> Floats:
             found=f"shape {np.shape(values)}",
             remedy="give every cell in every period, NaN where nothing was measured",
         )  # fmt: skip
-    if np.isinf(now).any():
-        raise BadInput(
-            expected="numbers, and NaN where missing", found="infinite values",
-            remedy="mark what was not measured as NaN",
-        )  # fmt: skip
+    refuse_huge(now)
     return now
 
 

@@ -74,10 +74,12 @@ def unpacked(data: bytes) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
             if kind not in _KINDS:
                 raise TypeError(kind)  # noqa: TRY301  # told with all else that is wrong below
             count = math.prod(shape)
+            if min(shape, default=0) < 0 or not isinstance(count, int):
+                raise TypeError(shape)  # noqa: TRY301  # likewise
             arrays[name] = np.frombuffer(body, kind, count, at).reshape(shape).copy()
             at += arrays[name].nbytes
         return dict(header["values"]), arrays
-    except (KeyError, ValueError, TypeError) as problem:
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as problem:
         found = f"a header that cannot be read ({problem})"
         raise _refused(found) from problem
 

@@ -141,14 +141,14 @@ def separable(statistics: Statistics) -> tuple[Statistics, tuple[Unusable, ...]]
     Args:
         statistics: Of all variables.
     """
-    size, scale = statistics.variables, statistics.deviation
+    size, flat = statistics.variables, statistics.flat
     kept: list[int] = []
     out: list[Unusable] = []
     factor = np.zeros((statistics.columns, 0))
     matrix = statistics.scatter / max(statistics.weight, 1.0)
     for variable in range(size):
         name = statistics.names[variable]
-        if scale[variable] <= 1e-12 * max(abs(statistics.mean[variable]), 1.0):
+        if flat[variable]:
             reason = f"{name} did not vary: it is {statistics.mean[variable]:.4g} everywhere."
             out.append(Unusable(name, reason))
             continue
@@ -171,6 +171,11 @@ def separable(statistics: Statistics) -> tuple[Statistics, tuple[Unusable, ...]]
 def _copy_of(statistics: Statistics, variable: int, kept: Sequence[int]) -> str:
     """Return of which variables one is a copy."""
     name = statistics.names[variable]
+    if statistics.weight <= len(kept) + 1.0:
+        return (
+            f"{name}: {statistics.weight:.0f} samples cannot tell more than {len(kept)} variables "
+            "apart. Collect more periods or more cells, or choose fewer variables."
+        )
     inner = statistics.scatter[np.ix_(kept, kept)]
     slopes = np.linalg.lstsq(inner, statistics.scatter[kept, variable], rcond=None)[0]
     shares = np.abs(slopes) * statistics.deviation[list(kept)] / statistics.deviation[variable]
@@ -201,7 +206,13 @@ class Question:
         at = place_of(statistics.names, self.cause)
         mean, spread = float(statistics.mean[at]), float(statistics.deviation[at])
         begin = mean if self.start is None else self.start
-        return begin, begin + spread if self.end is None else self.end
+        end = begin + spread if self.end is None else self.end
+        if not (math.isfinite(begin) and math.isfinite(end)) or begin == end:
+            raise BadInput(
+                expected=f"two different finite values of {self.cause!r}",
+                found=f"{begin:g} and {end:g}",
+            )
+        return begin, end
 
 
 def effect_answer(

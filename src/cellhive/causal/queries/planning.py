@@ -93,7 +93,7 @@ class Outcome:
     effects: Mapping[str, tuple[float, float, float]]
     """Of every variable of the goal and the harms: low end, mean, high end [its unit]."""
     harm: Mapping[str, float]
-    """Probability of each harm."""
+    """Probability of the harms to each variable, the greatest where it has several."""
     outside: tuple[str, ...] = ()
     """Levers that end where the data have hardly been."""
 
@@ -193,6 +193,11 @@ def advise(
         BadInput: If nothing can be changed, or the aim cannot be read.
     """
     _check(responses, levers, aim)
+    _check_harms(aim.harms)
+    if top < 0 or not 0.0 <= trial_samples < math.inf:
+        raise BadInput(
+            expected="0 or more options and trial samples", found=f"{top} and {trial_samples:g}"
+        )
     steps = _combined(levers, aim)
     moves = _moves(responses, levers, steps)
     worth = _worth(responses, aim)
@@ -254,6 +259,16 @@ def _check(responses: Responses, levers: Sequence[Lever], aim: Aim) -> None:
         raise BadInput(expected="a worst share above 0 and up to 1", found=f"{aim.worst:g}")
     if aim.most_levers < 1:
         raise BadInput(expected="at least one lever at a time", found=str(aim.most_levers))
+
+
+def _check_harms(harms: Sequence[Harm]) -> None:
+    for harm in harms:
+        if not math.isfinite(harm.limit) or harm.limit == 0.0 or not 0.0 <= harm.probability <= 1.0:
+            raise BadInput(
+                expected="harms with a limit above or below 0 and a probability of 0 to 1",
+                found=f"{harm.name!r}: {harm.limit:g} with probability {harm.probability:g}",
+                remedy="allow no rise at all by a small limit above 0, no fall by one below",
+            )  # fmt: skip
 
 
 def _combined(levers: Sequence[Lever], aim: Aim) -> list[dict[int, float]]:
@@ -337,9 +352,17 @@ def _outcome(  # noqa: PLR0913, PLR0917  # the rows of one change
     return Outcome(
         {levers[k].name: step for k, step in steps.items()},
         float(gain.mean()), float(low), float(high), float(judged), float((gain > 0.0).mean()),
-        effects, {harm.name: float(risk) for harm, risk in zip(aim.harms, risks, strict=True)},
+        effects, _greatest(aim.harms, risks),
         outside,
     )  # fmt: skip
+
+
+def _greatest(harms: Sequence[Harm], risks: Floats) -> dict[str, float]:
+    """Return the greatest probability of a harm to each variable."""
+    found: dict[str, float] = {}
+    for harm, risk in zip(harms, risks.tolist(), strict=True):
+        found[harm.name] = max(risk, found.get(harm.name, 0.0))
+    return found
 
 
 def _is_outside(responses: Responses, lever: Lever, step: float) -> bool:

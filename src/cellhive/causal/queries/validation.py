@@ -21,7 +21,7 @@ import numpy as np
 from cellhive.causal.effects import Effects, Mechanisms, drawn_mechanisms, total_effects
 from cellhive.causal.graph import Knowledge
 from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.statistics import panel_rows, statistics_of
+from cellhive.causal.statistics import checked_panel, panel_rows, statistics_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Floats
 
@@ -233,8 +233,7 @@ def residual_checks(mechanisms: Mechanisms, panel: Floats, *, bounds: Bounds = B
     size = statistics.variables
     dense, _ = _dense(mechanisms, _DRAWS)
     weights = dense.mean(axis=0)
-    values = np.asarray(panel, np.float64)
-    values = values[:, None, :] if values.ndim == 2 else values  # noqa: PLR2004
+    values = checked_panel(panel, statistics.names, statistics.lags)
     rows = _standard(mechanisms, panel_rows(values, statistics.lags))
     fitted = rows @ weights
     left = rows[:, :size] - fitted
@@ -345,6 +344,8 @@ def refute(  # noqa: PLR0913  # one argument a thing
             some = ", ".join(study.names[:8])
             message = f"expected one of {some}, ..., found {name!r}; correct the name"
             raise NotFound(message)
+    if cause == effect:
+        raise BadInput(expected="a cause and another variable", found=f"{cause!r} twice")
     if repeats < 1:
         raise BadInput(expected="at least one repeat", found=str(repeats))
     panel = np.asarray(study.panel, np.float64)

@@ -11,12 +11,13 @@ Axis letters: ``M`` drawn models, ``P`` periods, ``V`` variables, ``K`` candidat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cellhive.causal.effects import LEVELS, Mechanisms, level_of, place_of
+from cellhive.causal.effects import LEVELS, Mechanisms, checked_levels, level_of, place_of
 from cellhive.core.compiled import compiled
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats, Ints
@@ -63,6 +64,9 @@ class Counterfactual:
             level: Probability that the interval holds.
         """
         at, which = place_of(self.names, name), level_of(self.levels, level)
+        last = len(self.factual)
+        if not -last <= period < last:
+            raise BadInput(expected=f"a period of {-last} to {last - 1}", found=str(period))
         was = float(self.factual[period, at])
         return (
             was + float(self.low[which, period, at]), was + float(self.difference[period, at]),
@@ -101,6 +105,8 @@ def counterfactual(
     start = np.zeros(factual.shape)
     for name, value in changes.items():
         at = place_of(posterior.names, name)
+        if not math.isfinite(value):
+            raise BadInput(expected=f"a finite value to set {name!r} to", found=f"{value:g}")
         fixed[set_in, at] = True
         start[set_in, at] = (value - factual[set_in, at]) / scale[at]
         _refuse_gap(name, start[set_in, at])
@@ -185,6 +191,7 @@ def band(values: Floats, levels: Sequence[float]) -> tuple[Floats, Floats, Float
         values: Draws, (M, ...).
         levels: Probabilities of the intervals.
     """
+    checked_levels(levels)
     sorted_ = np.sort(np.moveaxis(values, 0, -1).copy(), axis=-1)
     last = values.shape[0] - 1
     low = np.stack([sorted_[..., round(0.5 * (1.0 - level) * last)] for level in levels])

@@ -17,6 +17,11 @@ import numpy.typing as npt
 from cellhive.causal.effects import Mechanisms, drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge, constraints_of
 from cellhive.causal.live.snapshots import packed, unpacked
+from cellhive.causal.live.soundness import (
+    refuse_shape,
+    refuse_unsound,
+    refuse_unsound_statistics,
+)
 from cellhive.causal.motifs import Tier, radio_knowledge, tier_of
 from cellhive.causal.posterior import Convergence, Posterior, Settings, discover
 from cellhive.causal.queries.identification import Unusable, separable
@@ -24,6 +29,9 @@ from cellhive.causal.scores import Prior
 from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.flows.causes.observations import Observations
+
+_MISFITS = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, NotFound)
+"""What forged parts of a model may raise."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +121,17 @@ def modelled(
         NotFound: If what was told speaks of a variable that there is not.
     """
     told, asked = told or Told(), asked or Asked()
+    if asked.seed < 0:
+        raise BadInput(expected="a seed of 0 or more", found=str(asked.seed))
+    if not np.isfinite(seen.values).any():
+        raise BadInput(expected="values", found="none that was measured")
     within = asked.within_cells and len(seen.cells) > 1
     statistics = statistics_of(seen.values, seen.names, lags=asked.lags, within_cells=within)
     statistics, unusable = separable(statistics.forgotten(asked.counted))
     if within:
         unusable = tuple(replace(one, reason=_within(one)) for one in unusable)
     if statistics.variables < 2:  # noqa: PLR2004  # a cause and an effect
-        why = "; ".join(one.reason for one in unusable)
+        why = "; ".join(one.reason for one in unusable) or f"{statistics.variables}"
         raise BadInput(
             expected="at least two variables that vary and are no copies of others", found=why
         )
@@ -246,7 +258,7 @@ def model_of(data: bytes) -> CausalModel:
     values, arrays = unpacked(data)
     try:
         return _model(values, arrays)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as problem:
+    except _MISFITS as problem:
         raise BadInput(
             expected="a causal model", found=f"parts that do not fit: {problem}",
             remedy="make it again with `cellhive causal discover`",
@@ -266,28 +278,51 @@ def _model(values: Mapping[str, Any], arrays: Mapping[str, Any]) -> CausalModel:
         float(seen["start_s"]), float(seen["step_s"]),
         tuple((name, why) for name, why in seen["left_out"]),
     )  # fmt: skip
-    asked = dict(values["asked"])
-    settings = asked.pop("settings")
-    if settings is not None:
-        prior = settings.pop("prior")
-        settings = Settings(**{**settings, "betas": tuple(settings["betas"]),
-                               "prior": prior and Prior(prior)})  # fmt: skip
-    how = Asked(settings=settings, **asked)
+    asked = values["asked"]
+    how = Asked(
+        int(asked["lags"]), bool(asked["within_cells"]), int(asked["seed"]),
+        None if asked["settings"] is None else _settings(asked["settings"]),
+    )  # fmt: skip
+    if how.seed < 0:
+        raise ValueError(f"the seed {how.seed}")  # noqa: EM102
     names = tuple(values["names"])
     statistics = Statistics(
         names, how.lags, float(values["weight"]), arrays["mean"], arrays["scatter"]
     )
-    if statistics.scatter.shape != (statistics.columns, statistics.columns):
-        raise ValueError(f"a scatter of {statistics.scatter.shape}")  # noqa: EM102
+    refuse_unsound_statistics(statistics)
+    refuse_shape("seen", observed.values, _shape_of(observed), "f")
+    if not set(names) <= set(observed.names):
+        raise ValueError("variables that were not observed")  # noqa: EM101
     knowledge, _ = knowledge_of(said, names, how.lags)
-    told_of = values["convergence"]
     posterior = Posterior(
         statistics, constraints_of(knowledge, names, how.lags), Prior(values["prior"]),
         arrays["candidates"], arrays["chosen"], arrays["log_score"], arrays["best_chosen"],
-        Convergence(**{**told_of, "exchanged": tuple(told_of["exchanged"])}),
+        _convergence(values["convergence"]),
     )  # fmt: skip
+    refuse_unsound(posterior)
     unusable = tuple(Unusable(name, reason) for name, reason in values["unusable"])
     return CausalModel(observed, how, said, posterior, unusable, tuple(values["notes"]))
+
+
+def _shape_of(seen: Observations) -> tuple[int, int, int]:
+    if len(seen.units) != len(seen.names):
+        raise ValueError("a unit for each variable")  # noqa: EM101
+    return len(seen.values), len(seen.cells), len(seen.names)
+
+
+def _settings(told: Mapping[str, Any]) -> Settings:
+    prior, starts, candidates = told["prior"], told["starts"], told["candidates"]
+    return Settings(
+        None if prior is None else Prior(prior), None if starts is None else int(starts),
+        None if candidates is None else int(candidates), int(told["chains"]), int(told["graphs"]),
+        float(told["moves_per_node"]), float(told["burn_in"]),
+        tuple(float(beta) for beta in told["betas"]),
+    )  # fmt: skip
+
+
+def _convergence(told: Mapping[str, Any]) -> Convergence:
+    numbers = {name: float(value) for name, value in told.items() if name != "exchanged"}
+    return Convergence(**numbers, exchanged=tuple(float(share) for share in told["exchanged"]))
 
 
 def _listed(edge: Edge) -> list[Any]:

@@ -14,10 +14,18 @@ from typing import Any
 import numpy as np
 
 from cellhive.causal.motifs import Tier
+from cellhive.causal.statistics import MOST_LAGS
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.core.types import Bools, Floats
+from cellhive.core.types import Bools, Floats, Ints
 from cellhive.flows.analyse import Part
 from cellhive.flows.causes.naming import tier_guess
+from cellhive.flows.causes.columns import (
+    columns_of,
+    labels_of,
+    numbers_of,
+    places_in_time,
+    times_of,
+)
 
 MOST_VARIABLES = 60
 """Variables taken if nobody says which."""
@@ -152,7 +160,8 @@ def table_observations(
 
     Args:
         table: A polars or pandas frame, or a mapping of columns.
-        time: Column by which the rows of a cell follow each other; empty: as they stand.
+        time: Column by which the rows of a cell follow each other: numbers, dates, or ISO 8601
+            text; empty: as they stand. Where periods are missing, empty ones stand in between.
         cell: Column that names the cell; empty: all rows are of one.
         select: Names or patterns of the variables; empty: all columns of numbers.
 
@@ -160,38 +169,38 @@ def table_observations(
         NotFound: If a column is not there.
         BadInput: If cells and times do not make a grid, or nothing is a number.
     """
-    names = [str(name) for name in getattr(table, "columns", None) or list(table)]
+    every = columns_of(table)
     for role in (time, cell):
-        if role and role not in names:
-            message = f"expected a column among {', '.join(names[:8])}, found {role!r}"
+        if role and role not in every:
+            message = f"expected a column among {', '.join(list(every)[:8])}, found {role!r}"
             raise NotFound(message)
-    rows = len(np.asarray(table[names[0]])) if names else 0
-    if not rows:
-        raise BadInput(expected="a table with rows", found="an empty one")
-    cells_of = np.asarray(table[cell]).astype(str) if cell else np.full(rows, "all")
+    rows = len(next(iter(every.values())))
+    cells_of = labels_of(every[cell], cell) if cell else np.full(rows, "all")
     cells, at = np.unique(cells_of, return_inverse=True)
-    moments = np.asarray(table[time]) if time else _turns(at)
+    moments, dated = times_of(every[time], time) if time else (_turns(at.astype(np.int32)), False)
     times, when = np.unique(moments, return_inverse=True)
     if len(np.unique(when * len(cells) + at)) < rows:
         raise BadInput(
             expected="one row per period and cell", found="several of the same",
             remedy="name the columns that tell rows apart as time and cell",
         )  # fmt: skip
-    columns, left_out = _numbers(table, [name for name in names if name not in (time, cell)])
+    columns, left_out = numbers_of({k: v for k, v in every.items() if k not in (time, cell)})
     if not columns:
         raise BadInput(expected="columns of numbers", found="none beside time and cell")
-    values = np.full((len(times), len(cells), len(columns)), np.nan)
-    values[when, at] = np.stack(list(columns.values()), axis=1)
+    places = places_in_time(times, MOST_LAGS)
+    values = np.full((int(places[-1]) + 1, len(cells), len(columns)), np.nan)
+    values[places[when], at] = np.stack(list(columns.values()), axis=1)
+    step_s = float(np.median(np.diff(times))) if dated and len(times) > 1 else 0.0
     made = Observations(
         values, tuple(columns), ("",) * len(columns), tuple(str(c) for c in cells),
-        left_out=tuple(left_out),
+        float(times[0]) if dated else 0.0, step_s, tuple(left_out),
     )  # fmt: skip
     return _usable(made, select)
 
 
-def _turns(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _turns(at: Ints) -> Floats:
     """Return how many rows of the same cell stand before each row."""
-    turn = np.zeros(len(at), np.int64)
+    turn = np.zeros(len(at))
     seen: Counter[int] = Counter()
     for row, which in enumerate(at.tolist()):
         turn[row] = seen[which]
@@ -199,24 +208,12 @@ def _turns(at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return turn
 
 
-def _numbers(table: Any, names: Sequence[str]) -> tuple[dict[str, Floats], list[tuple[str, str]]]:
-    """Return the columns that are numbers, and the others with the reason."""
-    columns, left_out = {}, []
-    for name in names:
-        try:
-            column = np.asarray(table[name], np.float64)
-        except (TypeError, ValueError):
-            left_out.append((name, "holds words, not numbers; give a column for each value"))
-            continue
-        columns[name] = np.where(np.isfinite(column), column, np.nan)
-    return columns, left_out
-
-
 def _usable(made: Observations, select: Sequence[str]) -> Observations:
     """Return the variables asked for, or those that are mostly there and vary."""
     if select:
         return made.chosen(select)
     seen = np.isfinite(made.values)
+    seen = seen[seen.any(axis=(1, 2))]  # periods of a gap count for nothing
     share = seen.reshape(-1, len(made.names)).mean(axis=0)
     left_out = [
         (name, f"{1.0 - share[k]:.0%} of its values are missing")
