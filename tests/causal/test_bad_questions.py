@@ -93,6 +93,12 @@ def test_two_harms_to_a_variable_are_both_told(drawn: Mechanisms) -> None:
         assert advice.refused[0].harm["b"] > 0.05
 
 
+def test_the_aim_is_judged_when_it_says(drawn: Mechanisms) -> None:
+    """Responses of one period do not stand for those of another."""
+    with pytest.raises(BadInput, match="the aim's horizon"):
+        advise(responses_of(drawn, ["a"]), LEVERS, Aim({"c": 1.0}, horizon=2))
+
+
 def refused_calls(drawn: Mechanisms) -> list[Callable[[], object]]:
     """Return calls that cannot be answered."""
     data, chance = panel(), np.random.default_rng(0)

@@ -143,6 +143,8 @@ class Responses:
     """(V,)."""
     spread: Floats
     """Covariance of the variables in the data, (V, V): what a trial's outcome varies by."""
+    horizon: int = 0
+    """Periods after the change."""
 
 
 def responses_of(mechanisms: Mechanisms, levers: Sequence[str], *, horizon: int = 0) -> Responses:
@@ -166,7 +168,8 @@ def responses_of(mechanisms: Mechanisms, levers: Sequence[str], *, horizon: int 
         held[:, at, statistics.names.index(name)] = 1.0
     spread = statistics.scatter[:size, :size] / max(statistics.weight, 1.0)
     return Responses(
-        tuple(levers), statistics.names, held, statistics.mean[:size], scale, spread
+        tuple(levers), statistics.names, held, statistics.mean[:size], scale, spread,
+        horizon,
     )  # fmt: skip
 
 
@@ -255,6 +258,12 @@ def _check(responses: Responses, levers: Sequence[Lever], aim: Aim) -> None:
         raise BadInput(expected="at least one lever, each once", found=", ".join(names) or "none")
     if not aim.goal or not all(math.isfinite(worth) for worth in aim.goal.values()):
         raise BadInput(expected="a goal with a finite worth for each variable", found=str(aim.goal))
+    if aim.horizon != responses.horizon:
+        raise BadInput(
+            expected=f"responses {aim.horizon} periods after the change, as the aim says",
+            found=f"those {responses.horizon} periods after it",
+            remedy="give `responses_of` the aim's horizon",
+        )  # fmt: skip
     if not 0.0 < aim.worst <= 1.0:
         raise BadInput(expected="a worst share above 0 and up to 1", found=f"{aim.worst:g}")
     if aim.most_levers < 1:
