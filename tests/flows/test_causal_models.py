@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,14 @@ def test_panels_of_any_layout_give_the_same_posterior() -> None:
         again = modelled(seen_of(other), FREE, QUICK).posterior
         np.testing.assert_array_equal(again.chosen, usual.chosen)
         np.testing.assert_array_equal(again.log_score, usual.log_score)
+
+
+def test_threads_share_nothing() -> None:
+    """Models made at the same time are, bit for bit, the one made alone."""
+    alone = model_bytes(modelled(seen_of(chain()), FREE, QUICK))
+    with ThreadPoolExecutor(3) as pool:
+        made = [pool.submit(modelled, seen_of(chain()), FREE, QUICK) for _ in range(3)]
+    assert all(model_bytes(one.result()) == alone for one in made)
 
 
 @pytest.mark.parametrize("size", [1e-100, 1e-13, 1e100])
