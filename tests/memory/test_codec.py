@@ -16,7 +16,7 @@ from sync_network import same
 
 from cellhive.core.errors import BadInput, ProtocolError
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
-from cellhive.memory import codec
+from cellhive.memory import codec, faults
 from cellhive.memory import messages as m
 from cellhive.memory.checks.validation import check_record
 
@@ -109,7 +109,7 @@ def test_every_record_comes_back(one: Record) -> None:
 def test_weight_is_never_far_below_the_bytes(one: Record) -> None:
     """What windows and batches count is at least what a frame takes, but for its head."""
     push = m.Push(1, (one,))
-    assert codec.weight_bytes(one) + 100 >= len(codec.encode(push))
+    assert faults.weight_bytes(one) + 100 >= len(codec.encode(push))
 
 
 @given(RECORDS)
@@ -120,7 +120,7 @@ def test_what_a_memory_accepts_can_be_sent(one: Record) -> None:
         check_record(one, space)
     except BadInput:
         return
-    assert codec.fault(one) == ""
+    assert faults.fault(one) == ""
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=4) | st.just("x" * 600)
@@ -138,10 +138,10 @@ ANY_RECORDS = st.builds(
 @given(ANY_RECORDS)
 def test_the_quick_look_passes_nothing_that_the_close_one_refuses(one: Record) -> None:
     """What is surely fine has fine names, numbers, vector and facts."""
-    if codec._surely_fine(one):
-        assert codec._names_fault(one) == ""
-        assert one.vector is None or codec._vector_fault(one.vector) == ""
-        assert not one.metadata or codec._metadata_fault(one.metadata) == ""
+    if faults._surely_fine(one):
+        assert faults._names_fault(one) == ""
+        assert one.vector is None or faults._vector_fault(one.vector) == ""
+        assert not one.metadata or faults._metadata_fault(one.metadata) == ""
 
 
 @settings(max_examples=300)
@@ -225,7 +225,7 @@ def test_counts_that_lie_are_refused(count: int) -> None:
         ({"metadata": {"a": "x" * (1 << 20)}}, "characters"),
         ({"metadata": {"k" * 600: 1}}, "names"),
         ({"text": "a\0b"}, "NUL"),
-        ({"text": "x" * (codec.MOST_TEXT_CHARACTERS + 1)}, "text"),
+        ({"text": "x" * (faults.MOST_TEXT_CHARACTERS + 1)}, "text"),
         ({"id": ""}, "id"),
         ({"id": "i" * 600}, "id"),
         ({"namespace": "\ud800"}, "surrogates"),

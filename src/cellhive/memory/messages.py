@@ -15,7 +15,7 @@ import msgspec
 
 from cellhive.core.records import Delta, Namespace, Record, Version
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Changes whenever an older replica would misunderstand a newer one."""
 
 MOST_WRITERS = 65_536
@@ -217,7 +217,7 @@ class Wrote:
     records: tuple[Record, ...]
     covers: Mapping[str, int] = field(default_factory=dict)
     checked: bool = False
-    """Whether the records are known to be ones that every peer can read (``codec.fault``)."""
+    """Whether the records are known to be ones that every peer can read (``faults.fault``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cellhive.core.errors import BadInput
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import PRIVACY, PRIVATE, Record, Version
-from cellhive.memory.codec import fault
+from cellhive.memory.faults import fault
 
 BUCKETS = 1_024
 """Parts into which the ids of a namespace fall when two replicas look for a difference."""
@@ -48,6 +48,12 @@ class HybridClock:
         """Return a time later than every one given or seen before."""
         self.last = max(self.last + 1, self.now_ms() << COUNTER_BITS)
         return self.last
+
+    def ticks(self, count: int) -> range:
+        """Return times like ``tick``, one after the other."""
+        first = self.tick()
+        self.last = first + count - 1
+        return range(first, first + count)
 
     def observe(self, time_hlc: int) -> None:
         """Take in a time somebody else gave."""
@@ -202,7 +208,7 @@ class KnownWrites:
 def is_private(record: Record, *, checked: bool = False) -> bool:
     """Return whether a record must not leave its node, or cannot.
 
-    Its metadata ``privacy`` is "private", or no peer could read it (``codec.fault``): one
+    Its metadata ``privacy`` is "private", or no peer could read it (``faults.fault``): one
     such record must not keep a node from replicating the others. ``checked``: they can.
     """
     marked = record.metadata.get(PRIVACY) == PRIVATE

@@ -60,8 +60,8 @@ def commit_frames(number: int, records: Sequence[Record], covers: Mapping[str, i
     return [
         encode(
             m.Batch("", number, 0, piece, dict(covers) if i == last else {}, complete=i == last),
-            checked=True,
-        )
+            checked=True, packed=False,
+        )  # fmt: skip
         for i, piece in enumerate(pieces)
     ]
 

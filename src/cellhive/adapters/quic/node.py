@@ -27,12 +27,12 @@ from cellhive.adapters.quic.identity import IdentityFiles, Untrusted, load_ident
 from cellhive.adapters.quic.pacing import Histogram
 from cellhive.adapters.quic.peers import PeerAddress, Peers
 from cellhive.adapters.quic.searchable import Searchable
-from cellhive.core.errors import BadInput, Conflict, NotFound
+from cellhive.adapters.quic.stamps import Stamps
+from cellhive.core.errors import Conflict
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
-from cellhive.memory.codec import fault
-from cellhive.memory.peers import SyncSettings, misfit
+from cellhive.memory.peers import SyncSettings
 from cellhive.memory.store import Memory
 from cellhive.memory.sync import Replica
 from cellhive.memory.versions import (
@@ -122,13 +122,13 @@ class Node:
         self._log, self.memory = log, Searchable(memory)
         self._clock = HybridClock(now_ms)
         self._clock.observe(_begin_life(log, settings.name).time_hlc)
-        self._sequence = 0
         self._namespaces = dict(log.namespaces())
         private = settings.sync.private_namespaces | {OWN_NAMESPACE}
         self.replica = Replica(
             settings.name, f"{log.writer}{LIVE}", log.seen(), self._namespaces, now_ms,
             replace(settings.sync, private_namespaces=private),
         )  # fmt: skip
+        self._stamps = Stamps(self._clock, self.replica.writer, self._namespaces)
         self._disk = Disk(
             log, stored=self._stored, failed=self._failed, crowded=self._crowded,
             command=settings.disk,
@@ -199,11 +199,11 @@ class Node:
         Returns:
             Their versions, and a future that is done when they are durable here.
         """
-        stamped = [self._stamped(record) for record in records]
+        stamped = self._stamps.stamped(records)
         self.memory.note(stamped)
         self._do(self.replica.handle(m.Wrote(tuple(stamped), checked=True)))
         if self._peers.names:
-            self._pending.append((self._sequence, self._loop.time()))
+            self._pending.append((self._stamps.sequence, self._loop.time()))
         self.written += len(stamped)
         return [record.version for record in stamped], self._disk.write(stamped)
 
@@ -300,24 +300,6 @@ class Node:
             self._tell_news()
 
     # Inside.
-
-    def _stamped(self, record: Record) -> Record:
-        namespace = self._namespaces.get(record.namespace)
-        if namespace is None:
-            message = f"expected a declared namespace, found {record.namespace!r}; declare it first"
-            raise NotFound(message)
-        found = fault(record) or misfit(record, namespace)
-        if found or record.version.written:
-            raise BadInput(
-                expected="a record that can be kept", found=found or "one with a version",
-                place=f"{record.namespace}/{record.id}",
-            )  # fmt: skip
-        self._sequence += 1
-        version = Version(self._clock.tick(), self.replica.writer, self._sequence)
-        return Record(  # dataclasses.replace takes three times as long
-            record.namespace, record.id, record.kind, record.vector, record.metadata, record.text,
-            record.payload, record.time_s, record.origin, version, record.deleted,
-        )  # fmt: skip
 
     def _do(self, instructions: Sequence[m.Instruction]) -> None:
         for instruction in instructions:

@@ -22,7 +22,7 @@ from cellhive.memory.bounds import (
     MOST_TEXT_BYTES,
     SURELY_FINE,
 )
-from cellhive.memory.codec import fault
+from cellhive.memory.faults import fault
 
 from .screening import surely_fine
 

@@ -1,0 +1,185 @@
+"""Many records of one kind of frame, column by column.
+
+Records of one namespace, writer and origin, with vectors of one dimension and no tombstone
+among them, as most batches are. Their vectors are one array, and each other value of all of
+them lies together, so that neither end works record by record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate, repeat
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from cellhive.core.errors import ProtocolError
+from cellhive.core.records import Record, RecordKind
+from cellhive.core.types import Floats32
+from cellhive.memory import messages as m
+from cellhive.memory.faults import (
+    MOST_COMPONENTS,
+    MOST_ID_CHARACTERS,
+    MOST_METADATA_ENTRIES,
+    MOST_TEXT_CHARACTERS,
+    columns_are_fine,
+    fault,
+    together_fine,
+)
+from cellhive.memory.rows import records_in_rows, versions_in_rows
+
+FEWEST = 4
+"""Records from which columns are used."""
+KINDS = {1: RecordKind.PATTERN, 2: RecordKind.RESULT, 3: RecordKind.ACTION,
+         4: RecordKind.OUTCOME, 5: RecordKind.MODEL}  # fmt: skip
+CODE_OF_KIND = {kind._value_: code for code, kind in KINDS.items()}  # an enum hashes slowly
+FLOATS = np.dtype("<f4")
+
+Id = Annotated[str, msgspec.Meta(max_length=MOST_ID_CHARACTERS)]
+Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT_CHARACTERS)]
+Facts = Annotated[dict[m.Name, bool | int | float | str | tuple[str, ...] | None],
+                  msgspec.Meta(max_length=MOST_METADATA_ENTRIES)]  # fmt: skip
+
+_TIMES, _NUMBERS, _SIZES = np.dtype("<f8"), np.dtype("<u8"), np.dtype("<u4")
+_LIMIT = 1 << 63
+
+
+class Columns(msgspec.Struct, array_like=True, gc=False):
+    """Records without vectors and payloads; numbers are little-endian."""
+
+    namespace: m.Name
+    writer: m.Name
+    origin: m.Name
+    components: Annotated[int, msgspec.Meta(ge=1, le=MOST_COMPONENTS)]
+    ids: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=m.MOST_RECORDS)]
+    kinds: bytes
+    """One byte each."""
+    payload_bytes: bytes
+    """Size of each payload, unsigned, of 32 bits."""
+    metadata: Annotated[list[Facts], msgspec.Meta(max_length=m.MOST_RECORDS)]
+    """Empty where no record has any."""
+    texts: Annotated[list[Text], msgspec.Meta(max_length=m.MOST_RECORDS)]
+    """Empty where no record has one."""
+    times_s: bytes
+    """Floats of 64 bits."""
+    times_hlc: bytes
+    """Unsigned, of 64 bits, as are the sequences."""
+    sequences: bytes
+
+
+def columns_of(
+    records: Sequence[Record], *, checked: bool
+) -> tuple[Columns, bytes, list[bytes]] | None:
+    """Return records as columns, their vectors and their payloads.
+
+    None where they are few, not alike, or may have a fault: then look at each.
+
+    Args:
+        records: At most ``MOST_RECORDS``.
+        checked: Whether they are known to have no ``fault``.
+    """
+    if len(records) < FEWEST:
+        return None
+    if any([x.deleted for x in records]):
+        return None
+    if checked:
+        vectors = [x.vector for x in records] if _alike(records) else None
+    else:
+        vectors = together_fine(records)
+    if vectors is None:
+        return None
+    first, versions = records[0], [x.version for x in records]
+    times_hlc, sequences = [x.time_hlc for x in versions], [x.sequence for x in versions]
+    if min(times_hlc) < 0 or max(times_hlc) >= _LIMIT:
+        return None
+    if min(sequences) < 0 or max(sequences) >= _LIMIT:
+        return None
+    metadata, texts = [x.metadata for x in records], [x.text for x in records]
+    payloads = [x.payload for x in records]
+    columns = Columns(
+        namespace=first.namespace,
+        writer=first.version.writer,
+        origin=first.origin,
+        components=len(vectors[0]),
+        ids=[x.id for x in records],
+        kinds=bytes([CODE_OF_KIND[x.kind._value_] for x in records]),
+        payload_bytes=np.array([*map(len, payloads)], _SIZES).tobytes(),
+        metadata=metadata if any(metadata) else [],  # type: ignore[arg-type]  # encoded as it is
+        texts=texts if any(texts) else [],
+        times_s=np.array([x.time_s for x in records], _TIMES).tobytes(),
+        times_hlc=np.array(times_hlc, _NUMBERS).tobytes(),
+        sequences=np.array(sequences, _NUMBERS).tobytes(),
+    )
+    floats = np.concatenate(vectors).astype(FLOATS, copy=False)
+    return columns, floats.tobytes(), payloads
+
+
+def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> tuple[Record, ...]:
+    """Return the records in columns; raise ProtocolError where they cannot be."""
+    ids, count = columns.ids, len(columns.ids)
+    must_match = (
+        (len(columns.kinds), (count,)),
+        (len(columns.payload_bytes), (4 * count,)),
+        (len(columns.metadata), (0, count)),
+        (len(columns.texts), (0, count)),
+        (len(columns.times_s), (8 * count,)),
+        (len(columns.times_hlc), (8 * count,)),
+        (len(columns.sequences), (8 * count,)),
+        (len(vectors), (4 * count * columns.components,)),
+    )
+    sizes = [found for found, _ in must_match]
+    if any(found not in expected for found, expected in must_match):
+        raise ProtocolError(expected=f"columns of {count} records", found=f"sizes {sizes}")
+    ends = [0, *accumulate(np.frombuffer(columns.payload_bytes, _SIZES).tolist())]
+    if ends[-1] != len(payloads):
+        raise ProtocolError(
+            expected=f"{ends[-1]} bytes of payloads", found=f"{len(payloads)}"
+        )  # fmt: skip
+    loose = [payloads[a:b] for a, b in zip(ends, ends[1:], strict=False)] if payloads else []
+    if not set(columns.kinds) <= KINDS.keys():
+        raise ProtocolError(expected="records of known kinds", found=str(set(columns.kinds)))
+    matrix = np.frombuffer(vectors, FLOATS).reshape(count, columns.components)
+    if matrix.dtype != np.float32:
+        matrix = matrix.astype(np.float32)
+    times_s: list[float] = np.frombuffer(columns.times_s, _TIMES).tolist()
+    metadata = columns.metadata or [{} for _ in ids]
+    versions = versions_in_rows(
+        np.frombuffer(columns.times_hlc, _NUMBERS).tolist(), columns.writer,
+        np.frombuffer(columns.sequences, _NUMBERS).tolist(), count,
+    )  # fmt: skip
+    records = records_in_rows(
+        count, repeat(columns.namespace), ids, map(KINDS.__getitem__, columns.kinds), matrix,
+        metadata, columns.texts or repeat(""), loose or repeat(b""), times_s,
+        repeat(columns.origin), versions, repeat(False),
+    )  # fmt: skip
+    if not _surely_fine(columns, matrix, metadata, times_s):
+        for record in records:
+            if found := fault(record):
+                raise ProtocolError(expected="a record that replicas can take", found=found)
+    return tuple(records)
+
+
+def _surely_fine(
+    columns: Columns, matrix: Floats32, metadata: Sequence[Facts], times_s: Sequence[float]
+) -> bool:
+    """Whether no record in columns has a fault; False is no proof. Payloads fit their frame."""
+    numbers = np.frombuffer(columns.times_hlc + columns.sequences, _NUMBERS)
+    words = (columns.namespace, columns.origin, columns.writer)
+    return (
+        int(numbers.max()) < _LIMIT
+        and columns_are_fine(words, columns.ids, metadata, columns.texts, (), times_s)
+        and bool(np.isfinite(matrix).all())
+    )
+
+
+def _alike(records: Sequence[Record]) -> bool:
+    """Whether checked records can be columns: of one name, one origin, one writer, one shape."""
+    first = records[0]
+    origin, space, writer = first.origin, first.namespace, first.version.writer
+    return (
+        all([x.namespace == space and x.origin == origin for x in records])
+        and all([x.version.writer == writer for x in records])
+        and len({None if x.vector is None else len(x.vector) for x in records}) == 1
+        and first.vector is not None
+    )

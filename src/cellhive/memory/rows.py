@@ -1,0 +1,37 @@
+"""Objects made of columns: many at once, in a third of the time of one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import cache
+from itertools import repeat
+from typing import Any
+
+from cellhive.core.records import Record, Version
+
+
+def records_in_rows(count: int, *columns: Iterable[Any]) -> list[Record]:
+    """Return records whose fields, in their order, are columns of at least ``count`` values."""
+    return _in_rows(Record, count, columns)
+
+
+def versions_in_rows(
+    times_hlc: Iterable[int], writer: str, sequences: Iterable[int], count: int
+) -> list[Version]:
+    """Return versions of one writer."""
+    return _in_rows(Version, count, (times_hlc, repeat(writer), sequences))
+
+
+def _in_rows(kind: type[Any], count: int, columns: tuple[Iterable[Any], ...]) -> list[Any]:
+    # A frozen dataclass sets its fields one by one through Python; its slots take a column.
+    made = list(map(object.__new__, repeat(kind, count)))
+    for put, column in zip(_setters(kind), columns, strict=True):
+        deque(map(put, made, column), maxlen=0)
+    return made
+
+
+@cache
+def _setters(kind: type[Any]) -> tuple[Any, ...]:
+    return tuple(getattr(kind, field.name).__set__ for field in fields(kind))
