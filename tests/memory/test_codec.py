@@ -19,6 +19,7 @@ from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
 from cellhive.memory import codec, faults
 from cellhive.memory import messages as m
 from cellhive.memory.checks.validation import check_record
+from cellhive.memory.columns import FEWEST, Columns, records_of
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 NAMES = WORDS.filter(bool)
@@ -58,6 +59,25 @@ TOLD = {
     "synced": NUMBERS,
 }
 LISTS = st.lists(RECORDS, max_size=4).map(tuple)
+
+
+@st.composite
+def alike_records(draw: st.DrawFn) -> tuple[Record, ...]:
+    """Records that can travel as columns: of one namespace, origin, writer and dimension."""
+    first, dimension = draw(RECORDS), draw(st.integers(1, 5))
+    elements = st.floats(-1e6, 1e6, width=32)
+    return tuple(
+        replace(
+            other, namespace=first.namespace, origin=first.origin, deleted=False,
+            vector=draw(hnp.arrays(np.float32, dimension, elements=elements)),
+            version=replace(other.version, writer=first.version.writer),
+        )
+        for other in draw(st.lists(RECORDS, min_size=FEWEST, max_size=6))
+    )  # fmt: skip
+
+
+ALIKE = alike_records()
+LISTS = LISTS | ALIKE
 MESSAGES = st.one_of(
     st.builds(m.Hello, protocol=NUMBERS, node=WORDS, session=WORDS, answer=st.booleans(), **TOLD),
     st.builds(m.Digest, totals=VECTORS, totals_print=NUMBERS, pushed=NUMBERS, taken=NUMBERS,
@@ -167,13 +187,89 @@ def test_damaged_frames_give_a_message_or_a_protocol_error(
 @given(st.binary(max_size=300), st.integers(0, 12), st.integers(0, 3))
 def test_any_bytes_give_a_message_or_a_protocol_error(body: bytes, code: int, flags: int) -> None:
     """Random bodies under a right head, and without one."""
-    head = struct.pack("<BBBBIII", 0xC1, 1, code, flags, len(body), 0, 0)
+    version = 2 if code in (10, 11) else 1
+    head = struct.pack("<BBBBIII", 0xC1, version, code, flags, len(body), 0, 0)
     for frame in (body, head + body):
         for read in (codec.decode, codec.decode_record):
             try:
                 read(frame)
             except ProtocolError:
                 continue
+
+
+SHORT = st.binary(max_size=40)
+
+
+def numbers(count: int) -> st.SearchStrategy[bytes]:
+    """Bytes of so many 64-bit numbers, or of another size."""
+    return st.binary(min_size=8 * count, max_size=8 * count) | SHORT
+
+
+@st.composite
+def any_columns(draw: st.DrawFn) -> tuple[Columns, bytes, bytes]:
+    """Columns that need not fit one another, their vectors and payloads."""
+    ids = draw(st.lists(WORDS, min_size=1, max_size=4))
+    count, components = len(ids), draw(st.integers(1, 3))
+    sizes = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    columns = Columns(
+        draw(NAMES), draw(WORDS), draw(WORDS), components, ids,
+        draw(st.binary(min_size=count, max_size=count) | st.just(b"\2" * count) | SHORT),
+        draw(st.just(struct.pack(f"<{count}I", *sizes)) | SHORT),
+        draw(st.just([]) | st.lists(st.dictionaries(WORDS, SCALARS, max_size=2), max_size=4)),
+        draw(st.just([]) | st.lists(WORDS | st.just("a\0b"), max_size=4)),
+        draw(st.just(struct.pack(f"<{count}d", *range(count))) | numbers(count)),
+        draw(st.just(b"\1" * 8 * count) | numbers(count)),
+        draw(st.just(b"\1" * 8 * count) | numbers(count)),
+    )  # fmt: skip
+    vectors = draw(st.just(b"\0\0\x80?" * components * count) | st.binary(max_size=48))
+    return columns, vectors, draw(st.just(bytes(sum(sizes))) | SHORT)
+
+
+@settings(max_examples=300)
+@given(any_columns())
+def test_any_columns_give_sound_records_or_a_protocol_error(
+    found: tuple[Columns, bytes, bytes],
+) -> None:
+    """Columns of wrong sizes, kinds, numbers or words: never a record with a fault."""
+    columns, vectors, payloads = found
+    try:
+        records = records_of(columns, vectors, payloads)
+    except ProtocolError:
+        return
+    assert [x.id for x in records] == columns.ids
+    assert b"".join(x.payload for x in records) == payloads
+    assert [faults.fault(x) for x in records] == [""] * len(records)
+
+
+@given(ALIKE)
+def test_records_alike_travel_as_columns_and_can_travel_one_by_one(
+    records: tuple[Record, ...],
+) -> None:
+    """Both layouts, of which the older one stays readable, give the same records."""
+    message = m.Push(7, records)
+    frame = codec.encode(message)
+    assert frame[1:3] == bytes((2, 10))
+    assert frame == codec.encode(message, checked=True)
+    bodies, vectors, payloads = codec._split(records)
+    older = codec._frame(*codec._with_bodies(message, bodies), vectors, payloads)
+    assert older[1:3] == bytes((1, 3))
+    assert alike(codec.decode(frame), codec.decode(older))
+
+
+@given(st.lists(ANY_RECORDS, min_size=1, max_size=3))
+def test_a_look_at_many_passes_nothing_that_one_at_each_refuses(records: list[Record]) -> None:
+    """What is fine together is fine one by one, versions aside."""
+    if faults.together_fine(records) is not None:
+        stamped = [
+            replace(x, version=Version(1, x.version.writer, 1)) for x in records
+        ]  # fmt: skip
+        assert [faults.fault(x) for x in stamped] == [""] * len(stamped)
+
+
+@given(LISTS)
+def test_the_weight_of_many_is_the_sum(records: tuple[Record, ...]) -> None:
+    """Columns weigh what their records weigh."""
+    assert faults.weights_bytes(records) == sum(map(faults.weight_bytes, records))
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
@@ -238,11 +334,18 @@ def test_what_no_peer_takes_is_not_written(changes: dict[str, object], word: str
     """The same rule holds for writing and for reading, and says what is wrong."""
     with pytest.raises(BadInput, match=word):
         codec.encode_record(record(**changes))
+    with pytest.raises(BadInput, match=word):
+        codec.encode(m.Push(1, (*[record()] * 4, record(**changes))))
 
 
 def test_what_others_write_is_checked_as_well() -> None:
     """A frame made without the checks, with a vector that is not finite, is refused."""
     frame = bytearray(codec.encode(m.Push(1, (record(),))))
+    struct.pack_into("<f", frame, len(frame) - 4, float("nan"))
+    with pytest.raises(ProtocolError, match="finite"):
+        codec.decode(bytes(frame))
+    frame = bytearray(codec.encode(m.Push(1, (record(),) * 5)))
+    assert frame[1] == codec.COLUMNS_VERSION
     struct.pack_into("<f", frame, len(frame) - 4, float("nan"))
     with pytest.raises(ProtocolError, match="finite"):
         codec.decode(bytes(frame))
@@ -254,6 +357,11 @@ def test_another_version_is_refused_with_advice() -> None:
     frame[1] = 2
     with pytest.raises(ProtocolError, match="run the same version"):
         codec.decode(bytes(frame))
+    frame = bytearray(codec.encode(m.Push(1, (record(),) * 5)))
+    for version in (1, 3):
+        frame[1] = version
+        with pytest.raises(ProtocolError, match="run the same version"):
+            codec.decode(bytes(frame))
 
 
 @given(st.lists(MESSAGES, max_size=5), st.integers(1, 60))

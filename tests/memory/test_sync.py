@@ -37,7 +37,8 @@ def stamped(name: str, writer: str, sequence: int) -> Record:
 def hello(peer: str, vector: dict[str, int], **changes: object) -> m.Hello:
     """Make the answer of a peer that has what is given."""
     fields: dict[str, object] = {
-        "protocol": 1, "node": peer, "session": f"{peer}~1", "answer": True, "time_ms": START_MS,
+        "protocol": m.PROTOCOL, "node": peer, "session": f"{peer}~1", "answer": True,
+        "time_ms": START_MS,
         "namespaces": (SPACE,), "vector": vector, "undurable": {}, "neighbours": (),
         "beyond": (), "synced": 0,
     }  # fmt: skip
@@ -234,7 +235,8 @@ def test_a_writer_whose_name_was_used_before_is_told_to_renew() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"protocol": 2}, "same version"),
+        ({"protocol": m.PROTOCOL + 1}, "same version"),
+        ({"protocol": m.PROTOCOL - 1}, "same version"),
         ({"node": "c"}, "name"),
         ({"time_ms": START_MS + 60_001}, "clock"),
     ],

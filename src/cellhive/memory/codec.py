@@ -124,12 +124,12 @@ _PLAIN: dict[int, type[Any]] = {
 }  # fmt: skip
 _CODE_OF_TYPE = {kind: code for code, kind in _PLAIN.items()}
 _encode = msgspec.msgpack.Encoder().encode
+_WITH_RECORDS: dict[int, type[Any]] = {
+    _RECORD_TYPE: _Body, _PUSH: _Push, _BATCH: _Batch, _PUSH_COLUMNS: _PushColumns,
+    _BATCH_COLUMNS: _BatchColumns,
+}  # fmt: skip
 _DECODE: dict[int, Callable[[bytes], Any]] = {
-    code: msgspec.msgpack.Decoder(kind).decode
-    for code, kind in {
-        _RECORD_TYPE: _Body, _PUSH: _Push, _BATCH: _Batch, _PUSH_COLUMNS: _PushColumns,
-        _BATCH_COLUMNS: _BatchColumns, **_PLAIN,
-    }.items()  # fmt: skip
+    code: msgspec.msgpack.Decoder(kind).decode for code, kind in {**_WITH_RECORDS, **_PLAIN}.items()
 }
 
 
@@ -153,11 +153,9 @@ def encode(message: m.Message, *, checked: bool = False, packed: bool = True) ->
     found = columns_of(records, checked=checked)
     if found is not None:
         columns, floats, payloads = found
-        code, body = _with_columns(message, columns)
-        return _frame(code, body, [floats], payloads, packed=packed)
+        return _frame(*_with_columns(message, columns), [floats], payloads, packed=packed)
     bodies, vectors, payloads = _split(records, checked=checked)
-    code, body = _with_bodies(message, bodies)
-    return _frame(code, body, vectors, payloads, packed=packed)
+    return _frame(*_with_bodies(message, bodies), vectors, payloads, packed=packed)
 
 
 def _with_bodies(message: m.Push | m.Batch, bodies: list[_Body]) -> tuple[int, _Push | _Batch]:

@@ -8,8 +8,8 @@ them lies together, so that neither end works record by record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, repeat
-from typing import Annotated
+from itertools import accumulate, pairwise, repeat
+from typing import Annotated, cast
 
 import msgspec
 import numpy as np
@@ -73,7 +73,7 @@ def columns_of(
 ) -> tuple[Columns, bytes, list[bytes]] | None:
     """Return records as columns, their vectors and their payloads.
 
-    None where they are few, not alike, or may have a fault: then look at each.
+    None where they are few, not alike, or one has a fault.
 
     Args:
         records: At most ``MOST_RECORDS``.
@@ -81,14 +81,11 @@ def columns_of(
     """
     if len(records) < FEWEST:
         return None
-    if any([x.deleted for x in records]):
+    if any(x.deleted for x in records) or not _alike(records):
         return None
-    if checked:
-        vectors = [x.vector for x in records] if _alike(records) else None
-    else:
-        vectors = together_fine(records)
-    if vectors is None:
+    if not checked and together_fine(records) is None and any(map(fault, records)):
         return None
+    vectors = cast(list[Floats32], [x.vector for x in records])
     first, versions = records[0], [x.version for x in records]
     times_hlc, sequences = [x.time_hlc for x in versions], [x.sequence for x in versions]
     if min(times_hlc) < 0 or max(times_hlc) >= _LIMIT:
@@ -136,7 +133,7 @@ def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> tuple[Recor
         raise ProtocolError(
             expected=f"{ends[-1]} bytes of payloads", found=f"{len(payloads)}"
         )  # fmt: skip
-    loose = [payloads[a:b] for a, b in zip(ends, ends[1:], strict=False)] if payloads else []
+    loose = [payloads[a:b] for a, b in pairwise(ends)] if payloads else []
     if not set(columns.kinds) <= KINDS.keys():
         raise ProtocolError(expected="records of known kinds", found=str(set(columns.kinds)))
     matrix = np.frombuffer(vectors, FLOATS).reshape(count, columns.components)
@@ -178,8 +175,8 @@ def _alike(records: Sequence[Record]) -> bool:
     first = records[0]
     origin, space, writer = first.origin, first.namespace, first.version.writer
     return (
-        all([x.namespace == space and x.origin == origin for x in records])
-        and all([x.version.writer == writer for x in records])
+        all(x.namespace == space and x.origin == origin for x in records)
+        and all(x.version.writer == writer for x in records)
         and len({None if x.vector is None else len(x.vector) for x in records}) == 1
         and first.vector is not None
     )

@@ -134,7 +134,9 @@ def _vector_fault(vector: Floats32) -> str:
             f" found {vector.dtype} {vector.shape}"
         )
     # a finite length means finite components; only an infinite one needs a closer look
-    if not math.isfinite(float(np.dot(vector, vector))) and not np.isfinite(vector).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = float(np.dot(vector, vector))
+    if not math.isfinite(squared) and not np.isfinite(vector).all():
         return "finite vector components expected, found NaN or infinity"
     return ""
 
@@ -165,6 +167,7 @@ def _metadata_fault(metadata: Metadata) -> str:
     if len(joined) + len(words) > MOST_METADATA_CHARACTERS:
         return f"metadata of at most {MOST_METADATA_CHARACTERS} characters expected"
     return "" if is_writable(joined) else "metadata without NUL and lone surrogates expected"
+
 
 def columns_are_fine(
     words: Sequence[str],
@@ -209,9 +212,9 @@ def _facts_are_fine(facts: Sequence[Metadata]) -> bool:
         return True
     values = list(chain.from_iterable([x.values() for x in facts]))
     types = set(map(type, values))
-    words = [cast(str, x) for x in values if type(x) is str] if str in types else []
-    whole = [cast(int, x) for x in values if type(x) is int] if int in types else []
-    broken = [cast(float, x) for x in values if type(x) is float] if float in types else []
+    words = [x for x in values if type(x) is str] if str in types else []
+    whole = [x for x in values if type(x) is int] if int in types else []
+    broken = [x for x in values if type(x) is float] if float in types else []
     longest_name, entries = max(map(len, names)), max(map(len, facts))
     longest = longest_name + max(map(len, words), default=0) + 2
     return (

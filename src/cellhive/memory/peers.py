@@ -11,7 +11,7 @@ import numpy as np
 
 from cellhive.core.records import Delta, Metric, Namespace, Record
 from cellhive.memory import messages as m
-from cellhive.memory.faults import weight_bytes
+from cellhive.memory.faults import weight_bytes, weights_bytes
 from cellhive.memory.versions import KnownWrites, is_private, merge, missing
 
 
@@ -89,6 +89,8 @@ class Held:
         known = self.known
         if len(records) == 1 and not holes and not covers:
             return self._learn_one(records[0])
+        if (run := one_run(records)) is not None and not holes and not covers:
+            return self._learn_run(records, run)
         writers = {r.version.writer for r in records} | {w.writer for w in holes} | set(covers)
         before = {writer: known.upto.get(writer, 0) for writer in writers}
         remembered = [
@@ -108,6 +110,16 @@ class Held:
         kept = known.learn(writer, number, number)
         risen = known.upto.get(writer, 0)
         return [record] if kept else [], [], {writer: risen} if risen > old else {}
+
+    def _learn_run(
+        self, records: Sequence[Record], run: m.Run
+    ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
+        """Count consecutive writes as known: usual where they are many."""
+        known, writer = self.known, run.writer
+        old = known.upto.get(writer, 0)
+        kept = known.learn(writer, run.first, run.last)
+        risen = known.upto.get(writer, 0)
+        return list(records) if kept else [], [], {writer: risen} if risen > old else {}
 
     def holes(self, withheld: Sequence[m.Run]) -> list[m.Run]:
         """Return which of the numbers that a peer withholds are of others and not known yet."""
@@ -319,6 +331,10 @@ def parts(
 def _parts(
     records: Sequence[Record], most_bytes: int, most_records: int
 ) -> Iterator[tuple[tuple[Record, ...], int]]:
+    size = weights_bytes(records)
+    if records and size <= most_bytes and len(records) <= most_records:
+        yield tuple(records), size
+        return
     part: list[Record] = []
     size = 0
     for record in records:
@@ -330,6 +346,19 @@ def _parts(
         size += weight
     if part:
         yield tuple(part), size
+
+
+def one_run(records: Sequence[Record]) -> m.Run | None:
+    """Return the run that some records are, in order and of one writer; None where they differ."""
+    if not records:
+        return None
+    versions = [record.version for record in records]
+    writer, first = versions[0].writer, versions[0].sequence
+    if [x.sequence for x in versions] != list(range(first, first + len(versions))):
+        return None
+    if any(x.writer != writer for x in versions):
+        return None
+    return m.Run(writer, first, first + len(versions) - 1)
 
 
 def highest(records: Iterable[Record]) -> dict[str, int]:

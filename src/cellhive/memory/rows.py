@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache
 from itertools import repeat
 from typing import Any
 
@@ -27,11 +26,13 @@ def versions_in_rows(
 def _in_rows(kind: type[Any], count: int, columns: tuple[Iterable[Any], ...]) -> list[Any]:
     # A frozen dataclass sets its fields one by one through Python; its slots take a column.
     made = list(map(object.__new__, repeat(kind, count)))
-    for put, column in zip(_setters(kind), columns, strict=True):
+    for put, column in zip(_SETTERS[kind], columns, strict=True):
         deque(map(put, made, column), maxlen=0)
     return made
 
 
-@cache
 def _setters(kind: type[Any]) -> tuple[Any, ...]:
     return tuple(getattr(kind, field.name).__set__ for field in fields(kind))
+
+
+_SETTERS: dict[Any, tuple[Any, ...]] = {kind: _setters(kind) for kind in (Record, Version)}

@@ -28,8 +28,8 @@ from collections.abc import Callable, Mapping, Sequence
 from cellhive.core.records import Delta, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory import peers as p
-from cellhive.memory.faults import weight_bytes
 from cellhive.memory.compare import Comparison
+from cellhive.memory.faults import weight_bytes
 from cellhive.memory.peers import Answer, Held, Link, Question, SyncSettings
 from cellhive.memory.versions import (
     COUNTER_BITS,
@@ -166,9 +166,7 @@ class Replica:
         self, records: Sequence[Record], covers: Mapping[str, int], *, checked: bool
     ) -> None:
         """Count own writes and push them."""
-        for record in records:
-            self._held.known.learn(record.version.writer, *2 * (record.version.sequence,))
-        self._held.known.cover(covers)
+        self._held.learn(records, (), covers)
         public, withheld = [], []
         for record in records:
             if self._held.hides(record, checked=checked):

@@ -171,6 +171,14 @@ class Commit:
 
     def _compared(self, encoded: Encoded, start: int, time_hlc: int) -> tuple[list[Version], int]:
         """Stage what is later than what is there; return all versions, and how many were."""
+        if (new := self._all_new(encoded)) is not None:
+            latest = max([x.time_hlc for x in new])
+            for writer in {x.writer for x in new}:
+                arrived = [x.sequence for x in new if x.writer == writer]
+                self._arrived.setdefault(writer, []).extend(arrived)
+            self._staged.update(zip(encoded.keys, range(start, start + len(new)), strict=True))
+            self.clock.observe(max(time_hlc, latest + 1))
+            return new, len(new)
         versions: list[Version] = []
         staged, own, changed = self._staged, self.own, 0
         for place, (key, version) in enumerate(
@@ -193,6 +201,14 @@ class Commit:
         self.clock.observe(time_hlc)
         return versions, changed
 
+    def _all_new(self, encoded: Encoded) -> list[Version] | None:
+        """Return the versions of a batch of which each has one and nothing is there yet."""
+        versions, keys = [x for x in encoded.versions if x is not None], set(encoded.keys)
+        if not versions or len(versions) < len(encoded) or len(keys) < len(encoded):
+            return None
+        new = keys.isdisjoint(self._staged) and keys.isdisjoint(self._held)
+        return versions if new else None
+
     def _latest(self, key: _Key, versions: Sequence[Version], start: int) -> Version:
         """Return the version of a key so far, those from a place on being given."""
         place = self._staged.get(key)
@@ -202,12 +218,12 @@ class Commit:
 
     def _check(self, submission: Submission) -> None:
         encoded, claimed = submission.records, [(submission.covers or {}).get(self.own, 0)]
-        if not encoded.stamped_here:
+        stamped = [x for x in encoded.versions if x is not None]
+        claimed += [x.sequence for x in stamped if x.writer == self.own]
+        if max([x.time_hlc for x in stamped], default=0) > self.clock.last:
             for (namespace, id_), version in zip(encoded.keys, encoded.versions, strict=True):
                 if version is not None:
                     self.clock.must_accept(version.time_hlc, f"{namespace}/{id_}")
-                    if version.writer == self.own:
-                        claimed.append(version.sequence)
         if submission.new:
             taken: set[_Key] = set()
             for key in encoded.keys:

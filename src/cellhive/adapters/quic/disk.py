@@ -16,7 +16,8 @@ from cellhive.adapters.quic.disk_process import DiskProcess, commit_frames
 from cellhive.core.errors import Unavailable
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record
-from cellhive.memory.faults import weight_bytes
+from cellhive.memory.faults import weights_bytes
+from cellhive.memory.peers import highest
 from cellhive.memory.versions import merge
 
 T = TypeVar("T")
@@ -91,9 +92,7 @@ class Disk:
         work = self._last()
         work.records.extend(records)
         work.own = True
-        for record in records:
-            version = record.version
-            work.covers[version.writer] = max(work.covers.get(version.writer, 0), version.sequence)
+        work.covers = merge(work.covers, highest(records))
         work.waiters.append(done)
         self._added(work, records, GATHER_S)
         return done
@@ -162,7 +161,7 @@ class Disk:
         return self._queue[-1]
 
     def _added(self, work: _Work, records: Sequence[Record], wait_s: float) -> None:
-        weight = sum(map(weight_bytes, records))
+        weight = weights_bytes(records)
         work.weight += weight
         self.queued_bytes += weight
         self._idle.clear()

@@ -23,7 +23,7 @@ from cellhive.memory.peers import parts
 
 _PART_BYTES = 4 << 20
 _ENOUGH_S = 10.0
-_NICER = 5
+_NICER = 10
 _READY = 0
 
 
@@ -60,8 +60,9 @@ def commit_frames(number: int, records: Sequence[Record], covers: Mapping[str, i
     return [
         encode(
             m.Batch("", number, 0, piece, dict(covers) if i == last else {}, complete=i == last),
-            checked=True, packed=False,
-        )  # fmt: skip
+            checked=True,
+            packed=False,
+        )
         for i, piece in enumerate(pieces)
     ]
 

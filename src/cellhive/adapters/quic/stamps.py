@@ -69,7 +69,7 @@ class Stamps:
     def _surely_fit(self, records: Sequence[Record]) -> bool:
         """Whether a look at all of them shows that each may be written; False is no proof."""
         space = self._namespaces.get(records[0].namespace)
-        if space is None or any([x.version is not NOT_WRITTEN for x in records]):
+        if space is None or any(x.version is not NOT_WRITTEN for x in records):
             return False
         matrix = together_fine(records)
         return (
