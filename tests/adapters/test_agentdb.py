@@ -22,7 +22,7 @@ from cellhive.adapters.agentdb.source import Source, Weight
 from cellhive.core.errors import BadInput, NotFound, UsageError
 from cellhive.core.records import Metric, Record, RecordKind
 from cellhive.core.types import Floats32
-from cellhive.memory.faults import fault
+from cellhive.memory.batches.faults import fault
 
 SAMPLES = Path(__file__).resolve().parents[3] / "shared" / "data" / "agentdb_samples"
 NAN = float("nan")

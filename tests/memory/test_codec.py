@@ -16,10 +16,11 @@ from sync_network import same
 
 from cellhive.core.errors import BadInput, ProtocolError
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
-from cellhive.memory import codec, faults
+from cellhive.memory import codec
 from cellhive.memory import messages as m
+from cellhive.memory.batches import faults
+from cellhive.memory.batches.columns import FEWEST, Columns, records_of
 from cellhive.memory.checks.validation import check_record
-from cellhive.memory.columns import FEWEST, Columns, records_of
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 NAMES = WORDS.filter(bool)

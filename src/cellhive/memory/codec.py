@@ -27,7 +27,7 @@ import zstandard
 from cellhive.core.errors import BadInput, ProtocolError
 from cellhive.core.records import Namespace, Record, Version
 from cellhive.memory import messages as m
-from cellhive.memory.columns import (
+from cellhive.memory.batches.columns import (
     CODE_OF_KIND,
     FLOATS,
     KINDS,
@@ -38,7 +38,7 @@ from cellhive.memory.columns import (
     columns_of,
     records_of,
 )
-from cellhive.memory.faults import MOST_COMPONENTS, MOST_PAYLOAD_BYTES, fault, is_writable
+from cellhive.memory.batches.faults import MOST_COMPONENTS, MOST_PAYLOAD_BYTES, fault, is_writable
 
 VERSION, COLUMNS_VERSION = 1, 2
 """Of frames and stored bodies; what a newer one writes is refused, not guessed at."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellhive.core.records import Delta, Metric, Namespace, Record
 from cellhive.memory import messages as m
-from cellhive.memory.faults import weight_bytes, weights_bytes
+from cellhive.memory.batches.faults import weight_bytes, weights_bytes
 from cellhive.memory.versions import KnownWrites, is_private, merge, missing
 
 

@@ -28,8 +28,8 @@ from collections.abc import Callable, Mapping, Sequence
 from cellhive.core.records import Delta, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory import peers as p
+from cellhive.memory.batches.faults import weight_bytes
 from cellhive.memory.compare import Comparison
-from cellhive.memory.faults import weight_bytes
 from cellhive.memory.peers import Answer, Held, Link, Question, SyncSettings
 from cellhive.memory.versions import (
     COUNTER_BITS,

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cellhive.core.errors import BadInput
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import PRIVACY, PRIVATE, Record, Version
-from cellhive.memory.faults import fault
+from cellhive.memory.batches.faults import fault
 
 BUCKETS = 1_024
 """Parts into which the ids of a namespace fall when two replicas look for a difference."""

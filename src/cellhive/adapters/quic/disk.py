@@ -16,7 +16,7 @@ from cellhive.adapters.quic.disk_process import DiskProcess, commit_frames
 from cellhive.core.errors import Unavailable
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record
-from cellhive.memory.faults import weights_bytes
+from cellhive.memory.batches.faults import weights_bytes
 from cellhive.memory.peers import highest
 from cellhive.memory.versions import merge
 

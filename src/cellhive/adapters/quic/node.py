@@ -27,11 +27,11 @@ from cellhive.adapters.quic.identity import IdentityFiles, Untrusted, load_ident
 from cellhive.adapters.quic.pacing import Histogram
 from cellhive.adapters.quic.peers import PeerAddress, Peers
 from cellhive.adapters.quic.searchable import Searchable
-from cellhive.adapters.quic.stamps import Stamps
 from cellhive.core.errors import Conflict
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
+from cellhive.memory.batches.stamps import Stamps
 from cellhive.memory.peers import SyncSettings
 from cellhive.memory.store import Memory
 from cellhive.memory.sync import Replica

@@ -11,7 +11,7 @@ import numpy as np
 
 from cellhive.core.records import Metric, Namespace, Record
 from cellhive.memory import bounds
-from cellhive.memory.faults import is_writable
+from cellhive.memory.batches.faults import is_writable
 
 _INT64 = 1 << 63
 _FLOATS = np.dtype(np.float32)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cellhive.core.errors import BadInput
 from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record
 from cellhive.core.types import Floats32
+from cellhive.memory.batches.faults import fault
 from cellhive.memory.bounds import (
     LONGEST_NAME,
     MOST_COMPONENTS,
@@ -22,7 +23,6 @@ from cellhive.memory.bounds import (
     MOST_TEXT_BYTES,
     SURELY_FINE,
 )
-from cellhive.memory.faults import fault
 
 from .screening import surely_fine
 

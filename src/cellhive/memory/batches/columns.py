@@ -18,7 +18,7 @@ from cellhive.core.errors import ProtocolError
 from cellhive.core.records import Record, RecordKind
 from cellhive.core.types import Floats32
 from cellhive.memory import messages as m
-from cellhive.memory.faults import (
+from cellhive.memory.batches.faults import (
     MOST_COMPONENTS,
     MOST_ID_CHARACTERS,
     MOST_METADATA_ENTRIES,
@@ -27,7 +27,7 @@ from cellhive.memory.faults import (
     fault,
     together_fine,
 )
-from cellhive.memory.rows import records_in_rows, versions_in_rows
+from cellhive.memory.batches.rows import records_in_rows, versions_in_rows
 
 FEWEST = 4
 """Records from which columns are used."""

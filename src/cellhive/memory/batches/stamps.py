@@ -8,9 +8,9 @@ import numpy as np
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record, Version
-from cellhive.memory.faults import fault, together_fine
+from cellhive.memory.batches.faults import fault, together_fine
+from cellhive.memory.batches.rows import records_in_rows, versions_in_rows
 from cellhive.memory.peers import misfit
-from cellhive.memory.rows import records_in_rows, versions_in_rows
 from cellhive.memory.versions import HybridClock
 
 _FEWEST = 4

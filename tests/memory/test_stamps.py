@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellhive.adapters.quic.stamps import Stamps
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
+from cellhive.memory.batches.stamps import Stamps
 from cellhive.memory.versions import HybridClock
 
 SPACE = Namespace("ns", 3, Metric.COSINE)
