@@ -18,7 +18,6 @@ from cellhive.causal.statistics import MOST_LAGS
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Bools, Floats, Ints
 from cellhive.flows.analyse import Part
-from cellhive.flows.causes.naming import tier_guess
 from cellhive.flows.causes.columns import (
     columns_of,
     labels_of,
@@ -26,6 +25,7 @@ from cellhive.flows.causes.columns import (
     places_in_time,
     times_of,
 )
+from cellhive.flows.causes.naming import tier_guess
 
 MOST_VARIABLES = 60
 """Variables taken if nobody says which."""
