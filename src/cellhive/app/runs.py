@@ -37,6 +37,7 @@ from cellhive.core.types import (
 from cellhive.flows.decide import Approve, LoopSettings, Optimizer, PeriodObserved, Silent
 from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.operator import FreezeWindow, Operator
+from cellhive.flows.prediction.predictor import PlanPredictor, PredictorSettings
 from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
     Hooks,
@@ -82,6 +83,8 @@ class RunOptions:
     """Radio time simulated per reporting period of 900 s [s]."""
     branches: bool = True
     """Measure each plan's true effect in an exact branch."""
+    predict: bool = True
+    """Foretell what each plan will do before it is applied."""
     sites: Path | None = None
     bbox: str | None = None
     plan: Path | None = None
@@ -339,6 +342,7 @@ def execute(
             approve=approve,
             advance=lambda jobs: list(pool.map(lambda job: job(), jobs)),
             should_stop=should_stop,
+            predictor=PlanPredictor(PredictorSettings(loop.watch)) if run.options.predict else None,
         )
         record = run_trial(
             run.twin,
@@ -375,6 +379,7 @@ def options_of(record: RunRecord) -> RunOptions:
     names = set(RunOptions.__dataclass_fields__)
     values = {name: value for name, value in record.settings.items() if name in names}
     values["sites"] = values["plan"] = values["bbox"] = None
+    values.setdefault("predict", False)  # a run from before plans were foretold
     try:
         values["mode"] = Mode(values["mode"])
         values["protected"] = tuple(str(name) for name in values["protected"])

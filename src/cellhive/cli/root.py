@@ -166,6 +166,13 @@ def run(  # one parameter per option is how the command line is declared
     branches: Annotated[
         bool, typer.Option(help="Measure each plan's true effect in an exact branch.")
     ] = True,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            help="Foretell what each plan will do before it is applied; the guard refuses plans "
+            "whose harm is too probable."
+        ),
+    ] = True,
     memory: Annotated[
         str,
         typer.Option(
@@ -193,7 +200,7 @@ def run(  # one parameter per option is how the command line is declared
 
     options = composition.RunOptions(
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
-        observed_s=observed, branches=branches, sites=sites, bbox=bbox, plan=plan,
+        observed_s=observed, branches=branches, predict=predict, sites=sites, bbox=bbox, plan=plan,
         protected=tuple(protect or ()), freeze=tuple(freeze or ()), memory=memory, memory_key=key,
     ).checked()  # fmt: skip
     if report is not None:

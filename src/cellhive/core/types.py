@@ -180,6 +180,32 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What was foretold of one KPI before a plan was applied.
+
+    ``change`` is what the watch over the plan will measure: the cells it reaches, while watched
+    against before, less the cells left alone. It moves by chance and by itself too; ``effect``
+    is the part of it that the plan is expected to bring.
+    """
+
+    kpi: str
+    change: float
+    """Expected value of the change."""
+    low_50: float
+    """Lower end of the 50 % interval of the change."""
+    high_50: float
+    low_90: float
+    """Lower end of the 90 % interval of the change."""
+    high_90: float
+    effect: float
+    """Expected effect of the plan."""
+    effect_error: float
+    """Scale of the effect's Student t distribution."""
+    freedom: float
+    """Degrees of freedom of that distribution."""
+
+
+@dataclass(frozen=True)
 class Change:
     """One parameter of one cell or relation, from one value to another."""
 
@@ -214,6 +240,10 @@ class Plan:
     expected: tuple[Effect, ...] = ()
     evidence: tuple[str, ...] = ()
     """Where the reasons come from: frames, patterns, models."""
+    predicted: tuple[Prediction, ...] = ()
+    """What was foretold of the plan before it was applied."""
+    unpredicted: str = ""
+    """Why nothing was foretold; empty where something was, or where nobody was asked."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +281,9 @@ class Outcome:
     """The same KPIs while the plan was watched."""
     true_effect: tuple[Effect, ...] = ()
     """Effect against an exact branch without the plan; only a twin can know it."""
+    measured: tuple[Effect, ...] = ()
+    """What the watch measured: changes of the cells reached, less those of cells left alone,
+    with what chance may do either way (90 %)."""
 
 
 def to_jsonable(value: Any) -> Any:

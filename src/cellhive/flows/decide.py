@@ -7,7 +7,7 @@ It reads no clock and no file; what happens is told to an ``Observer``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -178,6 +178,28 @@ class Silent:
         """Take in nothing."""
 
 
+class Predictor(Protocol):
+    """Whoever foretells what plans will do."""
+
+    def take(self, frame: KpiFrame, network: Network, parameters: Parameters) -> None:
+        """Take in a checked period and the parameters it was observed with."""
+        ...
+
+    def applied(self, plan: Plan, network: Network) -> None:
+        """Take note that a plan was applied."""
+        ...
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take in what became of a plan."""
+        ...
+
+    def predicted(
+        self, plan: Plan, parameters: Parameters, others: Sequence[Area], usable: Collection[int]
+    ) -> Plan:
+        """Return a plan with what it will do, or with why that cannot be told."""
+        ...
+
+
 Approve = Callable[[Verdict], bool | None]
 """Asks a person; None means that nobody has answered yet."""
 
@@ -278,6 +300,7 @@ class Loop:
         *,
         observer: Observer = lambda _: None,
         approve: Approve | None = None,
+        predictor: Predictor | None = None,
     ) -> None:
         """Prepare the loop; nothing is observed or changed yet.
 
@@ -288,9 +311,11 @@ class Loop:
             settings: How the loop works.
             observer: Is told every event.
             approve: Asks a person, in mode "assist". Roll-backs are not asked for.
+            predictor: Foretells what plans will do before the guard looks at them.
         """
         self._radio, self._optimizer, self._guard = radio, optimizer, guard
         self._settings, self._observer, self._approve = settings, observer, approve
+        self._predictor = predictor
         self._checked: deque[Checked] = deque(maxlen=settings.history)
         self._watches: list[_Watch] = []
         self._applied: set[str] = set()
@@ -322,6 +347,9 @@ class Loop:
         self._now_s = now_s
         self._set_aside(checked)
         self._checked.append(checked)
+        if self._predictor is not None:
+            radio = self._radio
+            self._predictor.take(checked.frame, radio.network, radio.parameters())
         for watch in list(self._watches):
             watch.seen.append(checked)
             self._decide(watch)
@@ -356,7 +384,7 @@ class Loop:
         self._observer(PlanChecked(verdict))
         if not verdict.accepted:
             return
-        allowed = replace(plan, changes=verdict.accepted)
+        allowed = replace(verdict.plan, changes=verdict.accepted)
         match self._settings.mode:
             case Mode.SHADOW:
                 self._observer(PlanHeld(allowed, "shadow mode: nothing is applied"))
@@ -387,7 +415,25 @@ class Loop:
             self._radio.parameters(),
             self._now_s,
         )
-        return Verdict(plan, verdict.accepted, (*refused, *verdict.refused))
+        verdict = Verdict(plan, verdict.accepted, (*refused, *verdict.refused))
+        return self._foretold(verdict) if verdict.accepted else verdict
+
+    def _foretold(self, verdict: Verdict) -> Verdict:
+        """Foretell what is let through and let the guard look at it once more."""
+        if self._predictor is None:
+            return verdict
+        network, parameters = self._radio.network, self._radio.parameters()
+        plan = self._predictor.predicted(
+            replace(verdict.plan, changes=verdict.accepted),
+            parameters,
+            [watch.area for watch in self._watches],
+            np.flatnonzero(self._checked[-1].usable).tolist(),
+        )
+        told = replace(verdict.plan, predicted=plan.predicted, unpredicted=plan.unpredicted)
+        if not plan.predicted:
+            return replace(verdict, plan=told)
+        again = self._guard.check(plan, network, parameters, self._now_s)
+        return Verdict(told, again.accepted, (*verdict.refused, *again.refused))
 
     def _refusal(self, plan: Plan, change: Change) -> Refusal | None:
         """Return why the loop itself lets a change not through, or None."""
@@ -414,7 +460,7 @@ class Loop:
             self._observer(PlanHeld(plan, f"the network did not take it: {error}"))
             return
         self._applied.add(plan.plan_id)
-        self._guard.record(plan, self._now_s)
+        self._note(plan)
         self._observer(PlanApplied(plan, approved_by))
         network = self._radio.network
         rules = self._settings.watch
@@ -427,6 +473,12 @@ class Loop:
             self._observer(ReadBackDiffered(plan, differences))
             watch.undo = f"the network does not hold what was written: {'; '.join(differences)}"
             self._roll_back(watch)
+
+    def _note(self, plan: Plan) -> None:
+        """Let guard and predictor take note that a plan was applied."""
+        self._guard.record(plan, self._now_s)
+        if self._predictor is not None:
+            self._predictor.applied(plan, self._radio.network)
 
     def _differences(self, plan: Plan) -> tuple[str, ...]:
         """Return in words what reading back shows to be other than written."""
@@ -522,7 +574,7 @@ class Loop:
             except CellHiveError as error:
                 self._observer(PlanHeld(allowed, f"the network did not take it: {error}"))
                 return False
-            self._guard.record(allowed, self._now_s)
+            self._note(allowed)
             self._observer(PlanApplied(allowed, "the watch"))
             differences = self._differences(allowed)
             if differences:
@@ -540,6 +592,9 @@ class Loop:
             decided_s=self._now_s,
             before={} if finding is None else finding.before,
             after={} if finding is None else finding.after,
+            measured=() if finding is None else finding.measured,
         )
         self._observer(PlanDecided(outcome))
         self._optimizer.learn(outcome)
+        if self._predictor is not None:
+            self._predictor.learn(outcome)

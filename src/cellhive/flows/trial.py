@@ -43,6 +43,7 @@ from cellhive.flows.decide import (
     PlanDecided,
     PlanGuard,
     PlanHeld,
+    Predictor,
     ReadBackDiffered,
     ValuesLeftOut,
 )
@@ -156,6 +157,8 @@ class Hooks:
     """Advances the run, the baseline and the branches by one period."""
     should_stop: Callable[[], bool] = lambda: False
     """Asked between periods."""
+    predictor: Predictor | None = None
+    """Foretells what plans will do."""
 
 
 @dataclass(frozen=True)
@@ -369,6 +372,7 @@ class _Trial:
             settings.loop,
             observer=self._see,
             approve=hooks.approve,
+            predictor=hooks.predictor,
         )
         self._periods = 0
         self._frames: list[KpiFrame] = []

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from cellhive.core.schema import QUANTITIES
-from cellhive.core.types import KpiFrame, Network, Plan
+from cellhive.core.types import Effect, KpiFrame, Network, Plan
 from cellhive.ran import kpi
 
 Kpis = dict[str, float]
@@ -23,6 +23,19 @@ FEWEST_CONTROLS = 3
 
 FEWEST_FOR_NOISE = 3
 """Fewest values from which a scatter is estimated."""
+
+_NINETY = 0.95
+"""One-sided confidence of a 90 % interval."""
+
+MEASURED = (
+    "demand_satisfied_ratio",
+    "handover_failure_ratio",
+    "rlf_per_ue_min",
+    "weak_coverage_ratio",
+    "ue_throughput_mbps",
+    "prb_utilisation_ratio",
+)
+"""KPIs of which the watch reports the change."""
 
 PLACEBO_GROUPS = 6
 """Groups into which control cells are dealt to see what chance does."""
@@ -92,6 +105,8 @@ class Finding:
     reason: str
     before: Kpis
     after: Kpis
+    measured: tuple[Effect, ...] = ()
+    """Changes of the ``MEASURED`` KPIs, with what chance may do (90 %); unknown ones left out."""
 
 
 @dataclass(frozen=True)
@@ -225,14 +240,25 @@ def judge(comparison: Comparison, rules: WatchRules) -> Finding:
     beside = "against cells left alone" if comparison.control_before else "no cells to compare with"
     chance = comparison.chance(OBJECTIVE, rules.confidence)
     margin = rules.margin + chance if np.isfinite(chance) else rules.blind_margin
+    measured = _measured(comparison)
     figures = f"objective {change:+.2f}, chance ±{chance:.2f} ({beside})"
     if change < -margin:
-        return Finding(True, True, f"harm: {figures}", before, after)
+        return Finding(True, True, f"harm: {figures}", before, after, measured)
     for name, least in rules.red_lines.items():
         moved, scatter = comparison.change(name), comparison.chance(name, rules.confidence)
         worse = moved if QUANTITIES[name].better == "lower" else -moved
         if worse > least + scatter:
             label = QUANTITIES[name].label or name
             reason = f"harm: {label} {moved:+.3g}, chance ±{scatter:.2g} ({beside})"
-            return Finding(True, True, reason, before, after)
-    return Finding(False, True, f"no harm: {figures}", before, after)
+            return Finding(True, True, reason, before, after, measured)
+    return Finding(False, True, f"no harm: {figures}", before, after, measured)
+
+
+def _measured(comparison: Comparison) -> tuple[Effect, ...]:
+    """Return the changes of the KPIs that the watch reports."""
+    found = []
+    for name in MEASURED:
+        change, chance = comparison.change(name), comparison.chance(name, _NINETY)
+        if np.isfinite(change):
+            found.append(Effect(name, change, change - chance, change + chance))
+    return tuple(found)

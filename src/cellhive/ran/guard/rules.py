@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from scipy.special import stdtr
 
 from cellhive.core.errors import CellHiveError
 from cellhive.core.schema import QUANTITIES
-from cellhive.core.types import Change, Network, Parameters, Plan
+from cellhive.core.types import Change, Network, Parameters, Plan, Prediction
 from cellhive.ran.guard.state import OPERATOR, ROLLBACK, GuardState, Limits, Made
 from cellhive.ran.parameters import TOLERANCE, position_of, value_of
 
@@ -400,6 +401,42 @@ def predicted_harm(case: Case, _: Change) -> str:
     return ""
 
 
+def probable_harm(case: Case, _: Change) -> str:
+    """Refuse a plan that is too likely to worsen a KPI by more than its limit.
+
+    The probability is that of the plan's own effect, by what was foretold of it.
+    """
+    if case.function == ROLLBACK:
+        return ""
+    for foretold in case.plan.predicted:
+        most = case.limits.predicted_harm.get(foretold.kpi)
+        if most is None:
+            continue
+        probability = worse_probability(foretold, most)
+        if probability > case.limits.harm_probability:
+            quantity = QUANTITIES[foretold.kpi]
+            return (
+                f"With probability {100 * probability:.0f} % the plan worsens {quantity.label} by "
+                f"more than {most:g}, expected {foretold.effect:+.3g}; at most "
+                f"{100 * case.limits.harm_probability:.0f} % are allowed."
+            )
+    return ""
+
+
+def worse_probability(foretold: Prediction, most: float) -> float:
+    """Return the probability that a plan's effect worsens a KPI by more than an amount.
+
+    Args:
+        foretold: What was foretold; its effect has Student's t distribution.
+        most: The amount, in the KPI's unit, at least 0.
+    """
+    lower_is_better = QUANTITIES[foretold.kpi].better == "lower"
+    worse = foretold.effect if lower_is_better else -foretold.effect
+    if foretold.effect_error <= 0.0:
+        return float(worse > most)
+    return float(stdtr(foretold.freedom, (worse - most) / foretold.effect_error))
+
+
 def loop_free(case: Case, change: Change) -> str:
     """Refuse settings under which a user that stands still is handed back and forth.
 
@@ -472,6 +509,7 @@ RULES: tuple[tuple[str, Callable[[Case, Change], str]], ...] = (
     ("sleep", sleep),
     ("budget", budget),
     ("predicted-harm", predicted_harm),
+    ("probable-harm", probable_harm),
     ("loop-free", loop_free),
 )
 """Name and rule, in the order they are asked; the first that objects is the one named."""

@@ -72,6 +72,9 @@ class Limits:
         )
     )
     """Worsening of a KPI that a plan may expect of itself, by the better end of its interval."""
+    harm_probability: float = 0.9
+    """Probability, as foretold, that a plan worsens a KPI by more than ``predicted_harm``, above
+    which it is refused; 1 lets every plan through."""
     memory_s: float = 86400.0
     """How long changes are remembered [s]; longer than any other time here."""
 
