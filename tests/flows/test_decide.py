@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellhive.core.checked import check_frame
 from cellhive.core.types import Change, KpiFrame, Mode, Plan, Verdict
 from cellhive.flows.decide import (
     CellsSetAside,
@@ -22,7 +23,6 @@ from cellhive.flows.decide import (
     PlanProposed,
     ReadBackDiffered,
     Silent,
-    check_frame,
 )
 from cellhive.flows.watch import WatchRules
 from cellhive.ran.guard import Guard

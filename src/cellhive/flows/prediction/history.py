@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cellhive.core import schema
 from cellhive.core.types import Bools, Floats, KpiFrame, Network, Parameters, Plan
 from cellhive.flows.watch import MEASURED
 from cellhive.ran import kpi
@@ -127,7 +128,7 @@ class History:
         return means
 
 
-_ALL = (*(q.name for q in kpi.COUNTERS), *kpi.MEASURED_COLUMNS, *kpi.HISTOGRAM_COLUMNS)
+_ALL = (*(q.name for q in schema.COUNTERS), *kpi.MEASURED_COLUMNS, *kpi.HISTOGRAM_COLUMNS)
 
 
 def before_after(values: Floats, before: int, after: int) -> tuple[Floats, Floats]:

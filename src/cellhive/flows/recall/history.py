@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from cellhive.core.checked import check_frame
 from cellhive.core.records import PRIVACY, PRIVATE, Metadata, Record, RecordKind
 from cellhive.core.types import Floats32, KpiFrame, Outcome, to_jsonable
-from cellhive.flows.decide import check_frame
 from cellhive.flows.recall.experiences import Ledger, place_of, run_token
 from cellhive.flows.recall.situations import CELLS, RELATIONS, Situations
 from cellhive.flows.replay import RecordedNetwork

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from cellhive.core.types import to_jsonable
+from cellhive.flows.prediction.coverage import (
+    compared,
+    coverage_of,
+    refused_for_harm,
+    untold,
+)
 from cellhive.flows.trial import RunRecord, truth_of
 from cellhive.reports.run.summary import compare
 
 
 def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
     """Return what a run brought as plain JSON values."""
-    compared = compare(record.frames, record.baseline) if record.baseline else {}
+    kpis = compare(record.frames, record.baseline) if record.baseline else {}
     return {
         "run_id": record.run_id,
         "version": record.version,
@@ -21,7 +27,7 @@ def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
         "settings": record.settings,
         "periods": len(record.frames),
         "interrupted": record.interrupted,
-        "kpis": to_jsonable(compared),
+        "kpis": to_jsonable(kpis),
         "decisions": [
             {
                 "plan_id": outcome.plan.plan_id,
@@ -30,11 +36,19 @@ def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
                 "changes": to_jsonable(outcome.plan.changes),
                 "verdict": outcome.verdict,
                 "reason": outcome.reason,
+                "predicted": to_jsonable(outcome.plan.predicted),
+                "unpredicted": outcome.plan.unpredicted,
+                "measured": to_jsonable(outcome.measured),
                 "true_effect": to_jsonable(outcome.true_effect),
                 "truth": str(truth_of(outcome)),
             }
             for outcome in record.outcomes
         ],
+        "predictions": {
+            "coverage": to_jsonable(coverage_of(compared(record.outcomes))),
+            "none": untold(record.outcomes),
+            "refused_for_harm": refused_for_harm(record.verdicts),
+        },
         "notes": list(record.notes),
         "paths": {name: str(path) for name, path in paths.items()},
     }

@@ -24,6 +24,7 @@ from cellhive.reports.numbers import (
 from cellhive.reports.page import render, write_atomic
 from cellhive.reports.run import figures, tables
 from cellhive.reports.run.decisions import Decision, decisions_of
+from cellhive.reports.run.predictions import foretold
 from cellhive.reports.run.summary import (
     BLOCKS,
     OBJECTIVE,
@@ -107,6 +108,7 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
         maps=figures.kpi_maps(record, window, figures.mapped_kpis(compared)),
         rasters=figures.raster_maps(record),
         decisions=tables.decision_table(decisions),
+        foretold=foretold(record),
         totals=tables.totals_table(record),
         refusals=tables.refusal_table(record),
         held=tables.held_table(record),

@@ -36,6 +36,7 @@ from cellhive.reports.run.decisions import (
     totals_of,
     value_text,
 )
+from cellhive.reports.run.predictions import foretold_texts
 from cellhive.reports.run.summary import Compared, Window, cell_kpis
 
 CELL_KPIS = (
@@ -125,7 +126,24 @@ def decision_table(decisions: Sequence[Decision]) -> Table:
     if expected:
         columns.insert(3, Column("Expected"))
     rows = [_decision_row(decision, expected=expected) for decision in decisions]
+    if any(decision.plan.predicted or decision.plan.unpredicted for decision in decisions):
+        title = "Change of the cells reached, less that of cells left alone; 90 % interval"
+        columns.insert(3 + expected, Column("Foretold, and happened", title=title))
+        for row, decision in zip(rows, decisions, strict=True):
+            row.insert(3 + expected, _foretold_cell(decision))
     return Table(columns, rows, empty="No plan was applied.")
+
+
+def _foretold_cell(decision: Decision) -> Cell:
+    """Return what was foretold of a plan beside what happened; all but the first KPI unfolds."""
+    texts = foretold_texts(decision.plan, decision.outcome)
+    shown = lines(texts[:1])
+    if len(texts) > 1:
+        shown += Markup("<details><summary>{} more</summary>{}</details>").format(
+            len(texts) - 1, lines(texts[1:])
+        )
+    first = decision.plan.predicted[0].change if decision.plan.predicted else math.nan
+    return Cell(shown, first)
 
 
 def _decision_row(decision: Decision, *, expected: bool) -> list[Cell]:
