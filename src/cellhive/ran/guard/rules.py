@@ -401,12 +401,12 @@ def predicted_harm(case: Case, _: Change) -> str:
     return ""
 
 
-def probable_harm(case: Case, _: Change) -> str:
+def probable_harm(case: Case, change: Change) -> str:
     """Refuse a plan that is too likely to worsen a KPI by more than its limit.
 
     The probability is that of the plan's own effect, by what was foretold of it.
     """
-    if case.function == ROLLBACK:
+    if case.function == ROLLBACK or is_wake(change):
         return ""
     for foretold in case.plan.predicted:
         most = case.limits.predicted_harm.get(foretold.kpi)
