@@ -9,15 +9,9 @@ import pytest
 from bge import exact_edge_probability
 from linear_models import names_of, random_model, samples_of
 
+from cellhive.causal.convergence import Convergence, edge_errors, effective_draws, r_hat
 from cellhive.causal.graph import Edge, Knowledge, average_precision, is_acyclic
-from cellhive.causal.posterior import (
-    Convergence,
-    Settings,
-    best_graph,
-    discover,
-    effective_draws,
-    r_hat,
-)
+from cellhive.causal.posterior import Settings, best_graph, discover
 from cellhive.causal.scores import Prior, score_of
 from cellhive.causal.statistics import Statistics, statistics_of
 from cellhive.core.errors import BadInput
@@ -166,7 +160,54 @@ def test_chains_that_disagree_are_told() -> None:
     for k in range(1, 20_000):  # autoregression: (1 - 0.9) / (1 + 0.9) of the draws count
         slow[:, k] = 0.9 * slow[:, k - 1] + rng.standard_normal(2)
     assert effective_draws(slow) == pytest.approx(40_000 / 19, rel=0.2)
-    bad = Convergence(1.4, 0.5, 0.2, 12.0, (0.5, 0.25))
+    bad = Convergence(1.4, 0.5, 0.2, 12.0, (0.5, 0.25), 0.01)
     assert not bad.reached
+    assert replace(bad, r_hat=1.0).reached
+    assert not replace(bad, r_hat=1.0, error=0.06).reached
     assert str(bad).startswith("NOT converged: R-hat 1.400")
     assert "50%, 25%" in str(bad)
+
+
+def test_errors_of_edges_are_those_of_chance_where_chains_agree() -> None:
+    """Ten thousand independent edges: chance makes no chain look held; errors are what they are."""
+    rng = np.random.default_rng(21)
+    draws = rng.random((4, 5, 50, 10_000)) < rng.random(10_000)
+    share = draws.mean(axis=(0, 1, 2))
+    errors = edge_errors(draws.mean(axis=2))
+    exact = np.sqrt(share * (1 - share) / 1000)
+    assert errors.max() < 0.03
+    assert np.sqrt((errors**2).mean() / (exact**2).mean()) == pytest.approx(1.0, abs=0.02)
+
+
+def test_chains_that_are_held_are_told_among_many_edges() -> None:
+    """One edge in 2000 that chains hold at 0.4 and 0.8 has an error of 0.2, others of chance."""
+    rng = np.random.default_rng(22)
+    chance = np.full((4, 1, 1, 2000), 0.5)
+    chance[:2, ..., 7], chance[2:, ..., 7] = 0.4, 0.8
+    errors = edge_errors((rng.random((4, 5, 50, 2000)) < chance).mean(axis=2))
+    assert errors[7] == pytest.approx(0.2, abs=0.04)
+    assert np.delete(errors, 7).max() < 0.04
+    assert edge_errors(np.zeros((4, 5, 3))).tolist() == [0.0, 0.0, 0.0]
+    stuck = np.repeat([0.0, 0.0, 1.0, 1.0], 5).reshape(4, 5, 1)
+    assert edge_errors(stuck).tolist() == [0.5]
+
+
+def test_edges_that_data_do_not_direct_are_drawn_both_ways() -> None:
+    """A tree without colliders: every node may come first, each with the same probability.
+
+    A tree of n nodes has n such graphs; an edge points away from the larger side as often as
+    that side has nodes. Relocations alone wander for hundreds of graphs on each side.
+    """
+    size, rng = 24, np.random.default_rng(23)
+    model = np.zeros((size, size))
+    for node in range(1, size):
+        model[(node - 1) // 2, node] = 1.0
+    seen = statistics_of(samples_of(model, 4000, rng), names_of(size))
+    found = discover(seen, rng, settings=Settings(graphs=400, betas=(1.0, 0.6)))
+    below = np.ones(size)
+    for node in range(size - 1, 0, -1):
+        below[(node - 1) // 2] += below[node]
+    nodes = np.arange(1, size)
+    back = found.edge_probability()[0][nodes, (nodes - 1) // 2]
+    np.testing.assert_allclose(back, below[1:] / size, atol=0.09)
+    assert found.convergence.reached

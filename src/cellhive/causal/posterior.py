@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cellhive.causal.convergence import Convergence, convergence_of, edge_shares
 from cellhive.causal.graph import Constraints, Knowledge, constraints_of
 from cellhive.causal.order import Search, grown_orders, search_of
 from cellhive.causal.sampling import Problem, State, draw_graphs, settle
@@ -33,8 +34,6 @@ from cellhive.core.types import Bools, Floats, Ints
 Tabulate = Callable[[Score, Ints, Floats], Floats]
 """From the score of straight lines, candidates and preferences to scores of sets, (V, 2^K)."""
 
-_GOOD_R_HAT = 1.05
-_GOOD_AGREEMENT = 0.2
 _SHARE_BY_SCORE = 30.0
 _EDGE_WEIGHT = 10.0
 _CANDIDATES = 12
@@ -67,37 +66,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Convergence:
-    """Whether the chains agree."""
-
-    r_hat: float
-    """Of the log score, over halves of chains: 1 when they agree (Gelman and others 2013, 11.4)."""
-    apart: float
-    """Largest difference of an edge's probability between two chains."""
-    apart_mean: float
-    """Mean such difference over edges that any chain holds possible."""
-    effective: float
-    """Independent graphs that the kept ones are worth, by the log score's autocorrelation."""
-    exchanged: tuple[float, ...]
-    """Share of exchanges accepted between neighbouring rungs."""
-
-    @property
-    def reached(self) -> bool:
-        """Whether the chains agree well enough to trust a probability, their mean, to 0.1."""
-        return self.r_hat < _GOOD_R_HAT and self.apart < _GOOD_AGREEMENT
-
-    def __str__(self) -> str:
-        """Say it in a line."""
-        verdict = "converged" if self.reached else "NOT converged"
-        shares = ", ".join(f"{share:.0%}" for share in self.exchanged)
-        return (
-            f"{verdict}: R-hat {self.r_hat:.3f}, chains differ by at most {self.apart:.2f} on an "
-            f"edge ({self.apart_mean:.3f} on average), {self.effective:.0f} independent graphs, "
-            f"exchanges {shares}"
-        )
-
-
-@dataclass(frozen=True)
 class Posterior:
     """Graphs drawn with their probability given the data; M graphs, V variables, K candidates."""
 
@@ -122,7 +90,7 @@ class Posterior:
     def edge_probability(self) -> Floats:
         """Return the probability of every edge, [lag, cause, effect]."""
         size, columns = self.statistics.variables, self.statistics.columns
-        probability = _edge_shares(self.chosen, self.candidates, columns)
+        probability = edge_shares(self.chosen, self.candidates, columns)
         return probability.reshape(self.statistics.lags + 1, size, size)
 
     def graph(self, which: int) -> Bools:
@@ -135,7 +103,7 @@ class Posterior:
 
     def _edges(self, chosen: Ints) -> Bools:
         size, columns = self.statistics.variables, self.statistics.columns
-        share = _edge_shares(chosen[None, :], self.candidates, columns)
+        share = edge_shares(chosen[None, :], self.candidates, columns)
         edges: Bools = (share > 0).reshape(self.statistics.lags + 1, size, size)
         return edges
 
@@ -228,9 +196,9 @@ def explored(
     chosen = drawn.chosen.reshape(-1, statistics.variables)
     posterior = Posterior(
         statistics, known, prior, candidates, chosen, drawn.trace.reshape(-1), best,
-        _convergence(drawn, candidates, columns),
+        convergence_of(drawn.chosen, drawn.trace, drawn.exchanged, candidates, columns),
     )  # fmt: skip
-    joined = _edge_shares(chosen, candidates, columns) > 0.0
+    joined = edge_shares(chosen, candidates, columns) > 0.0
     different = np.append(True, -np.diff(values) > _DIFFERENT)  # alike: equivalent graphs
     few = int(np.clip(round(_KEPT_ORDERS / statistics.variables), 2, 10))
     return posterior, Trail(orders[different][:few], drawn.ends, joined)
@@ -463,16 +431,6 @@ def _draw(
     return _Drawn(chosen, trace, swaps[:-1] / (asked.chains * asked.graphs), ends)
 
 
-def _edge_shares(chosen: Ints, candidates: Ints, columns: int) -> Floats:
-    """Return how often each edge is among graphs, (D, V)."""
-    size, most = candidates.shape
-    shares = np.zeros((columns, size))
-    for slot in range(most):
-        real = np.flatnonzero(candidates[:, slot] >= 0)
-        shares[candidates[real, slot], real] = ((chosen[:, real] >> slot) & 1).mean(axis=0)
-    return shares
-
-
 def _best(
     problem: Problem, candidates: Ints, chosen: Ints, trace: Floats, graphs: Bools
 ) -> Ints:  # fmt: skip
@@ -508,52 +466,3 @@ def _refined(problem: Problem, best: Ints, chosen: Ints) -> Ints:
         others = problem.bit[:, node] >= 0
         placed[others] |= (1 << problem.bit[others, node]).astype(np.int32)
     return result
-
-
-def _convergence(drawn: _Drawn, candidates: Ints, columns: int) -> Convergence:
-    shares = np.array([_edge_shares(chain, candidates, columns) for chain in drawn.chosen])
-    apart = shares.max(axis=0) - shares.min(axis=0)
-    possible = shares.max(axis=0) > 0.01  # noqa: PLR2004
-    mean = float(apart[possible].mean()) if possible.any() else 0.0
-    return Convergence(
-        r_hat(drawn.trace), float(apart.max()), mean, effective_draws(drawn.trace),
-        tuple(float(share) for share in drawn.exchanged),
-    )  # fmt: skip
-
-
-def r_hat(trace: Floats) -> float:
-    """Return the split potential scale reduction of chains (Gelman and others 2013, 11.4).
-
-    Args:
-        trace: A quantity along each chain, (C, M).
-    """
-    half = trace.shape[1] // 2
-    parts = np.concatenate([trace[:, :half], trace[:, half : 2 * half]])
-    within = float(parts.var(axis=1, ddof=1).mean())
-    between = float(parts.mean(axis=1).var(ddof=1))
-    if within <= 0.0:
-        return 1.0 if between <= 0.0 else float("inf")
-    return float(np.sqrt((half - 1.0) / half + between / within))
-
-
-def effective_draws(trace: Floats) -> float:
-    """Return how many independent draws chains are worth (Geyer 1992: initial positive pairs).
-
-    Args:
-        trace: A quantity along each chain, (C, M).
-    """
-    centred = trace - trace.mean(axis=1, keepdims=True)
-    length = trace.shape[1]
-    spread = float((centred**2).mean())
-    if spread <= 0.0:
-        return float(trace.size)
-    time = 1.0
-    for lag in range(1, length - 1, 2):
-        pair = sum(
-            float((centred[:, : length - at] * centred[:, at:]).sum()) / centred.size / spread
-            for at in (lag, lag + 1)
-        )
-        if pair <= 0.0:
-            break
-        time += 2.0 * pair
-    return trace.size / time

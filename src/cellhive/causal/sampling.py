@@ -14,6 +14,12 @@ probability min(1, q' / q). A tempered rung has the target times Z(order)^(beta 
 relocations are drawn in proportion to Z^beta, the acceptance stays the same, and two rungs
 exchange their states with probability min(1, (Z_hot / Z_cold)^(beta_cold - beta_hot)).
 
+Relocations are slow to turn edges round that the data do not direct. So the first rung also
+walks among graphs alone: an edge whose ends have the same other parents (a covered edge)
+turns round without a cycle, and without a change of score where the score is the same for all
+graphs of a class (Chickering 1995, lemma 1); such steps lead to every graph of the class. An
+order for the new graph is then drawn from q, which keeps the target as it is.
+
 Nodes of an earlier tier stand before those of a later one; lagged columns are always
 possible parents and stand in no order.
 """
@@ -34,6 +40,8 @@ Words = npt.NDArray[np.uint64]
 _U64 = np.uint64
 _GOLDEN = _U64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = _U64(0xBF58476D1CE4E5B9), _U64(0x94D049BB133111EB)
+_TURNS = 4
+"""Edges to try to turn between two kept graphs, per node."""
 _S30, _S27, _S31, _S11 = _U64(30), _U64(27), _U64(31), _U64(11)
 
 
@@ -244,25 +252,134 @@ def run_moves(problem: Problem, state: State, rung: int, beta: float, moves: int
 @compiled
 def settle(problem: Problem, state: State, rung: int) -> None:
     """Fill in places, possible parents, a graph and the fit of the order of a rung."""
+    _place_all(problem, state, rung)
+    for node in range(state.order.shape[1]):
+        state.chosen[rung, node] = _drawn_set(
+            problem, node, state.possible[rung, node], _uniform(state.seed, rung)
+        )  # fmt: skip
+    _fit(problem, state, rung)
+
+
+@compiled
+def _place_all(problem: Problem, state: State, rung: int) -> None:
+    """Fill in places and possible parents of an order."""
     size = state.order.shape[1]
     for k in range(size):
         state.place[rung, state.order[rung, k]] = k
-    total = 0.0
     for node in range(size):
         members = problem.always[node]
         for other in range(size):
             if problem.bit[node, other] >= 0 and state.place[rung, other] < state.place[rung, node]:
                 members |= 1 << problem.bit[node, other]
         state.possible[rung, node] = members
-        state.chosen[rung, node] = _drawn_set(
-            problem, node, members, _uniform(state.seed, rung)
-        )  # fmt: skip
-        total += problem.sums[node, members]
-    ready = np.empty(size + 1, np.int32)
+
+
+@compiled
+def _fit(problem: Problem, state: State, rung: int) -> None:
+    """Fill in the fit of an order and its graph."""
+    size = state.order.shape[1]
+    total, ready = 0.0, np.empty(size + 1, np.int32)
+    for node in range(size):
+        total += problem.sums[node, state.possible[rung, node]]
     state.fit[rung, 0] = total
     state.fit[rung, 1] = _order_log(
         problem, state.order[rung], state.place[rung], state.chosen[rung], ready
     )  # fmt: skip
+
+
+@compiled
+def turn_edges(problem: Problem, state: State, rung: int, tries: int) -> int:
+    """Turn covered edges round, then draw an order anew; return how many turned.
+
+    A node is drawn evenly, and one of its parents in no lag; the way back is as probable, as
+    the other end then has as many of them.
+
+    Args:
+        problem: Scores.
+        state: Changed in place.
+        rung: Row of the state: one of the posterior itself.
+        tries: Edges to try.
+    """
+    size, turned = state.order.shape[1], 0
+    chosen = state.chosen[rung]
+    for _ in range(tries):
+        node = min(int(_uniform(state.seed, rung) * size), size - 1)
+        parent = _drawn_parent(problem, node, chosen[node], _uniform(state.seed, rung))
+        if parent < 0 or problem.bit[parent, node] < 0 or problem.low[parent] != problem.low[node]:
+            continue
+        without = chosen[node] & ~(1 << problem.bit[node, parent])
+        if not _covered(problem, parent, node, chosen[parent], without):
+            continue
+        joined = chosen[parent] | (1 << problem.bit[parent, node])
+        gain = problem.table[node, without] + problem.table[parent, joined]
+        gain -= problem.table[node, chosen[node]] + problem.table[parent, chosen[parent]]
+        if math.log(_uniform(state.seed, rung)) < gain:
+            chosen[node], chosen[parent] = without, joined
+            turned += 1
+    _draw_order(problem, state, rung)
+    _place_all(problem, state, rung)
+    _fit(problem, state, rung)
+    return turned
+
+
+@compiled
+def _drawn_parent(problem: Problem, node: int, members: int, uniform: float) -> int:
+    """Return one of a node's parents that stand in the order, evenly; -1 if it has none."""
+    left = members & ~problem.always[node]
+    count, rest = 0, left
+    while rest:
+        rest &= rest - 1
+        count += 1
+    skip, slot = int(uniform * count), 0
+    while left:
+        if left & 1:
+            if skip == 0:
+                return int(problem.candidates[node, slot])
+            skip -= 1
+        left >>= 1
+        slot += 1
+    return -1
+
+
+@compiled
+def _covered(problem: Problem, first: int, second: int, members: int, others: int) -> bool:
+    """Return whether two nodes' sets hold the same nodes, lagged columns aside."""
+    left, rest, slot = members & ~problem.always[first], others & ~problem.always[second], 0
+    while left:
+        if left & 1:
+            bit = problem.bit[second, problem.candidates[first, slot]]
+            if bit < 0 or not (rest >> bit) & 1:
+                return False
+            rest ^= 1 << bit
+        left >>= 1
+        slot += 1
+    return rest == 0
+
+
+@compiled
+def _draw_order(problem: Problem, state: State, rung: int) -> None:
+    """Draw an order of a graph: nodes are placed evenly among those that are ready."""
+    size = state.order.shape[1]
+    waits = np.empty(size, np.int32)
+    for node in range(size):
+        rest, waits[node] = state.chosen[rung, node] & ~problem.always[node], 0
+        while rest:
+            rest &= rest - 1
+            waits[node] += 1
+    for k in range(size):
+        count = 0
+        for node in range(size):
+            count += int(waits[node] == 0 and problem.low[node] <= k)
+        skip = min(int(_uniform(state.seed, rung) * count), count - 1)
+        node = 0
+        while waits[node] != 0 or problem.low[node] > k or skip > 0:
+            skip -= int(waits[node] == 0 and problem.low[node] <= k)
+            node += 1
+        state.order[rung, k], waits[node] = node, -1
+        for other in range(size):
+            bit = problem.bit_in[node, other]
+            if bit >= 0 and (state.chosen[rung, other] >> bit) & 1:
+                waits[other] -= 1
 
 
 @compiled
@@ -314,6 +431,7 @@ def draw_graphs(
     for round_ in range(kept.shape[0]):
         for rung in range(betas.size):
             run_moves(problem, state, rung, betas[rung], moves)
+        turn_edges(problem, state, 0, _TURNS * kept.shape[1])
         exchange(state, betas, swaps)
         total = 0.0
         for node in range(kept.shape[1]):

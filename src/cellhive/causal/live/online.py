@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.causal.convergence import Convergence
 from cellhive.causal.graph import Constraints, Knowledge, constraints_of
 from cellhive.causal.live.drift import (
     Drift,
@@ -51,7 +52,7 @@ from cellhive.causal.live.soundness import (
     refuse_unsound_statistics,
     refuse_unsound_trail,
 )
-from cellhive.causal.posterior import Convergence, Posterior, Settings, Trail, explored
+from cellhive.causal.posterior import Posterior, Settings, Trail, explored
 from cellhive.causal.scores import Prior
 from cellhive.causal.statistics import Statistics
 from cellhive.core.errors import BadInput

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.causal.convergence import Convergence
 from cellhive.causal.effects import Mechanisms, drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge, constraints_of
 from cellhive.causal.live.snapshots import packed, unpacked
@@ -23,7 +24,7 @@ from cellhive.causal.live.soundness import (
     refuse_unsound_statistics,
 )
 from cellhive.causal.motifs import Tier, radio_knowledge, tier_of
-from cellhive.causal.posterior import Convergence, Posterior, Settings, discover
+from cellhive.causal.posterior import Posterior, Settings, discover
 from cellhive.causal.queries.identification import Unusable, separable
 from cellhive.causal.scores import Prior
 from cellhive.causal.statistics import Statistics, statistics_of
