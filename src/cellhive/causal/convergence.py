@@ -105,7 +105,7 @@ def edge_errors(means: Floats) -> Floats:
     """
     groups, batches = means.shape[:2]
     centre = means.mean(axis=1)
-    held = 0.5 * (centre.max(axis=0) - centre.min(axis=0))
+    held: Floats = 0.5 * (centre.max(axis=0) - centre.min(axis=0))
     if batches < 2:  # noqa: PLR2004  # nothing wavers that could be compared
         return held
     varied = means.std(axis=(0, 1)) > 0.0

@@ -61,7 +61,7 @@ class Settings:
     """Moves between two kept graphs, per variable and rung; at least 60 on each rung."""
     burn_in: float = 0.4
     """Moves before the first kept graph, as a share of those after it."""
-    betas: tuple[float, ...] = (1.0, 0.7, 0.45, 0.25, 0.12)
+    betas: tuple[float, ...] = (1.0, 0.7, 0.45)
     """Temperatures of a chain's rungs, the posterior first."""
 
 

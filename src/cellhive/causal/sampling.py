@@ -353,7 +353,8 @@ def _covered(problem: Problem, first: int, second: int, members: int, others: in
             rest ^= 1 << bit
         left >>= 1
         slot += 1
-    return rest == 0
+    same: bool = rest == 0
+    return same
 
 
 @compiled
