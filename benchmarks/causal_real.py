@@ -167,7 +167,7 @@ def sachs_rows(python: Path, peers: Sequence[str], limit_s: float) -> list[Row]:
         used = rows[-1].value
         value = next(row.value for row in rows if row.name == f"{label}: average precision")
         for peer in peers:
-            told = ask_peer(python, peer, cells, np.where(truth, 0.1, 0.0), limit_s)
+            told = ask_peer(python, peer, [(cells, np.where(truth, 0.1, 0.0))], limit_s, limit_s)
             if told.cpu_s:
                 rows += [
                     Row(f"{label}: average precision", value, "AUPRC", "", PEERS[peer],
