@@ -17,10 +17,10 @@ import numpy as np
 from _bench import Row, report
 
 from causal import random_model
+from cellhive.causal.dependent.panels import cell_coefficients
 from cellhive.causal.effects import drawn_mechanisms, total_effects
 from cellhive.causal.graph import average_precision
 from cellhive.causal.live.online import Live, Pace, begun, observed, refreshed, restored, snapshot
-from cellhive.causal.panels import cell_coefficients
 from cellhive.causal.posterior import Posterior, Settings, discover
 from cellhive.core.types import Floats
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellhive.causal.dependent.panels import cell_coefficients
 from cellhive.causal.effects import Mechanisms, direct_effects, drawn_mechanisms, total_effects
 from cellhive.causal.live.running import advanced, empty_running
-from cellhive.causal.panels import cell_coefficients
 from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.queries.identification import Question, effect_answer
 from cellhive.causal.queries.planning import Aim, Harm, Lever, advise, responses_of

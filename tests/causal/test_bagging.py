@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellhive.causal.bagging import BagSettings, adjusted, bagged_effects, resampled
+from cellhive.causal.dependent.bagging import BagSettings, adjusted, bagged_effects, resampled
 from cellhive.causal.effects import drawn_effects, drawn_mechanisms
 from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.posterior import Settings, discover

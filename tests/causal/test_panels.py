@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cellhive.causal.dependent.panels import cell_coefficients, cell_mechanisms
 from cellhive.causal.effects import total_effects
 from cellhive.causal.graph import Edge, Knowledge
-from cellhive.causal.panels import cell_coefficients, cell_mechanisms
 from cellhive.causal.posterior import Settings, discover
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.errors import BadInput, NotFound

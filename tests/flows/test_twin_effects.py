@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from cellhive.causal.bagging import BagSettings
+from cellhive.causal.dependent.bagging import BagSettings
 from cellhive.causal.graph import constraints_of
 from cellhive.causal.posterior import Settings
 from cellhive.core.types import Floats

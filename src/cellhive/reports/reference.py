@@ -367,7 +367,9 @@ def _figure(name: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     spread = f" ± {row['spread']:.2g}" if row.get("spread") else ""
     beside = ""
     if row.get("peer"):
-        beside = f"{row['peer']}: {_figures(row['peer_value'])} {row['unit']}"
+        value = row.get("peer_value")
+        said = "no answer" if value is None else f"{_figures(value)} {row['unit']}"
+        beside = f"{row['peer']}: {said}"
         beside += f" (×{_ratio(row['ratio'])})" if row.get("ratio") else ""
     measured = f"{_figures(row['value'])}{spread} {row['unit']}"
     return f"`{name}`", str(row["name"]), measured, str(row.get("goal", "")), beside

@@ -214,7 +214,7 @@ def _rows(model: CausalModel) -> Floats:
 def _chance_apart(seed: int) -> Iterator[None]:
     """Give what draws from NumPy's global numbers a seed, and put these back as they were."""
     before = np.random.get_state()  # noqa: NPY002  # DoWhy draws from it: nobody else shall notice
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
     try:
         yield
     finally:

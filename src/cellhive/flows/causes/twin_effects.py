@@ -14,7 +14,7 @@ The estimate sees the panels only. What it must get right, and how:
 - neighbours are set alike: means of their settings are held;
 - mechanisms are bent: squares of the causes are held, centred so that their mean does not
   change when the step is made; what is left with the cause is the mean effect of the step;
-- samples depend on each other: days of a city are drawn anew (``causal.bagging``).
+- samples depend on each other: days of a city are drawn anew (``causal.dependent.bagging``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cellhive.causal.bagging import BaggedEffects, BagSettings, bagged_effects
+from cellhive.causal.dependent.bagging import BaggedEffects, BagSettings, bagged_effects
 from cellhive.causal.graph import Edge, Knowledge
 from cellhive.causal.motifs import radio_knowledge
 from cellhive.causal.statistics import Statistics, statistics_of
