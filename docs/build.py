@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -69,15 +70,22 @@ def command() -> typer.core.TyperGroup:
     return group
 
 
+def promises(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows with a goal, each figure once: beside the first of its peers."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if row.get("goal"):
+            first.setdefault(str(row["name"]), row)
+    return list(first.values())
+
+
 def measured_blocks() -> dict[str, str]:
     """Return the blocks that are made from the results of benchmarks."""
     results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*"))]
     if not results:
         nothing = "Nothing measured yet: `make bench`."
         return {"benchmarks": nothing, "all-benchmarks": nothing, "benchmark-notes": nothing}
-    promised = [
-        {**result, "rows": [row for row in result["rows"] if row.get("goal")]} for result in results
-    ]
+    promised = [{**result, "rows": promises(result["rows"])} for result in results]
     return {
         "benchmarks": f"{benchmarks_table(promised)}\n\n{machines_text(results)}",
         "all-benchmarks": benchmarks_table(results),
