@@ -174,3 +174,17 @@ def test_wrong_questions_are_refused() -> None:
         mechanisms, Question("moon", "rate"), unusable=[Unusable("moon", "moon was left out.")]
     )
     assert unknown.verdict is Verdict.REFUSED
+
+
+def test_a_near_copy_goes_where_periods_are_lagged_too() -> None:
+    """Written with twelve digits, a copy is no exact one; with lags each determines the other."""
+    rng = np.random.default_rng(12)
+    x = rng.standard_normal((400, 1))
+    panel = np.concatenate([x, x + rng.standard_normal(x.shape), 2.0 * x], axis=1)
+    panel[:, 2] += 5e-5 * rng.standard_normal(400)
+    for lags in (0, 1):
+        seen = statistics_of(panel, ["x", "y", "copy"], lags=lags)
+        fewer, unusable = separable(seen)
+        assert [one.name for one in unusable] == ["copy"]
+        assert fewer.names == ("x", "y")
+        fewer.correlation()

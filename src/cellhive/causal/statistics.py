@@ -121,12 +121,23 @@ class Statistics:
             raise self._refused(what, "do not vary", flat)
         matrix: Floats = self.scatter / (self.weight * np.outer(scale, scale))
         np.fill_diagonal(matrix, 1.0)
-        if self.weight > self.columns:
-            copies = _unexplained(matrix) < 1.0 - _NEARLY_ALL
-            if copies.any():
-                what = "columns that others do not determine"
-                raise self._refused(what, "follow from others", copies)
+        copies = self._determined(matrix)
+        if copies.any():
+            what = "columns that others do not determine"
+            raise self._refused(what, "follow from others", copies)
         return matrix
+
+    @property
+    def determined(self) -> Bools:
+        """Return which columns follow from the others, (D,); none may be constant."""
+        scale = self.deviation
+        return self._determined(self.scatter / (self.weight * np.outer(scale, scale)))
+
+    def _determined(self, matrix: Floats) -> Bools:
+        if self.weight <= self.columns:
+            return np.zeros(self.columns, np.bool_)
+        copies: Bools = _unexplained(matrix) < 1.0 - _NEARLY_ALL
+        return copies
 
     def _refused(self, expected: str, what: str, which: Bools) -> BadInput:
         named = ", ".join(self.label(int(column)) for column in np.flatnonzero(which)[:6])

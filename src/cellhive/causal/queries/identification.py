@@ -158,14 +158,25 @@ def separable(statistics: Statistics) -> tuple[Statistics, tuple[Unusable, ...]]
             continue
         factor = np.column_stack([factor, rest / math.sqrt(rest[variable])])
         kept.append(variable)
-    if not out:
-        return statistics, ()
+    fewer = _fewer(statistics, kept)
+    while len(kept) > 1 and (copies := np.flatnonzero(fewer.determined)).size:
+        # Together with earlier periods, or just within the bound of what can be told apart.
+        gone = kept.pop(int(copies.max()) % len(kept))
+        out.append(Unusable(statistics.names[gone], _copy_of(statistics, gone, kept)))
+        fewer = _fewer(statistics, kept)
+    return fewer, tuple(out)
+
+
+def _fewer(statistics: Statistics, kept: Sequence[int]) -> Statistics:
+    """Return the statistics of some of the variables."""
+    if len(kept) == statistics.variables:
+        return statistics
+    size = statistics.variables
     columns = [lag * size + k for lag in range(statistics.lags + 1) for k in kept]
-    fewer = replace(
+    return replace(
         statistics, names=tuple(statistics.names[k] for k in kept),
         mean=statistics.mean[columns], scatter=statistics.scatter[np.ix_(columns, columns)],
     )  # fmt: skip
-    return fewer, tuple(out)
 
 
 def _copy_of(statistics: Statistics, variable: int, kept: Sequence[int]) -> str:
@@ -180,6 +191,8 @@ def _copy_of(statistics: Statistics, variable: int, kept: Sequence[int]) -> str:
     slopes = np.linalg.lstsq(inner, statistics.scatter[kept, variable], rcond=None)[0]
     shares = np.abs(slopes) * statistics.deviation[list(kept)] / statistics.deviation[variable]
     involved = [statistics.names[kept[int(k)]] for k in np.flatnonzero(shares > 1e-4)]  # noqa: PLR2004
+    if not involved:
+        return f"{name} follows exactly from earlier periods: no data tell which of them acts."
     verb = "is a copy of" if len(involved) == 1 else "follows exactly from"
     return f"{name} {verb} {', '.join(involved[:6])}: no data tell which of them acts."
 
