@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from linear_models import names_of, random_model, samples_of
 
-from cellhive.causal.statistics import Statistics, statistics_of
+from cellhive.causal.statistics import Statistics, cell_levels, statistics_of
 from cellhive.core.errors import BadInput
 
 
@@ -123,3 +123,19 @@ def test_constants_and_copies_are_named() -> None:
 
 def _of(**columns: np.ndarray) -> Statistics:
     return statistics_of(np.stack(list(columns.values()), axis=1), list(columns))
+
+
+def test_gaps_at_low_values_shift_no_cell() -> None:
+    """Where low values of y are missing, its cells' means are those of y, not of what is left."""
+    rng = np.random.default_rng(31)
+    x = rng.standard_normal((300, 8, 1)) + np.linspace(-2.0, 2.0, 8)[:, None]
+    y = 3.0 * x + 0.5 * rng.standard_normal(x.shape)
+    panel = np.concatenate([x, y], axis=2)
+    whole = panel.mean(axis=0)
+    panel[:, :, 1] = np.where(x[:, :, 0] < -1.0, np.nan, panel[:, :, 1])
+    np.testing.assert_allclose(cell_levels(panel), whole, atol=0.12)
+    left = np.nanmean(panel, axis=0)
+    assert np.abs(left[:, 1] - whole[:, 1]).max() > 2.0
+    seen = statistics_of(panel, ["x", "y"], lags=1, within_cells=True)
+    slopes = np.linalg.solve(seen.scatter[:, [0, 2, 3]][[0, 2, 3]], seen.scatter[[0, 2, 3], 1])
+    assert (np.abs(slopes - [3.0, 0.0, 0.0]) < [0.06, 0.25, 0.08]).all()

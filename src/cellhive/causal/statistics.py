@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cellhive.core.errors import BadInput
-from cellhive.core.types import Bools, Floats
+from cellhive.core.types import Bools, Floats, Ints
 
 MOST_LAGS = 3
 MOST_SIZE = 1e140
@@ -25,6 +25,7 @@ _DUST = 1e-12
 """Share of a variable's size that may be rounding."""
 _REPEATS = 300
 _SETTLED = 1e-6
+_LEVELLED = 1e-4
 _NEARLY_ALL = 1.0 - 1e-8
 """Share of a variable's spread that others may explain before it counts as their copy."""
 _FEW = 2.0
@@ -260,9 +261,45 @@ def refuse_huge(values: Floats) -> None:
         )  # fmt: skip
 
 
+def cell_levels(panel: Floats) -> Floats:
+    """Return the mean of each variable of each cell, (C, V), as if nothing were missing.
+
+    What is missing counts with what the other variables lead to expect, deviations from the
+    means being alike in all cells. The mean of what was measured would not do: where low values
+    are missing it is too high, which shifts the cell against what explains it, and such a shift
+    looks like a memory of the past.
+
+    Args:
+        panel: Values, NaN where missing, (T, C, V).
+    """
+    values = np.asarray(panel, np.float64)
+    levels = _means(values.reshape(len(values), -1)).reshape(values.shape[1:])
+    seen = np.isfinite(values).reshape(-1, values.shape[2])
+    if seen.all() or not seen.any(axis=0).all():
+        return levels
+    patterns, which = np.unique(seen, axis=0, return_inverse=True)
+    places = [np.flatnonzero(which.reshape(-1) == k) for k in range(len(patterns))]
+    rows = (values - levels).reshape(seen.shape)
+    scale = np.sqrt(np.where(seen, rows, 0.0).var(axis=0)) + 1e-300
+    covariance, mean, count = np.diag(scale**2), np.zeros(len(scale)), values.shape[1]
+    for _ in range(_REPEATS):
+        rows = (values - levels).reshape(seen.shape)
+        groups = [(one, rows[at]) for one, at in zip(patterns, places, strict=True)]
+        mean, covariance = _step(groups, mean, covariance)
+        ridge = 1e-9 * np.diag(covariance) + 1e-300
+        full = np.empty(seen.shape)
+        for (one, some), at in zip(groups, places, strict=True):
+            full[at] = _filled(one, some - mean, covariance, ridge)[0]
+        shift = (full + mean).reshape(len(values), count, -1).mean(axis=0)
+        levels = levels + shift
+        if (np.abs(shift) / scale).max() < _LEVELLED:
+            break
+    return levels
+
+
 def _within(values: Floats) -> Floats:
     """Return a panel less each cell's own means; what only rounding leaves is 0."""
-    off = values - _means(values.reshape(values.shape[0], -1)).reshape(values.shape[1:])
+    off = values - cell_levels(values)
     size = np.where(np.isfinite(values), np.abs(values), 0.0).max(axis=(0, 1))
     left = np.where(np.isfinite(off), np.abs(off), 0.0).max(axis=(0, 1))
     off[:, :, left <= _DUST * size] *= 0.0
@@ -313,16 +350,23 @@ def _step(
     total, products = np.zeros(columns), np.zeros((columns, columns))
     ridge = 1e-9 * np.diag(covariance) + 1e-300
     for pattern, rows in groups:
-        full = rows - mean
-        if not pattern.all():
-            known, unknown = np.flatnonzero(pattern), np.flatnonzero(~pattern)
-            inner = covariance[np.ix_(known, known)] + np.diag(ridge[known])
-            cross = covariance[np.ix_(known, unknown)]
-            slopes = np.linalg.solve(inner, cross)
-            full[:, unknown] = full[:, known] @ slopes
-            left = covariance[np.ix_(unknown, unknown)] - cross.T @ slopes
-            products[np.ix_(unknown, unknown)] += len(rows) * left
+        full, unknown, left = _filled(pattern, rows - mean, covariance, ridge)
+        products[np.ix_(unknown, unknown)] += len(rows) * left
         total += full.sum(axis=0)
         products += full.T @ full
     shift = total / count
     return mean + shift, products / count - np.outer(shift, shift)
+
+
+def _filled(
+    pattern: Bools, full: Floats, covariance: Floats, ridge: Floats
+) -> tuple[Floats, Ints, Floats]:
+    """Return deviations with what is missing as expected, where it was, and its covariance."""
+    known, unknown = np.flatnonzero(pattern), np.flatnonzero(~pattern)
+    if not len(unknown):
+        return full, unknown, np.zeros((0, 0))
+    inner = covariance[np.ix_(known, known)] + np.diag(ridge[known])
+    cross = covariance[np.ix_(known, unknown)]
+    slopes = np.linalg.solve(inner, cross)
+    full[:, unknown] = full[:, known] @ slopes
+    return full, unknown, covariance[np.ix_(unknown, unknown)] - cross.T @ slopes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cellhive.causal.motifs import Tier
-from cellhive.causal.statistics import MOST_LAGS
+from cellhive.causal.statistics import MOST_LAGS, cell_levels
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Bools, Floats, Ints
 from cellhive.flows.analyse import Part
@@ -102,9 +102,7 @@ class Observations:
 
 def centred(values: Floats) -> Floats:
     """Return a panel with each cell's own mean of each variable taken off, (T, C, V)."""
-    seen = np.isfinite(values)
-    total = np.where(seen, values, 0.0).sum(axis=0)
-    off: Floats = values - total / np.maximum(seen.sum(axis=0), 1)
+    off: Floats = values - cell_levels(values)
     return off
 
 

@@ -16,6 +16,7 @@ from cellhive.causal.queries.contributions import Contributions, contributions
 from cellhive.causal.queries.identification import Answer, Question, Verdict, effect_answer
 from cellhive.causal.queries.planning import Advice, Aim, Lever, advise, responses_of
 from cellhive.causal.queries.whatif import Counterfactual, counterfactual
+from cellhive.causal.statistics import cell_levels
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats
 from cellhive.flows.causes.model import CausalModel
@@ -31,9 +32,7 @@ def levels_of(model: CausalModel) -> Floats:
     values = model.seen.chosen_exactly(model.names).values
     if not model.asked.within_cells:
         return np.zeros(values.shape[1:])
-    seen = np.isfinite(values)
-    means: Floats = np.where(seen, values, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    return means
+    return cell_levels(values)
 
 
 def effect_of(
