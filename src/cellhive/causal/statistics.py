@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from cellhive.core.errors import BadInput
-from cellhive.core.types import Bools, Floats, Ints
+from cellhive.core.types import Bools, Floats
 
 MOST_LAGS = 3
 MOST_SIZE = 1e140
@@ -360,7 +362,7 @@ def _step(
 
 def _filled(
     pattern: Bools, full: Floats, covariance: Floats, ridge: Floats
-) -> tuple[Floats, Ints, Floats]:
+) -> tuple[Floats, npt.NDArray[np.signedinteger[Any]], Floats]:
     """Return deviations with what is missing as expected, where it was, and its covariance."""
     known, unknown = np.flatnonzero(pattern), np.flatnonzero(~pattern)
     if not len(unknown):
