@@ -145,7 +145,7 @@ def test_nothing_overlaps(seed: int) -> None:
 def test_a_search_that_has_not_settled_says_so_first() -> None:
     """No probability is shown without that word."""
     model = summary().model
-    torn = replace(model.posterior.convergence, apart=0.6)
+    torn = replace(model.posterior.convergence, apart=0.6, error=0.3)
     model = replace(model, posterior=replace(model.posterior, convergence=torn))
     page = render_causal(replace(summary(), model=model))
     assert page.index("has NOT settled") < page.index('id="graph"')
