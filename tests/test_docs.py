@@ -203,7 +203,8 @@ def shell_lines() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "line"), shell_lines())
 def test_commands_on_the_pages_exist(page: str, line: str) -> None:
     """A command in a code block names a command and options that there are."""
-    words = shlex.split(re.split(r"[>|]", line.partition("#")[0])[0])
+    outside_quotes = r"[>|](?=(?:[^']*'[^']*')*[^']*$)"
+    words = shlex.split(re.split(outside_quotes, line.partition("#")[0])[0])
     name = words.pop(0)
     while words and f"{name} {words[0]}" in commands():
         name = f"{name} {words.pop(0)}"

@@ -66,8 +66,8 @@ def state(model: CausalModel, checks: Sequence[Check]) -> list[str]:
     said = []
     if not found.reached:
         said.append(
-            "The search has NOT settled: searches from different starts differ by up to "
-            f"{found.apart:.2f} on the probability of an edge. Take probabilities between 0.1 and "
+            "The search has NOT settled: the probability of an edge is uncertain by up to "
+            f"±{found.error:.2f} from the search alone. Take probabilities between 0.1 and "
             "0.9 as open; make the model again with more graphs or fewer variables."
         )
     failed = [one for one in checks if not one.passed]
@@ -75,8 +75,8 @@ def state(model: CausalModel, checks: Sequence[Check]) -> list[str]:
         said.append(f"{len(failed)} of {counted(len(checks), 'check')} FAILED; see below.")
     if found.reached:
         said.append(
-            "The search has settled: searches from different starts agree to "
-            f"{found.apart:.2f} on every edge."
+            "The search has settled: no edge's probability is uncertain by more than "
+            f"±{max(found.error, 0.01):.2f} from it."
         )
     if checks and not failed:
         said.append(f"The model passed all {counted(len(checks), 'check')}.")
