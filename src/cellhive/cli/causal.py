@@ -19,6 +19,7 @@ from cellhive.core.types import to_jsonable
 if TYPE_CHECKING:
     from cellhive.causal.queries.planning import Advice, Harm, Lever, Outcome
     from cellhive.flows.causes.model import CausalModel
+    from cellhive.flows.causes.summary import EdgeFound
 
 causal_app = typer.Typer(
     help="Ask measurements why, what if and what to change, with intervals.\n\n"
@@ -114,23 +115,10 @@ def discover(
     screen.print(f"Model {out}", markup=False)
 
 
-def _edges_of(model: CausalModel, least: float = 0.2) -> list[dict[str, Any]]:
-    """Return the edges that are probable enough, the most probable first."""
-    from cellhive.causal.effects import direct_effects  # noqa: PLC0415
+def _edges_of(model: CausalModel) -> tuple[EdgeFound, ...]:
+    from cellhive.flows.causes.summary import edges_of  # noqa: PLC0415
 
-    direct = direct_effects(model.mechanisms(), levels=[0.9])
-    edges = []
-    for cause, name in enumerate(model.names):
-        for lag in range(direct.mean.shape[1]):
-            for effect, other in enumerate(model.names):
-                probability = float(direct.probability[cause, lag, effect])
-                if probability >= least:
-                    low, mean, high = direct.interval(name, other, horizon=lag)
-                    edges.append({
-                        "cause": name, "effect": other, "lag": lag, "probability": probability,
-                        "mean": mean, "low": low, "high": high,
-                    })  # fmt: skip
-    return sorted(edges, key=lambda edge: (-edge["probability"], edge["cause"], edge["effect"]))
+    return edges_of(model, model.mechanisms())
 
 
 def _edges_table(model: CausalModel) -> Table:
@@ -138,9 +126,9 @@ def _edges_table(model: CausalModel) -> Table:
     edges = _edges_of(model)
     for edge in edges[:_SHOWN_EDGES]:
         table.add_row(
-            escape(edge["cause"]), escape(edge["effect"]),
-            f"{edge['lag']} periods" if edge["lag"] else "at once", f"{edge['probability']:.2f}",
-            f"{edge['mean']:+.3g}", f"{edge['low']:+.3g} to {edge['high']:+.3g}",
+            escape(edge.cause), escape(edge.effect),
+            f"{edge.lag} periods" if edge.lag else "at once", f"{edge.probability:.2f}",
+            f"{edge.mean:+.3g}", f"{edge.low:+.3g} to {edge.high:+.3g}",
         )  # fmt: skip
     if len(edges) > _SHOWN_EDGES:
         table.caption = f"{len(edges) - _SHOWN_EDGES} less probable ones are in the report"
@@ -153,7 +141,8 @@ def _model_told(model: CausalModel) -> dict[str, Any]:
         "periods": len(model.seen.values),
         "unusable": {one.name: one.reason for one in model.unusable},
         "left_out": dict(model.seen.left_out), "notes": list(model.notes),
-        "converged": model.posterior.convergence.reached, "edges": _edges_of(model),
+        "converged": model.posterior.convergence.reached,
+        "edges": [asdict(edge) for edge in _edges_of(model)],
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -45,6 +45,9 @@ class Cell:
     title: str = ""
     """Shown on hover."""
 
+
+Writer = Callable[..., str]
+"""Returns a report as text."""
 
 Row = Sequence[Cell | str | float | int]
 """One row of a table: numbers are written and sorted as numbers."""
@@ -145,6 +148,26 @@ def render(template: str, **context: object) -> str:
 def safe_svg(svg: str) -> Markup:
     """Mark SVG that this package has drawn (and escaped) as safe to embed."""
     return Markup(svg)  # noqa: S704  # drawn by charts, bars and map, which escape all text
+
+
+def writer_for(path: Path, html: Writer, json: Writer, markdown: Writer) -> Writer:
+    """Return what writes a report in the form that the ending of its file says.
+
+    Args:
+        path: Ends in .html, .htm, .json or .md.
+        html: Returns it as a page.
+        json: Returns it for programs.
+        markdown: Returns it for messages.
+
+    Raises:
+        BadInput: The ending says none of the forms.
+    """
+    writers = {".html": html, ".htm": html, ".json": json, ".md": markdown}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        wanted = "a report that ends in .html, .json or .md"
+        raise BadInput(place=str(path), expected=wanted, found=f'"{path.suffix}"')
+    return writer
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from cellhive.causal.effects import Effects, Mechanisms, drawn_mechanisms, total_effects
 from cellhive.causal.graph import Knowledge
 from cellhive.causal.posterior import Settings, discover
-from cellhive.causal.statistics import checked_panel, panel_rows, statistics_of
+from cellhive.causal.statistics import cell_levels, checked_panel, panel_rows, statistics_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.types import Floats
 
@@ -169,10 +169,9 @@ def held_out(
             expected=f"a share that leaves at least {_FEWEST_PERIODS} periods to learn from",
             found=f"{share:g} of {periods} periods", remedy="collect more periods",
         )  # fmt: skip
-    values = np.asarray(study.panel, np.float64)
-    values = values[:, None, :] if values.ndim == 2 else values  # noqa: PLR2004
+    values = checked_panel(study.panel, study.names, study.lags)
     if study.within_cells:  # means from what is learned from only
-        values = values - np.nanmean(values[:kept], axis=0)
+        values = values - cell_levels(values[:kept])
     earlier = replace(study, panel=values[:kept])
     mechanisms = earlier.mechanisms(generator)
     rows = _standard(mechanisms, panel_rows(values[kept - study.lags :], study.lags))
@@ -348,8 +347,7 @@ def refute(  # noqa: PLR0913  # one argument a thing
         raise BadInput(expected="a cause and another variable", found=f"{cause!r} twice")
     if repeats < 1:
         raise BadInput(expected="at least one repeat", found=str(repeats))
-    panel = np.asarray(study.panel, np.float64)
-    panel = panel[:, None, :] if panel.ndim == 2 else panel  # noqa: PLR2004
+    panel = checked_panel(study.panel, study.names, study.lags)
     study = replace(study, panel=panel)
     real = _effect(study, cause, effect, horizon, generator)
     half = max(0.5 * (real[2] - real[0]), 1e-300)
@@ -437,8 +435,7 @@ def stability(study: Study, generator: np.random.Generator, *, repeats: int = 8)
     """
     if repeats < 1:
         raise BadInput(expected="at least one repeat", found=str(repeats))
-    panel = np.asarray(study.panel, np.float64)
-    panel = panel[:, None, :] if panel.ndim == 2 else panel  # noqa: PLR2004
+    panel = checked_panel(study.panel, study.names, study.lags)
     periods, cells = panel.shape[:2]
     size = len(study.names)
     share = np.zeros((study.lags + 1, size, size))

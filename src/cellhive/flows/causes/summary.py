@@ -81,7 +81,7 @@ def summary_of(model: CausalModel, mechanisms: Mechanisms | None = None) -> Summ
     tiers = tiers_of(model)
     patterns, notes = _patterns(model, drawn)
     return Summary(
-        model, drawn, tiers, _edges(model, drawn), _totals(model, drawn, tiers), patterns, notes
+        model, drawn, tiers, edges_of(model, drawn), _totals(model, drawn, tiers), patterns, notes
     )
 
 
@@ -106,7 +106,13 @@ def tiers_of(model: CausalModel) -> dict[str, int]:
     return {name: known.get(name, int(Tier.EXPERIENCE)) for name in model.names}
 
 
-def _edges(model: CausalModel, mechanisms: Mechanisms) -> tuple[EdgeFound, ...]:
+def edges_of(model: CausalModel, mechanisms: Mechanisms) -> tuple[EdgeFound, ...]:
+    """Return the edges that are probable enough, the most probable first.
+
+    Args:
+        model: The model.
+        mechanisms: Drawn from it.
+    """
     direct = direct_effects(mechanisms, levels=(0.9,))
     probability = model.posterior.edge_probability()
     scale = model.posterior.statistics.deviation[: len(model.names)]

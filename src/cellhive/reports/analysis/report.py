@@ -14,7 +14,6 @@ from typing import Any
 from markupsafe import Markup
 
 from cellhive import __version__
-from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Severity
 from cellhive.core.types import to_jsonable
 from cellhive.diagnose.incidents import Incident
@@ -24,7 +23,7 @@ from cellhive.reports.analysis import tables, words
 from cellhive.reports.analysis.figures import Figures
 from cellhive.reports.causal.section import causes_markdown, causes_record, section_of
 from cellhive.reports.numbers import format_number
-from cellhive.reports.page import Table, render, write_atomic
+from cellhive.reports.page import Table, render, write_atomic, writer_for
 
 PLOTS = 15
 """Incidents that are shown with a plot."""
@@ -90,19 +89,7 @@ def write_analysis(
     Raises:
         BadInput: The ending says none of the forms.
     """
-    writers = {
-        ".html": render_analysis,
-        ".htm": render_analysis,
-        ".json": analysis_json,
-        ".md": analysis_markdown,
-    }
-    writer = writers.get(path.suffix.lower())
-    if writer is None:
-        raise BadInput(
-            place=str(path),
-            expected="a report that ends in .html, .json or .md",
-            found=f'"{path.suffix}"',
-        )
+    writer = writer_for(path, render_analysis, analysis_json, analysis_markdown)
     write_atomic(path, writer(analysis, title=title, causes=causes))
 
 

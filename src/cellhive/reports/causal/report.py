@@ -15,14 +15,13 @@ from markupsafe import Markup
 
 from cellhive import __version__
 from cellhive.causal.queries.validation import Check, Verdict
-from cellhive.core.errors import BadInput
 from cellhive.core.types import to_jsonable
 from cellhive.flows.causes.model import CausalModel
 from cellhive.flows.causes.summary import Summary, summary_of
 from cellhive.reports.causal import tables, words
 from cellhive.reports.causal.picture import drawn_edges, graph_picture
 from cellhive.reports.numbers import format_signed
-from cellhive.reports.page import render, safe_svg, write_atomic
+from cellhive.reports.page import render, safe_svg, write_atomic, writer_for
 
 CAUSAL_SUFFIXES = (".html", ".htm", ".md", ".json")
 """Forms of the report."""
@@ -42,24 +41,12 @@ def write_causal_report(
         model: What to report.
         path: Where to; ".html", ".json" or ".md" says in which form.
         title: Heading.
-        checks: Made of the model (``causal.validation``); a verdict, or checks of several.
+        checks: Made of the model (``causal.queries.validation``); a verdict, or checks of several.
 
     Raises:
         BadInput: The ending says none of the forms.
     """
-    writers = {
-        ".html": render_causal,
-        ".htm": render_causal,
-        ".json": causal_json,
-        ".md": causal_markdown,
-    }
-    writer = writers.get(path.suffix.lower())
-    if writer is None:
-        raise BadInput(
-            place=str(path),
-            expected="a report that ends in .html, .json or .md",
-            found=f'"{path.suffix}"',
-        )
+    writer = writer_for(path, render_causal, causal_json, causal_markdown)
     write_atomic(path, writer(summary_of(model), title=title, checks=checks))
 
 
