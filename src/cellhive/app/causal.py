@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from cellhive.flows.causes.model import (
     told_of,
 )
 from cellhive.flows.causes.observations import Observations, centred, observations_of
+from cellhive.flows.causes.why import independent_share
 
 MODEL_SUFFIXES = (".causal",)
 _MOST_BYTES = 2_000_000_000
@@ -87,6 +89,8 @@ def discovered(seen: Observations, told: Told, asked: Asked) -> tuple[CausalMode
         told: What is known beforehand.
         asked: How to make it.
     """
+    if asked.lags == 0:  # with lags, what rows have in common with earlier ones is in the model
+        asked = replace(asked, counted=independent_share(seen.values))
     model = modelled(seen, told, asked)
     return model, checked(model)
 

@@ -109,6 +109,12 @@ def discover(
         screen.print(f"left out {name}: {why}", markup=False, style="dim")
     for note in model.notes:
         screen.print(note, markup=False)
+    if model.asked.counted < 1.0:
+        screen.print(
+            "values follow themselves from period to period: rows count "
+            f"{model.asked.counted:.0%} of as many independent ones, unless --lags has the memory",
+            style="dim",
+        )
     screen.print(_edges_table(model))
     screen.print(str(model.posterior.convergence), markup=False)
     screen.print(str(verdict), markup=False, style="" if verdict.passed else "yellow")
