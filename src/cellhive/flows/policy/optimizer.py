@@ -42,7 +42,7 @@ from cellhive.rl.policy import PolicyShape, check_tensors, next_cells
 Tensors = dict[str, Floats32]
 
 
-class ModelRole(NamedTuple):
+class PolicyRole(NamedTuple):
     """One role of a model: its name, its shape, and the tensors of its actor."""
 
     name: str
@@ -56,7 +56,7 @@ class Model:
 
     name: str
     """What plans name as their evidence, for example "champion@3"."""
-    roles: tuple[ModelRole, ...]
+    roles: tuple[PolicyRole, ...]
     """In order of precedence: where two turn the same knob, the first prevails."""
 
     def __post_init__(self) -> None:
@@ -84,8 +84,8 @@ class Model:
         return ActionSettings(heads=ordered, neighbours=self.roles[0].shape.neighbours)
 
 
-Forward = Callable[[ModelRole, Network], Logits]
-"""Makes what computes the logits of a role in a network, (E, C, F) to (E, C, D, 3)."""
+Forward = Callable[[PolicyRole, Network], Logits]
+"""Makes what computes the logits of a role in a network, (C, F) to (C, D, 3)."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class PolicyOptimizer:
         mask = self._mask(seat, frame, now_s)
         option = np.full(mask.shape[:2], KEEP, np.int32)
         by = np.zeros(mask.shape[:2], np.int32)
-        answers = [logits(seen[None])[0] for logits in seat.logits]
+        answers = [logits(seen) for logits in seat.logits]
         for which in reversed(range(len(answers))):
             place, answer = seat.places[which], answers[which]
             best = np.where(mask[:, place] > 0, answer, -np.inf).argmax(axis=-1)
