@@ -11,7 +11,7 @@ from policy_numpy import forward, random_tensors
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome
-from cellhive.flows.policy.optimizer import Model, PolicyRole, PolicyOptimizer
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
 from cellhive.flows.policy.plans import Grouping, Wanted, plans_of
 from cellhive.flows.policy.reasons import influence, odds
 from cellhive.flows.policy.track import Track
@@ -106,7 +106,7 @@ def test_policy_proposes_what_it_would_do_in_the_environment(encoder: str) -> No
     policy = model(("joint", HEADS), encoder=encoder)
     env = environment()
     env.reset([4])
-    optimizer = PolicyOptimizer(policy, numpy_forward)
+    optimizer = PolicyOptimizer(policy, forward=numpy_forward)
     logits = numpy_forward(policy.roles[0], env.network)
     proposed = 0
     for _ in range(8):
@@ -146,7 +146,7 @@ def test_roles_are_merged_in_order_and_plans_are_filed_under_them() -> None:
     alone = [Model("one", (role,)) for role in both.roles]
 
     def wanted(which: Model) -> dict[tuple[str, str], tuple[str, float]]:
-        plans = PolicyOptimizer(which, numpy_forward).propose(
+        plans = PolicyOptimizer(which, forward=numpy_forward).propose(
             env.network, env.parameters(), [frame], now_s
         )
         assert [plan.plan_id for plan in plans if not plan.plan_id.startswith("RL-")] == []
@@ -167,7 +167,7 @@ def test_cells_without_data_are_left_alone() -> None:
     policy, blind = model(("joint", HEADS)), env.network.cell_ids[2]
     valid = frame.valid.copy()
     valid[2] = False
-    plans = PolicyOptimizer(policy, numpy_forward).propose(
+    plans = PolicyOptimizer(policy, forward=numpy_forward).propose(
         env.network, env.parameters(), [replace(frame, valid=valid)], now_s
     )
     named = {name for p in plans for c in p.changes for name in (c.cell, c.target)}
@@ -180,7 +180,7 @@ def test_what_was_rolled_back_is_not_proposed_again_for_a_while() -> None:
     env = environment(("a3_offset_db",))
     env.reset([7])
     frame, now_s = frame_at(env)
-    optimizer = PolicyOptimizer(model(("joint", ("a3_offset_db",))), numpy_forward)
+    optimizer = PolicyOptimizer(model(("joint", ("a3_offset_db",))), forward=numpy_forward)
     held = env.parameters()
     (first, *_) = optimizer.propose(env.network, held, [frame], now_s)
     change = first.changes[0]
@@ -221,7 +221,7 @@ def test_reasons_are_written_for_engineers() -> None:
     env = environment()
     env.reset([8])
     frame, now_s = frame_at(env)
-    plans = PolicyOptimizer(model(("joint", HEADS)), numpy_forward).propose(
+    plans = PolicyOptimizer(model(("joint", HEADS)), forward=numpy_forward).propose(
         env.network, env.parameters(), [frame], now_s
     )
     reasons = [change.reason for plan in plans for change in plan.changes]
@@ -237,7 +237,7 @@ def test_frames_without_its_counters_are_refused_by_name() -> None:
     frame, now_s = frame_at(env)
     names = tuple("x" if name == "ping_pong_ratio" else name for name in frame.columns)
     with pytest.raises(BadInput, match="periods without ping_pong_ratio; map them"):
-        PolicyOptimizer(model(("joint", HEADS)), numpy_forward).propose(
+        PolicyOptimizer(model(("joint", HEADS)), forward=numpy_forward).propose(
             env.network, env.parameters(), [replace(frame, columns=names)], now_s
         )
 

@@ -24,6 +24,7 @@ from cellhive.flows.policy.plans import Grouping, Wanted, function_of, plans_of
 from cellhive.flows.policy.reasons import Logits, Wording, influence, odds
 from cellhive.flows.policy.track import Track
 from cellhive.ran.guard.state import Limits
+from cellhive.rl.act import Acting
 from cellhive.rl.actions import (
     DOWN,
     HEADS,
@@ -88,6 +89,13 @@ Forward = Callable[[PolicyRole, Network], Logits]
 """Makes what computes the logits of a role in a network, (C, F) to (C, D, 3)."""
 
 
+def acting(role: PolicyRole, network: Network) -> Logits:
+    """Return the compiled forward pass of a role in a network."""
+    near = next_cells(network, role.shape.neighbours)
+    made = Acting(role.shape, near, role.tensors)
+    return lambda seen: made.logits(seen[None])[0].copy()
+
+
 @dataclass(frozen=True)
 class PolicySettings:
     """How a policy proposes."""
@@ -131,14 +139,14 @@ class PolicyOptimizer:
     """Proposes what a policy prefers, as far as the guard would let it through."""
 
     def __init__(
-        self, model: Model, forward: Forward, settings: PolicySettings | None = None
+        self, model: Model, settings: PolicySettings | None = None, forward: Forward = acting
     ) -> None:
         """Take the model; it meets its network with the first period.
 
         Args:
             model: The policy.
-            forward: Makes what computes the logits of a role (``rl.act``).
             settings: How it proposes.
+            forward: Makes what computes the logits of a role.
         """
         self.model, self._forward = model, forward
         self.settings = PolicySettings() if settings is None else settings

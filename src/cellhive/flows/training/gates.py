@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import stdtrit
@@ -76,7 +76,7 @@ class Bench:
     """Builds a city from a scenario, a seed and the radio time per period [s]."""
     latency_s: Callable[[], Sequence[float]]
     """Times of some decisions of the candidate [s]."""
-    hooks: Hooks = Hooks()
+    hooks: Hooks = field(default_factory=Hooks)
     observer: Observer = lambda _: None
 
 

@@ -27,6 +27,8 @@ from cellhive.reports.numbers import format_duration
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _WIDTH, _HEIGHT = 60, 8
+_LOSSES = ("entropy", "kl", "explained")
+"""Of the numbers of an update, those that say most about its health."""
 _LINES = 20
 """Plain lines of a whole training, about."""
 
@@ -118,7 +120,7 @@ def _left(event: IterationDone) -> str:
 def _figures(row: Row) -> str:
     parts = ", ".join(f"{name} {value:+.3f}" for name, value in row.parts.items())
     losses = "; ".join(
-        f"{role}: entropy {values.get('entropy', math.nan):.2f}, KL {values.get('kl', math.nan):.4f}"
+        f"{role}: " + ", ".join(f"{name} {values.get(name, math.nan):.4g}" for name in _LOSSES)
         for role, values in row.losses.items()
     )
     return (
@@ -157,9 +159,7 @@ def _plain(console: Console) -> Observer:
 
 
 @contextmanager
-def training_view(
-    title: str, console: Console, before: Sequence[float] = ()
-) -> Iterator[Observer]:
+def training_view(title: str, console: Console, before: Sequence[float] = ()) -> Iterator[Observer]:
     """Show a training while it lasts; gives the observer that it must tell.
 
     Args:
