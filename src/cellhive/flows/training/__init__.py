@@ -1,0 +1,1 @@
+"""From a recipe to a policy that may serve: environments, training, gates."""
