@@ -1,0 +1,1 @@
+"""Training: experience, gates and the way of a model into the registry."""
