@@ -35,11 +35,14 @@ class Stage:
         """Set the loop up; options are those of the toy network, and mode and approve."""
         mode = options.pop("mode", Mode.AUTONOMOUS)
         approve = options.pop("approve", None)
+        may_follow = frozenset(options.pop("may_follow", ()))
         self.network = toy.Network(**options)
         self.optimizer = toy.Script(plans)
         self.guard = Guard()
         self.events: list[object] = []
-        settings = LoopSettings(mode, WatchRules(periods=2, before=3), toy.scoring)
+        settings = LoopSettings(
+            mode, WatchRules(periods=2, before=3), toy.scoring, may_follow=may_follow
+        )
         self.loop = Loop(
             self.network,
             self.optimizer,
@@ -366,3 +369,64 @@ def test_what_is_left_of_a_harmful_plan_is_undone(toy: Any) -> None:
     stage.run(1)
     assert stage.of(PlanDecided)[0].outcome.verdict == "rolled back"
     assert (stage.tilt(1), stage.tilt(5)) == (6.0, 9.0)
+
+
+def test_trusted_author_goes_on_where_it_is_watched(toy: Any) -> None:
+    """Its next steps are not put off; without trust they are."""
+    first = toy.tilt_plan("one", ("c0", 6.0, 8.0), function="RL/coverage")
+    second = toy.tilt_plan("two", ("c0", 8.0, 10.0), ("c1", 6.0, 5.0), function="RL/load")
+    stage = Stage(toy, {3: [first], 4: [second]}, may_follow={"RL"}).run(6)
+    outcomes = [event.outcome for event in stage.of(PlanDecided)]
+    assert [(o.plan.plan_id, o.verdict) for o in outcomes] == [("one", "kept"), ("two", "kept")]
+    assert (stage.tilt(0), stage.tilt(1)) == (10.0, 5.0)
+    strict = Stage(toy, {3: [first], 4: [second]}).run(6)
+    (_, verdict) = [event.verdict for event in strict.of(PlanChecked)]
+    assert [refusal.rule for refusal in verdict.refused] == ["under watch", "under watch"]
+    assert (strict.tilt(0), strict.tilt(1)) == (8.0, 6.0)
+
+
+def test_others_wait_for_what_a_trusted_author_does(toy: Any) -> None:
+    """Trust is in one author's own plans, not in those of others near them."""
+    first = toy.tilt_plan("one", ("c0", 6.0, 8.0), function="RL/coverage")
+    second = toy.tilt_plan("two", ("c0", 8.0, 10.0), function="CCO")
+    stage = Stage(toy, {3: [first], 4: [second]}, may_follow={"RL"}).run(4)
+    (_, verdict) = [event.verdict for event in stage.of(PlanChecked)]
+    assert [refusal.rule for refusal in verdict.refused] == ["under watch"]
+
+
+def test_harm_undoes_what_followed_newest_first(toy: Any) -> None:
+    """Everything its author did since where the harm was felt goes, down to the first values."""
+    plans = {
+        3: [toy.tilt_plan("one", ("c1", 6.0, 8.0), function="RL/coverage")],
+        4: [
+            toy.tilt_plan("two", ("c1", 8.0, 9.0), ("c2", 6.0, 7.0), function="RL/coverage"),
+            toy.tilt_plan("far", ("c6", 6.0, 7.0), function="RL/coverage"),
+        ],
+    }
+    stage = Stage(toy, plans, may_follow={"RL"}).run(5)
+    assert [stage.tilt(cell) for cell in (1, 2, 6)] == [6.0, 6.0, 7.0]
+    outcomes = [event.outcome for event in stage.of(PlanDecided)]
+    assert [(o.plan.plan_id, o.verdict) for o in outcomes] == [
+        ("two", "rolled back"), ("one", "rolled back"),
+    ]  # fmt: skip
+    assert outcomes[0].reason == "plan one, which it followed, did harm"
+    assert [plan.plan_id for plan in stage.loop.under_watch] == ["far"]
+    assert [plan.plan_id for plan in stage.network.applied] == [
+        "one", "two", "far", "two-rollback", "one-rollback",
+    ]  # fmt: skip
+
+
+def test_harm_waits_until_what_followed_is_undone(toy: Any) -> None:
+    """Where the network does not take the newer roll-back, the older one waits for it."""
+    plans = {
+        3: [toy.tilt_plan("one", ("c1", 6.0, 8.0), function="RL/coverage")],
+        4: [toy.tilt_plan("two", ("c1", 8.0, 9.0), function="RL/coverage")],
+        5: [toy.tilt_plan("more", ("c1", 9.0, 9.5), function="RL/coverage")],
+    }
+    stage = Stage(toy, plans, may_follow={"RL"}).run(4)
+    stage.network.refusals = 2  # "two" is tried for the sake of "one", and in its own turn
+    stage.run(1)
+    assert stage.tilt(1) == 9.0  # nothing undone, and nothing more goes on from there
+    stage.run(1)
+    assert stage.tilt(1) == 6.0
+    assert [event.outcome.verdict for event in stage.of(PlanDecided)] == ["rolled back"] * 2

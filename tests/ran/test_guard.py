@@ -228,6 +228,8 @@ def test_what_was_rolled_back_is_not_repeated_soon(
         (plan("MRO", ONE_WAY), plan("MRO", cio("S01-2", "S01-1", 0, -1)), 900, True),
         (plan("MRO", ONE_WAY), plan("MLB", cio("S01-2", "S01-3", 0, 1)), 900, True),
         (plan("MRO", ONE_WAY), plan("operator", cio("S01-2", "S01-1", 0, -1)), 900, True),
+        (plan("RL/load", ONE_WAY), plan("RL/mobility", cio("S01-2", "S01-1", 0, -1)), 900, True),
+        (plan("RL/load", ONE_WAY), plan("MLB", cio("S01-2", "S01-1", 0, -1)), 900, False),
         (
             plan("MRO", Change("S01-1", "time_to_trigger_s", 0.16, 0.128)),
             plan("MLB", cio("S01-1", "S01-3", 0, 1)),

@@ -234,7 +234,7 @@ class Plan:
 
     plan_id: str
     function: str
-    """Who proposes: "MRO", "MLB", "ES", "CCO", "operator", "rollback"."""
+    """Who proposes: "MRO", "MLB", "ES", "CCO", "operator", "rollback", "RL/load"."""
     time_s: float
     changes: tuple[Change, ...]
     expected: tuple[Effect, ...] = ()

@@ -41,6 +41,7 @@ from cellhive.flows.watch import (
     placebo_groups,
 )
 from cellhive.ran.guard.rules import is_wake
+from cellhive.ran.guard.state import author_of
 from cellhive.ran.parameters import TOLERANCE, value_of
 
 KEPT, ROLLED_BACK, UNCONFIRMED = "kept", "rolled back", "unconfirmed"
@@ -213,6 +214,9 @@ class LoopSettings:
     scoring: Scoring = field(default_factory=Scoring)
     history: int = 16
     """Frames kept for the optimiser and for comparisons."""
+    may_follow: frozenset[str] = frozenset()
+    """Authors that may go on where an own plan is still watched. What does harm is undone with
+    everything its author did there since, the newest first."""
 
 
 def not_taken(plan: Plan, network: Network, parameters: Parameters) -> tuple[Change, ...]:
@@ -228,7 +232,7 @@ def _changed_again(changes: Sequence[Change]) -> str:
     return f"{changes[0].object_id} was changed again while it was watched"
 
 
-@dataclass
+@dataclass(eq=False)
 class _Watch:
     """An applied plan that has no verdict yet."""
 
@@ -313,9 +317,11 @@ class Loop:
         if self._predictor is not None:
             radio = self._radio
             self._predictor.take(checked.frame, radio.network, radio.parameters())
-        for watch in list(self._watches):
+        for watch in self._watches:
             watch.seen.append(checked)
-            self._decide(watch)
+        for watch in list(self._watches):
+            if watch in self._watches:  # it may have been undone with one that it followed
+                self._decide(watch)
         frames = [each.frame for each in self._checked]
         network, parameters = self._radio.network, self._radio.parameters()
         for plan in self._optimizer.propose(network, parameters, frames, now_s):
@@ -410,10 +416,26 @@ class Loop:
         if blind:
             return Refusal(change, "no data", f"nothing valid is known of {', '.join(blind)}")
         for watch in () if is_wake(change) else self._watches:
-            if watch.touches(change, cells):
+            if watch.touches(change, cells) and not self._follows(plan, watch):
                 reason = f"plan {watch.plan.plan_id} ({watch.plan.function}) is being watched here"
                 return Refusal(change, "under watch", reason)
         return None
+
+    def _follows(self, plan: Plan, watch: _Watch) -> bool:
+        """Return whether a plan may go on where its author's earlier one is watched."""
+        author = author_of(watch.plan.function)
+        same = author == author_of(plan.function) and author in self._settings.may_follow
+        return same and not watch.undo
+
+    def _followers(self, watch: _Watch) -> list[_Watch]:
+        """Return what the author did since where a plan is felt, the newest first."""
+        reach, found = set(watch.area.watched), []
+        for later in self._watches[self._watches.index(watch) + 1 :]:
+            mine = author_of(later.plan.function) == author_of(watch.plan.function)
+            if mine and later.area.changed & reach:
+                found.append(later)
+                reach |= later.area.changed
+        return found[::-1] if author_of(watch.plan.function) in self._settings.may_follow else []
 
     def _apply(self, plan: Plan, approved_by: str) -> None:
         """Apply a plan, read it back and start to watch it."""
@@ -456,7 +478,7 @@ class Loop:
         """Keep or roll back a plan once it has been watched long enough."""
         rules = self._settings.watch
         if watch.undo:
-            self._roll_back(watch)
+            self._undo(watch)
             return
         if len(watch.seen) < rules.periods:
             return
@@ -468,10 +490,11 @@ class Loop:
         elif finding.harmful:
             watch.undo = finding.reason
         if watch.undo:
-            self._roll_back(watch)
+            self._undo(watch)
             return
         moved = not_taken(watch.plan, self._radio.network, self._radio.parameters())
-        if moved:
+        own = {c.object_id for each in self._followers(watch) for c in each.plan.changes}
+        if moved and not own.issuperset(change.object_id for change in moved):
             self._settle(watch, UNCONFIRMED, _changed_again(moved), finding)
         else:
             self._settle(watch, KEPT, finding.reason, finding)
@@ -502,6 +525,16 @@ class Loop:
             placebo_share=len(control) / len(groups) / len(watched) if groups else 1.0,
         )
         return judge(comparison, self._settings.watch)
+
+    def _undo(self, watch: _Watch) -> None:
+        """Roll back a plan, after what followed it; what fails is tried again next period."""
+        for later in self._followers(watch):
+            later.undo = later.undo or f"plan {watch.plan.plan_id}, which it followed, did harm"
+            later.finding = later.finding or self._find(later)
+            self._roll_back(later)
+            if later in self._watches:
+                return
+        self._roll_back(watch)
 
     def _roll_back(self, watch: _Watch) -> None:
         """Undo a plan; where that is not possible now, it is tried again next period."""

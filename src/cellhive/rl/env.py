@@ -50,7 +50,8 @@ FUNCTION = "RL"
 """How the guard and the records call who proposes here."""
 
 _HAND_OVER_S = 2.0
-_GOLDEN = 0.618
+GOLDEN = 0.618
+"""Share of the cells by which the first of them moves on from decision to decision."""
 _MOST_SEED = 2**32
 
 
@@ -217,7 +218,7 @@ class CellEnvironment:
             self._start_s = np.full(self.networks, usual if start_h is None else start_h) * HOUR_S
         self._simulator = self._pristine.clone()
         self._simulator.place_users(drawn)
-        values = np.repeat(_vector(self.initial)[None], self.networks, axis=0)
+        values = np.repeat(values_of(self.initial)[None], self.networks, axis=0)
         self._course = Course(
             values=values, base=values.copy(), changed_s=np.full(values.shape, LONG_AGO_S),
             woken_s=np.full((self.networks, self.network.cells), LONG_AGO_S),
@@ -354,7 +355,7 @@ class CellEnvironment:
         course, place, now_s = self._course, self.actions.place, self._now_s()
         before, spent = course.values.copy(), self._window()
         course.spent[:] = spent
-        turn = round(self.period * _GOLDEN * self.network.cells) % self.network.cells
+        turn = round(self.period * GOLDEN * self.network.cells) % self.network.cells
         proposals = self.actions.proposals(actions, course, self._rules, turn)
         reason = np.full(proposals.after.shape, -1, np.int32)
         admit(course, self._rules, place, *proposals, (now_s, self.settings.guarded), reason)
@@ -404,7 +405,7 @@ def _cells_of(values: Floats, kind: int, cells: int) -> Floats:
     return values[..., kind * cells : (kind + 1) * cells]
 
 
-def _vector(parameters: Parameters) -> Floats:
+def values_of(parameters: Parameters) -> Floats:
     """Return parameters as the values of a network, (V,)."""
     columns = [np.asarray(getattr(parameters, name), np.float64) for name in PARAMETERS_OF_A_CELL]
     return np.concatenate([*columns, parameters.cio_db])

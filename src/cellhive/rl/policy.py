@@ -16,8 +16,9 @@ from cellhive.core.types import Floats32, Ints, Network
 from cellhive.rl.actions import HEADS, OPTIONS, ActionSettings, columns_of, neighbour_slots
 from cellhive.rl.observations import SLOT_FEATURES, features_of
 
-FLAT, NEIGHBOURS = "flat", "neighbours"
-"""Encoders: all features of a cell in one row, or the cell and a set of neighbours."""
+FLAT, NEIGHBOURS, NETWORK = "flat", "neighbours", "network"
+"""Encoders: all features of a cell in one row, the cell and a set of neighbours, or the mean
+over all cells, so that one decision turns the same knobs of every cell alike."""
 
 _MOST_HIDDEN = 4096
 
@@ -33,7 +34,7 @@ class PolicyShape:
     hidden: int = 64
     """Width of both hidden layers, H."""
     message: int = 32
-    """Width of what is known of a neighbour, M; unused by the flat encoder."""
+    """Width of what is known of a neighbour, M; used by the encoder of neighbours."""
     encoder: str = NEIGHBOURS
 
     def __post_init__(self) -> None:
@@ -49,10 +50,11 @@ class PolicyShape:
                 raise BadInput(
                     place=name, expected=f"1 to {_MOST_HIDDEN}", found=str(getattr(self, name))
                 )
-        if self.encoder not in (FLAT, NEIGHBOURS):
+        if self.encoder not in (FLAT, NEIGHBOURS, NETWORK):
             raise BadInput(
-                place="encoder", expected=f"{FLAT} or {NEIGHBOURS}", found=repr(self.encoder)
-            )
+                place="encoder", expected=f"{FLAT}, {NEIGHBOURS} or {NETWORK}",
+                found=repr(self.encoder),
+            )  # fmt: skip
 
     @property
     def features(self) -> int:
@@ -87,11 +89,12 @@ class PolicyShape:
             logits = cell z_i;  towards slot k: towards [z_i, u_ik]   3 each
 
         A slot without a neighbour has no part in the sum; a cell without any sums to 0.
-        The flat encoder is ``z = tanh(trunk tanh(own x))`` with all columns from ``cell``.
+        The flat encoder is ``z = tanh(trunk tanh(own x))`` with all columns from ``cell``;
+        that of the network has the same tensors and the mean over the cells of ``tanh(own x)``.
         """
         hidden, message, own = self.hidden, self.message, self.own_features
         cell_columns = self.columns - self.slot_columns
-        if self.encoder == FLAT:
+        if self.encoder != NEIGHBOURS:
             return {
                 "own.weight": (hidden, self.features), "own.bias": (hidden,),
                 "trunk.weight": (hidden, hidden), "trunk.bias": (hidden,),

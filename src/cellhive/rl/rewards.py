@@ -66,6 +66,8 @@ class Reward(NamedTuple):
     """Reward of each network: the mean of what its cells brought, (E,)."""
     network_parts: Floats
     """(E, 4)"""
+    points: Floats
+    """What each cell brought by objective [points], before weights and sharing, (E, C, 4)."""
 
 
 class Rewards:
@@ -74,7 +76,8 @@ class Rewards:
     def __init__(self, settings: RewardSettings, network: Network) -> None:
         """Prepare what the rewards of a network need."""
         weights = [getattr(settings, name) for name in OBJECTIVES]
-        self._weights = settings.scale * np.array(weights, np.float64)
+        self.weights = settings.scale * np.array(weights, np.float64)
+        """Reward per point of each objective, (4,)."""
         self.cells = network.cells
         near = np.zeros((network.cells, network.cells))
         near[network.relation_source, network.relation_target] = 1.0
@@ -91,10 +94,18 @@ class Rewards:
             networks: Number of networks E.
         """
         points = self._points(frame, networks)
-        parts = points * self._weights
+        parts = points * self.weights
         blended = np.einsum("cd,edp->ecp", self._blend, parts)
         mean = parts.mean(axis=1)
-        return Reward(blended.sum(axis=-1), blended, mean.sum(axis=-1), mean)
+        return Reward(blended.sum(axis=-1), blended, mean.sum(axis=-1), mean, points)
+
+    def cells_of(self, points: Floats) -> Floats:
+        """Return the reward of each cell, (..., C), from the points of ``Reward``, (..., C, 4).
+
+        With other settings than those of the environment it is what another role, with
+        other objectives, is paid for the same period.
+        """
+        return np.asarray((points @ self.weights) @ self._blend.T)
 
     def _points(self, frame: KpiFrame, networks: int) -> Floats:
         """Return the points each cell brought by objective, (E, C, 4).

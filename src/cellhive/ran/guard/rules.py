@@ -14,7 +14,7 @@ from scipy.special import stdtr
 from cellhive.core.errors import CellHiveError
 from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import Change, Network, Parameters, Plan, Prediction
-from cellhive.ran.guard.state import OPERATOR, ROLLBACK, GuardState, Limits, Made
+from cellhive.ran.guard.state import OPERATOR, ROLLBACK, GuardState, Limits, Made, author_of
 from cellhive.ran.parameters import TOLERANCE, position_of, value_of
 
 GEOMETRY = frozenset({"electrical_tilt_deg", "tx_power_dbm"})
@@ -251,12 +251,12 @@ def blocked(case: Case, change: Change) -> str:
 
 
 def owner(case: Case, change: Change) -> str:
-    """Refuse to change what another function has just changed."""
+    """Refuse to change what another author has just changed; see ``author_of``."""
     if case.function in {OPERATOR, ROLLBACK} or is_wake(change):
         return ""
     for made in _claims(case, change):
         since_s = case.now_s - made.time_s
-        mine = made.function in {case.function, ROLLBACK}
+        mine = author_of(made.function) in {author_of(case.function), ROLLBACK}
         if not mine and since_s < case.limits.ownership_s:
             return (
                 f"{made.function} changed {_named(made.change)} {_minutes(since_s)} ago; "

@@ -14,6 +14,11 @@ OPERATOR, ROLLBACK = "operator", "rollback"
 """``Plan.function`` of a person's plan and of one that undoes another plan."""
 
 
+def author_of(function: str) -> str:
+    """Return who decides for a function: "RL" of "RL/mobility", and "MRO" of "MRO"."""
+    return function.partition("/")[0]
+
+
 def _rebuilt(values: MappingProxyType[str, float]) -> tuple[type, tuple[dict[str, float]]]:
     return MappingProxyType, (dict(values),)
 

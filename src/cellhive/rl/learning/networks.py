@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cellhive.core.types import Floats32
 from cellhive.rl.actions import OPTIONS
 from cellhive.rl.observations import SLOT_FEATURES
-from cellhive.rl.policy import FLAT, PolicyShape, check_tensors
+from cellhive.rl.policy import NEIGHBOURS, NETWORK, PolicyShape, check_tensors
 
 _IMPOSSIBLE = -1e9
 """Logit of what is masked out: finite, so that entropy and gradients stay finite."""
@@ -46,19 +46,22 @@ class Actor(nn.Module):
             self.add_module(name, _linear(tensors, name, gains.get(name, 2**0.5)))
 
     def forward(self, seen: Tensor, near: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return logits, (B, C, D, 3).
+        """Return logits, (B, C, D, 3); with the encoder of the network (B, 1, D, 3).
 
         Args:
             seen: Observations, (B, C, F).
             near: Cells next to each cell, (C, K), -1 for none (``policy.next_cells``).
-            mask: 1 where an option may be chosen, (B, C, D, 3); None means everywhere.
+            mask: 1 where an option may be chosen, shaped as the logits; None means everywhere.
         """
-        batch, cells = seen.shape[:2]
-        if self.shape.encoder == FLAT:
-            hidden = torch.tanh(self.trunk(torch.tanh(self.own(seen))))
-            logits: Tensor = self.cell(hidden).view(batch, cells, -1, OPTIONS)
+        batch = seen.shape[0]
+        if self.shape.encoder == NEIGHBOURS:
+            logits: Tensor = self._of_neighbours(seen, near)
         else:
-            logits = self._of_neighbours(seen, near)
+            hidden = torch.tanh(self.own(seen))
+            if self.shape.encoder == NETWORK:
+                hidden = hidden.mean(1, keepdim=True)
+            logits = self.cell(torch.tanh(self.trunk(hidden)))
+            logits = logits.view(batch, hidden.shape[1], -1, OPTIONS)
         if mask is None:
             return logits
         return torch.where(mask.bool(), logits, torch.full_like(logits, _IMPOSSIBLE))
