@@ -11,7 +11,7 @@ from policy_numpy import forward, random_tensors
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome
-from cellhive.flows.policy.optimizer import Model, ModelRole, PolicyOptimizer
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
 from cellhive.flows.policy.plans import Grouping, Wanted, plans_of
 from cellhive.flows.policy.reasons import influence, odds
 from cellhive.flows.policy.track import Track
@@ -52,9 +52,10 @@ def environment(heads: tuple[str, ...] = HEADS) -> Watched:
     )
 
 
-def numpy_forward(role: ModelRole, network: Network) -> Any:
+def numpy_forward(role: PolicyRole, network: Network) -> Any:
     """Return the slow forward pass of a role."""
-    return forward(role.shape, role.tensors, next_cells(network, role.shape.neighbours))
+    batched = forward(role.shape, role.tensors, next_cells(network, role.shape.neighbours))
+    return lambda seen: batched(seen[None])[0]
 
 
 def model(*roles: tuple[str, tuple[str, ...]], encoder: str = "neighbours") -> Model:
@@ -63,7 +64,7 @@ def model(*roles: tuple[str, tuple[str, ...]], encoder: str = "neighbours") -> M
     return Model(
         "random@1",
         tuple(
-            ModelRole(name, shape, random_tensors(shape, 5 + index))
+            PolicyRole(name, shape, random_tensors(shape, 5 + index))
             for index, ((name, _), shape) in enumerate(zip(roles, shapes, strict=True))
         ),
     )
@@ -105,7 +106,7 @@ def test_policy_proposes_what_it_would_do_in_the_environment(encoder: str) -> No
     policy = model(("joint", HEADS), encoder=encoder)
     env = environment()
     env.reset([4])
-    optimizer = PolicyOptimizer(policy, numpy_forward)
+    optimizer = PolicyOptimizer(policy, forward=numpy_forward)
     logits = numpy_forward(policy.roles[0], env.network)
     proposed = 0
     for _ in range(8):
@@ -113,7 +114,7 @@ def test_policy_proposes_what_it_would_do_in_the_environment(encoder: str) -> No
         before = env.parameters()
         plans = optimizer.propose(env.network, before, [frame], now_s)
         changes = {(c.object_id, c.parameter): c.after for p in plans for c in p.changes}
-        env.step(np.where(env.masks() > 0, logits(env.seen()), -np.inf).argmax(-1))
+        env.step(np.where(env.masks() > 0, logits(env.seen()[0])[None], -np.inf).argmax(-1))
         after = env.parameters()
         done = {
             (name, parameter): float(getattr(after, parameter)[index])
@@ -145,7 +146,7 @@ def test_roles_are_merged_in_order_and_plans_are_filed_under_them() -> None:
     alone = [Model("one", (role,)) for role in both.roles]
 
     def wanted(which: Model) -> dict[tuple[str, str], tuple[str, float]]:
-        plans = PolicyOptimizer(which, numpy_forward).propose(
+        plans = PolicyOptimizer(which, forward=numpy_forward).propose(
             env.network, env.parameters(), [frame], now_s
         )
         assert [plan.plan_id for plan in plans if not plan.plan_id.startswith("RL-")] == []
@@ -166,7 +167,7 @@ def test_cells_without_data_are_left_alone() -> None:
     policy, blind = model(("joint", HEADS)), env.network.cell_ids[2]
     valid = frame.valid.copy()
     valid[2] = False
-    plans = PolicyOptimizer(policy, numpy_forward).propose(
+    plans = PolicyOptimizer(policy, forward=numpy_forward).propose(
         env.network, env.parameters(), [replace(frame, valid=valid)], now_s
     )
     named = {name for p in plans for c in p.changes for name in (c.cell, c.target)}
@@ -179,7 +180,7 @@ def test_what_was_rolled_back_is_not_proposed_again_for_a_while() -> None:
     env = environment(("a3_offset_db",))
     env.reset([7])
     frame, now_s = frame_at(env)
-    optimizer = PolicyOptimizer(model(("joint", ("a3_offset_db",))), numpy_forward)
+    optimizer = PolicyOptimizer(model(("joint", ("a3_offset_db",))), forward=numpy_forward)
     held = env.parameters()
     (first, *_) = optimizer.propose(env.network, held, [frame], now_s)
     change = first.changes[0]
@@ -205,7 +206,7 @@ def test_reasons_name_what_drove_a_choice() -> None:
     def linear(given: Any) -> Any:
         up = given @ weight
         zero = np.zeros_like(up)
-        return np.stack([zero, zero, up], axis=-1)[..., None, :].astype(np.float32)
+        return np.stack([zero, zero, up], axis=-1)[:, None, :].astype(np.float32)
 
     gave = influence(linear, seen, np.array([[0, 0, 2]], np.int32))
     # Less the mean over both cells: (0.9 - 0.5) 2, (0.5 - 0.5) 7, (0.2 - 0.1) 1.
@@ -220,7 +221,7 @@ def test_reasons_are_written_for_engineers() -> None:
     env = environment()
     env.reset([8])
     frame, now_s = frame_at(env)
-    plans = PolicyOptimizer(model(("joint", HEADS)), numpy_forward).propose(
+    plans = PolicyOptimizer(model(("joint", HEADS)), forward=numpy_forward).propose(
         env.network, env.parameters(), [frame], now_s
     )
     reasons = [change.reason for plan in plans for change in plan.changes]
@@ -236,7 +237,7 @@ def test_frames_without_its_counters_are_refused_by_name() -> None:
     frame, now_s = frame_at(env)
     names = tuple("x" if name == "ping_pong_ratio" else name for name in frame.columns)
     with pytest.raises(BadInput, match="periods without ping_pong_ratio; map them"):
-        PolicyOptimizer(model(("joint", HEADS)), numpy_forward).propose(
+        PolicyOptimizer(model(("joint", HEADS)), forward=numpy_forward).propose(
             env.network, env.parameters(), [replace(frame, columns=names)], now_s
         )
 
@@ -263,12 +264,12 @@ def test_plans_are_neighbourhoods_of_one_function() -> None:
 def test_models_that_cannot_decide_are_refused() -> None:
     """No roles, roles of different sight, tensors that do not fit."""
     shape = PolicyShape(("a3_offset_db",), 3, 8, 4)
-    good = ModelRole("joint", shape, random_tensors(shape, 1))
+    good = PolicyRole("joint", shape, random_tensors(shape, 1))
     with pytest.raises(BadInput, match="at least one role"):
         Model("none@1", ())
     other = PolicyShape(("a3_offset_db",), 2, 8, 4)
     with pytest.raises(BadInput, match="as many neighbours"):
-        Model("two@1", (good, ModelRole("more", other, random_tensors(other, 1))))
+        Model("two@1", (good, PolicyRole("more", other, random_tensors(other, 1))))
     bad = good._replace(tensors={**good.tensors, "own.bias": np.full(8, np.nan, np.float32)})
     with pytest.raises(BadInput, match=r"tensor own\.bias"):
         Model("nan@1", (bad,))

@@ -23,6 +23,7 @@ from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_te
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.app.memory import Place, key_of, open_memory
+from cellhive.app.policies import MODELS, is_policy, policy_named, resolved, trusted
 from cellhive.app.recall import Learnt, Remembered, learn, recall_patterns
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
@@ -100,6 +101,8 @@ class RunOptions:
     none."""
     memory_key: str = ""
     """Where the key of an encrypted memory is: a file, or ``env:NAME``."""
+    models: Path = MODELS
+    """Store of trained policies, where the optimiser is one."""
 
     def checked(self) -> RunOptions:
         """Return the options, or raise what is wrong with them."""
@@ -119,10 +122,14 @@ class RunOptions:
             raise BadInput(
                 place="--observed", expected="4 to 900 seconds", found=f"{self.observed_s:g}"
             )
-        if self.optimizer not in OPTIMIZERS:
+        optimizer = self.optimizer
+        if is_policy(optimizer):  # by its version: a record outlives what an alias points at
+            optimizer = resolved(optimizer, self.models)
+        elif optimizer not in OPTIMIZERS:
             raise BadInput(
-                place="--optimizer", expected=f"one of {', '.join(OPTIMIZERS)}",
-                found=repr(self.optimizer),
+                place="--optimizer",
+                expected=f"one of {', '.join(OPTIMIZERS)}, or rl:NAME for a trained policy",
+                found=repr(optimizer),
             )  # fmt: skip
         if self.bbox is not None and self.sites is None:
             raise BadInput(
@@ -133,7 +140,7 @@ class RunOptions:
             BoundingBox.parse(self.bbox)
         for window in self.freeze:
             FreezeWindow.parse(window, "--freeze")
-        return replace(self, hours=hours, recipe=recipe)
+        return replace(self, hours=hours, recipe=recipe, optimizer=optimizer)
 
     @property
     def named(self) -> str:
@@ -148,10 +155,12 @@ class RunOptions:
         return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
 
 
-def optimizer_named(name: str) -> Optimizer:
-    """Return a fresh optimiser: "none", "rules" or a single function."""
+def optimizer_named(name: str, models: Path = MODELS) -> Optimizer:
+    """Return a fresh optimiser: "none", "rules", a single function, or "rl:NAME"."""
     if name == "none":
         return Silent()
+    if is_policy(name):
+        return policy_named(name, models)
     rules = Rules()
     if name != "rules":
         rules.functions = tuple(f for f in rules.functions if f.name.lower() == name)
@@ -320,7 +329,8 @@ def execute(
 
     Branches advance beside the run on ``workers`` threads: the kernels hold no lock.
     """
-    optimizer, loop = optimizer_named(run.options.optimizer), LoopSettings(mode=run.options.mode)
+    optimizer = optimizer_named(run.options.optimizer, run.options.models)
+    loop = LoopSettings(mode=run.options.mode, may_follow=trusted(run.options.optimizer))
     if run.remembered is not None:
         optimizer = run.remembered.around(optimizer, loop.scoring)
     if run.plan is not None:
@@ -384,6 +394,7 @@ def options_of(record: RunRecord) -> RunOptions:
         values["mode"] = Mode(values["mode"])
         values["protected"] = tuple(str(name) for name in values["protected"])
         values["freeze"] = tuple(str(window) for window in values.get("freeze", ()))
+        values["models"] = Path(str(values.get("models", MODELS)))
         return RunOptions(**values).checked()
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
@@ -538,6 +549,7 @@ def evaluate_scenarios(
     seeds: Sequence[int],
     *,
     optimizer: str = "rules",
+    models: Path = MODELS,
     hours: float | None = None,
     on_progress: Callable[[str, int], None] = lambda name, seed: None,
 ) -> list[ScenarioResult]:
@@ -547,11 +559,14 @@ def evaluate_scenarios(
         names: Scenarios.
         seeds: At least two; every seed is another city.
         optimizer: Who proposes.
+        models: Store of trained policies, where the optimiser is one.
         hours: Simulated time [h]; None means each scenario's own.
         on_progress: Is told of every run before it starts.
     """
     every = [
-        RunOptions(scenario=name, optimizer=optimizer, hours=hours, seed=max(seeds)).checked()
+        RunOptions(
+            scenario=name, optimizer=optimizer, hours=hours, seed=max(seeds), models=models
+        ).checked()
         for name in names
     ]
     results = []
@@ -562,10 +577,11 @@ def evaluate_scenarios(
             def make(seed: int, options: RunOptions = options) -> Agents:
                 on_progress(options.scenario, seed)
                 run = prepare(replace(options, seed=seed))
-                return run.twin, optimizer_named(options.optimizer), Guard()
+                return run.twin, optimizer_named(options.optimizer, options.models), Guard()
 
             settings = TrialSettings(
-                periods=options.periods, loop=LoopSettings(mode=Mode.AUTONOMOUS)
+                periods=options.periods,
+                loop=LoopSettings(mode=Mode.AUTONOMOUS, may_follow=trusted(options.optimizer)),
             )
             rows = evaluate(make, seeds, settings, hooks=hooks)
             scenario = scenario_named(options.scenario)

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import click
@@ -21,17 +15,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
+from cellhive.cli.audit import audit
 from cellhive.cli.causal import causal_app
 from cellhive.cli.headroom import headroom
 from cellhive.cli.memory import memory_app
 from cellhive.cli.memory_options import KeyPlace
 from cellhive.cli.memory_patterns import condense, learn
-from cellhive.cli.output import console
+from cellhive.cli.output import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    Stop,
+    console,
+    stoppable,
+)
+from cellhive.cli.training.app import train_app
+from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.cli.twin import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
-
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     name="cellhive",
@@ -52,50 +54,11 @@ memory_app.command()(learn)
 memory_app.command()(condense)
 app.add_typer(memory_app, name="memory")
 app.add_typer(causal_app, name="causal")
+app.add_typer(train_app, name="train")
 
 RunsFolder = Annotated[
     Path, typer.Option("--runs", help="Folder that holds the run folders.", show_default=True)
 ]
-
-
-@dataclass
-class Stop:
-    """Whether somebody wants the run to end: Ctrl-C, or a signal to terminate."""
-
-    console: Console
-    signum: int = 0
-    asking: bool = False
-    """Whether a person is at a prompt, which a signal must end at once."""
-
-    def __call__(self) -> bool:
-        """Return whether to end after the period at hand."""
-        return self.signum != 0
-
-    def take(self, signum: int, _: FrameType | None) -> None:
-        """Take a signal: the first one counts, and what follows it is being done already."""
-        if self.signum:
-            return
-        self.signum = signum
-        if self.asking:
-            raise KeyboardInterrupt
-        # A thread of its own: what the signal interrupts may be in the middle of printing.
-        message = "Stopping after this period; the report follows ..."
-        threading.Thread(target=self.console.print, args=(message,), daemon=True).start()
-
-
-@contextmanager
-def _stoppable(console: Console) -> Iterator[Stop]:
-    """Turn Ctrl-C and SIGTERM into a clean end for as long as this lasts."""
-    stop = Stop(console)
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {each: signal.signal(each, stop.take) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _version(value: bool) -> None:
@@ -133,8 +96,13 @@ def run(  # one parameter per option is how the command line is declared
         ),
     ] = Mode.AUTONOMOUS,
     optimizer: Annotated[
-        str, typer.Option(help="Who proposes: none, rules, or mro, mlb, es, cco alone.")
+        str,
+        typer.Option(
+            help="Who proposes: none, rules, mro, mlb, es or cco alone, or a trained policy: "
+            "rl:NAME, rl:NAME@VERSION."
+        ),
     ] = "rules",
+    models: ModelsFolder = MODELS,
     sites: Annotated[
         Path | None,
         typer.Option(
@@ -202,6 +170,7 @@ def run(  # one parameter per option is how the command line is declared
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
         observed_s=observed, branches=branches, predict=predict, sites=sites, bbox=bbox, plan=plan,
         protected=tuple(protect or ()), freeze=tuple(freeze or ()), memory=memory, memory_key=key,
+        models=models,
     ).checked()  # fmt: skip
     if report is not None:
         check_output(report, "--report", composition.REPORT_SUFFIXES)
@@ -218,7 +187,7 @@ def run(  # one parameter per option is how the command line is declared
     folder = composition.record_folder(prepared, runs)
     for note in prepared.notes:
         messages.print(f"[dim]· {escape(note)}[/dim]")
-    with _stoppable(messages) as stop:
+    with stoppable(Stop(messages)) as stop:
         with live_view(folder.start.run_id, console=messages, quiet=as_json) as view:
             prepared.observers.append(view)
 
@@ -354,6 +323,7 @@ def evaluate(
     ] = 10,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 201,
     optimizer: Annotated[str, typer.Option(help="Who proposes; see cellhive run.")] = "rules",
+    models: ModelsFolder = MODELS,
     hours: Annotated[
         float | None, typer.Option(help="Simulated hours; default: each scenario's own.")
     ] = None,
@@ -374,7 +344,8 @@ def evaluate(
     names = list(dict.fromkeys(scenario or every))
     messages = console(stderr=True)
     results = composition.evaluate_scenarios(
-        names, range(first_seed, first_seed + seeds), optimizer=optimizer, hours=hours,
+        names, range(first_seed, first_seed + seeds), optimizer=optimizer, models=models,
+        hours=hours,
         on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
     )  # fmt: skip
     command = f"cellhive evaluate --seeds {seeds} --first-seed {first_seed}"
@@ -388,6 +359,7 @@ def evaluate(
 
 
 app.command()(headroom)
+app.command()(audit)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.core.models import AliasMove, ModelManifest, Tensors
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32, KpiFrame, Network, Parameters, Plan
 
@@ -157,4 +158,75 @@ class VectorFile(Protocol):
 
     def take(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Return vectors at rows, (N, D)."""
+        ...
+
+
+class ModelSource(Protocol):
+    """Where trained models are read from. Every method may be called from any thread."""
+
+    def names(self) -> list[str]:
+        """Return the names of all models, in order."""
+        ...
+
+    def models(self) -> list[ModelManifest]:
+        """Return every version, by name and then by version."""
+        ...
+
+    def aliases(self, name: str) -> Mapping[str, int]:
+        """Return version by alias; empty where there is no such model."""
+        ...
+
+    def manifest(self, name: str, which: int | str) -> ModelManifest:
+        """Return the manifest of a version or alias; NotFound where there is none."""
+        ...
+
+    def get(self, name: str, which: int | str) -> tuple[ModelManifest, Tensors]:
+        """Return manifest and tensors of a version or alias.
+
+        NotFound where there is none; BadInput where a file is not as it was written.
+        """
+        ...
+
+
+class ModelStore(ModelSource, Protocol):
+    """Where trained models are kept: versions that never change, and aliases that move.
+
+    Several processes may have one store open; readers see all of a version or nothing of it.
+    """
+
+    def add(self, manifest: ModelManifest, tensors: Tensors, *, alias: str = "") -> int:
+        """Keep a new version and return its number, once it is durable.
+
+        Args:
+            manifest: With version 0; the store fills in version, time, digest and size.
+            tensors: As the manifest lists them.
+            alias: Set to it in the same step; the rules for aliases apply.
+        """
+        ...
+
+    def set_alias(
+        self, name: str, alias: str, version: int, *, before: int | None = None, reason: str = ""
+    ) -> AliasMove:
+        """Point an alias at a version; 0 takes it away.
+
+        Conflict where the alias is not at ``before``, if that is given (0: nowhere), or where
+        the version may not be champion and no reason is given. NotFound where there is no such
+        version.
+        """
+        ...
+
+    def history(self, name: str) -> list[AliasMove]:
+        """Return how the aliases of a model were set, oldest first."""
+        ...
+
+    def remove(self, name: str, version: int) -> None:
+        """Forget a version that no alias points at; its number is not used again."""
+        ...
+
+    def last_change(self) -> int:
+        """Return a number that grows with every change by any process, cheaply."""
+        ...
+
+    def close(self) -> None:
+        """Let go."""
         ...

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellhive.core.errors import BadInput
+from cellhive.core.models import ModelRole
 from cellhive.core.types import Floats32, Ints, Network
 from cellhive.rl.actions import HEADS, OPTIONS, ActionSettings, columns_of, neighbour_slots
 from cellhive.rl.observations import SLOT_FEATURES, features_of
@@ -151,3 +152,20 @@ def check_tensors(shape: PolicyShape, arrays: dict[str, Floats32]) -> None:
                 found=f"shape {arrays[name].shape}, "
                 f"{int((~np.isfinite(arrays[name])).sum())} numbers not finite",
             )  # fmt: skip
+
+
+def role_of(name: str, shape: PolicyShape) -> ModelRole:
+    """Return a shape as a manifest tells it, with the features it is given now."""
+    return ModelRole(
+        name, shape.encoder, shape.heads, shape.neighbours, shape.hidden, shape.message,
+        shape.feature_names(), shape.feature_units(), shape.actor_tensors(),
+    )  # fmt: skip
+
+
+def shape_of(role: ModelRole) -> PolicyShape:
+    """Return the shape that a manifest tells of; whether its features fit is another question.
+
+    Raises:
+        BadInput: There is no such shape.
+    """
+    return PolicyShape(role.heads, role.neighbours, role.hidden, role.message, role.encoder)

@@ -24,6 +24,7 @@ from cellhive.flows.policy.plans import Grouping, Wanted, function_of, plans_of
 from cellhive.flows.policy.reasons import Logits, Wording, influence, odds
 from cellhive.flows.policy.track import Track
 from cellhive.ran.guard.state import Limits
+from cellhive.rl.act import Acting
 from cellhive.rl.actions import (
     DOWN,
     HEADS,
@@ -42,7 +43,7 @@ from cellhive.rl.policy import PolicyShape, check_tensors, next_cells
 Tensors = dict[str, Floats32]
 
 
-class ModelRole(NamedTuple):
+class PolicyRole(NamedTuple):
     """One role of a model: its name, its shape, and the tensors of its actor."""
 
     name: str
@@ -56,7 +57,7 @@ class Model:
 
     name: str
     """What plans name as their evidence, for example "champion@3"."""
-    roles: tuple[ModelRole, ...]
+    roles: tuple[PolicyRole, ...]
     """In order of precedence: where two turn the same knob, the first prevails."""
 
     def __post_init__(self) -> None:
@@ -84,8 +85,15 @@ class Model:
         return ActionSettings(heads=ordered, neighbours=self.roles[0].shape.neighbours)
 
 
-Forward = Callable[[ModelRole, Network], Logits]
-"""Makes what computes the logits of a role in a network, (E, C, F) to (E, C, D, 3)."""
+Forward = Callable[[PolicyRole, Network], Logits]
+"""Makes what computes the logits of a role in a network, (C, F) to (C, D, 3)."""
+
+
+def acting(role: PolicyRole, network: Network) -> Logits:
+    """Return the compiled forward pass of a role in a network."""
+    near = next_cells(network, role.shape.neighbours)
+    made = Acting(role.shape, near, role.tensors)
+    return lambda seen: made.logits(seen[None])[0].copy()
 
 
 @dataclass(frozen=True)
@@ -131,14 +139,14 @@ class PolicyOptimizer:
     """Proposes what a policy prefers, as far as the guard would let it through."""
 
     def __init__(
-        self, model: Model, forward: Forward, settings: PolicySettings | None = None
+        self, model: Model, settings: PolicySettings | None = None, forward: Forward = acting
     ) -> None:
         """Take the model; it meets its network with the first period.
 
         Args:
             model: The policy.
-            forward: Makes what computes the logits of a role (``rl.act``).
             settings: How it proposes.
+            forward: Makes what computes the logits of a role.
         """
         self.model, self._forward = model, forward
         self.settings = PolicySettings() if settings is None else settings
@@ -215,7 +223,7 @@ class PolicyOptimizer:
         mask = self._mask(seat, frame, now_s)
         option = np.full(mask.shape[:2], KEEP, np.int32)
         by = np.zeros(mask.shape[:2], np.int32)
-        answers = [logits(seen[None])[0] for logits in seat.logits]
+        answers = [logits(seen) for logits in seat.logits]
         for which in reversed(range(len(answers))):
             place, answer = seat.places[which], answers[which]
             best = np.where(mask[:, place] > 0, answer, -np.inf).argmax(axis=-1)

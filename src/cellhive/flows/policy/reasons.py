@@ -19,10 +19,7 @@ from cellhive.rl.actions import KEEP
 from cellhive.rl.observations import SLOT_FEATURES, UNKNOWN, Feature
 
 Logits = Callable[[Floats32], Floats32]
-"""From observations (E, C, F) to logits (E, C, D, 3)."""
-
-_AT_ONCE = 8
-"""Features left out in one pass; more need more memory and are no faster."""
+"""From observations of one network (C, F) to logits (C, D, 3)."""
 
 
 def influence(logits: Logits, seen: Floats32, chosen: Ints) -> Floats:
@@ -33,17 +30,13 @@ def influence(logits: Logits, seen: Floats32, chosen: Ints) -> Floats:
         seen: Observations of one network, (C, F).
         chosen: Cell, column and option of each choice, (N, 3).
     """
-    features = seen.shape[1]
     typical = _typical(seen)
-    whole = _margins(logits(seen[None])[0], chosen)
-    found = np.zeros((len(chosen), features))
-    for first in range(0, features, _AT_ONCE):
-        some = range(first, min(first + _AT_ONCE, features))
-        without = np.repeat(seen[None], len(some), axis=0)
-        for row, feature in enumerate(some):
-            without[row, :, feature] = typical[feature]
-        for row, answer in enumerate(logits(without)):
-            found[:, first + row] = whole - _margins(answer, chosen)
+    whole = _margins(logits(seen), chosen)
+    found = np.zeros((len(chosen), seen.shape[1]))
+    for feature, usual in enumerate(typical):
+        without = seen.copy()
+        without[:, feature] = usual
+        found[:, feature] = whole - _margins(logits(without), chosen)
     return found
 
 

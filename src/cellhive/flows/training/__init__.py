@@ -1,1 +1,1 @@
-"""Training: experience, gates and the way of a model into the registry."""
+"""From a recipe to a policy that may serve: environments, training, gates."""

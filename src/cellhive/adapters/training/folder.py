@@ -1,0 +1,248 @@
+"""The folder of a training: what it is, its learning curve, checkpoints that can be trusted.
+
+A checkpoint is an ``.npz`` of plain arrays and a ``.json`` beside it with its SHA-256, which
+is written last: a checkpoint without it was not finished. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellhive.adapters.files import read_bounded, write_whole
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
+
+State = dict[str, npt.NDArray[np.generic]]
+
+KEPT = 3
+"""Checkpoints kept; older ones make room."""
+MOST_BYTES = 512 * 2**20
+"""Largest checkpoint that is read [bytes]."""
+FORMAT = 1
+
+_NAME = re.compile(r"checkpoint-(\d{6})\.json")
+_MOST_ARRAYS = 10_000
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state as it was kept."""
+
+    number: int
+    """Iterations done."""
+    state: State
+
+
+class TrainingFolder:
+    """One training on disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; ``create`` and ``open`` look at it."""
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, Any]) -> TrainingFolder:
+        """Make a new folder and write what the training is.
+
+        Raises:
+            Conflict: It exists already.
+            BadInput: It cannot be written.
+        """
+        folder = cls(path)
+        try:
+            folder.checkpoints.mkdir(parents=True)
+        except FileExistsError as error:
+            message = (
+                f"{path}: expected a new training, found one; go on with it: "
+                f"cellhive train resume {path}"
+            )
+            raise Conflict(message) from error
+        except OSError as error:
+            raise BadInput(
+                place=str(path), expected="a folder that can be made", found=error.strerror or "?",
+                remedy="choose another: --out",
+            ) from error  # fmt: skip
+        write_whole(folder.facts_path, _json({"format": FORMAT, **facts}))
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> TrainingFolder:
+        """Return the folder of a training that was begun.
+
+        Raises:
+            NotFound: There is none.
+        """
+        folder = cls(path)
+        if not folder.facts_path.is_file():
+            message = f"{path}: expected the folder of a training, found no training.json in it"
+            raise NotFound(message)
+        return folder
+
+    @property
+    def facts_path(self) -> Path:
+        """Where it stands what the training is."""
+        return self.path / "training.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def curve_path(self) -> Path:
+        """Where the learning curve is: a JSON object per line."""
+        return self.path / "curve.jsonl"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the training is.
+
+        Raises:
+            BadInput: The file is damaged, or of another version.
+        """
+        facts = _object(self.facts_path)
+        if facts.get("format") != FORMAT:
+            raise BadInput(
+                place=str(self.facts_path), expected=f"a training of format {FORMAT}",
+                found=repr(facts.get("format")), remedy="use the version that wrote it",
+            )  # fmt: skip
+        return facts
+
+    def note(self, name: str, value: Any) -> None:
+        """Write a further file with something that the training came to."""
+        write_whole(self.path / f"{name}.json", _json(value))
+
+    # ------------------------------------------------------------------------- curve
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a point to the curve.
+
+        Raises:
+            BadInput: It cannot be written.
+        """
+        try:
+            with self.curve_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, allow_nan=False) + "\n")
+        except OSError as error:
+            raise BadInput(
+                place=str(self.curve_path), expected="a file that can be written",
+                found=error.strerror or str(error),
+            ) from error  # fmt: skip
+
+    def curve(self, up_to: int | None = None) -> list[dict[str, Any]]:
+        """Return the points of the curve; what follows an iteration is left out, if given.
+
+        A last line that was cut when the training was killed is left out too.
+        """
+        if not self.curve_path.exists():
+            return []
+        rows = []
+        for line in self.curve_path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break
+            if up_to is None or row.get("number", 0) <= up_to:
+                rows.append(row)
+        return rows
+
+    def cut_curve(self, number: int) -> list[dict[str, Any]]:
+        """Take away what follows an iteration, and return what is left."""
+        rows = self.curve(number)
+        write_whole(
+            self.curve_path, "".join(json.dumps(row) + "\n" for row in rows).encode()
+        )  # fmt: skip
+        return rows
+
+    # ------------------------------------------------------------------- checkpoints
+
+    def save(self, number: int, state: State) -> None:
+        """Keep a state, whole or not at all, and let go of the oldest.
+
+        Raises:
+            BadInput: It cannot be written, for example because the disk is full; those
+                before it are kept.
+        """
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **state)  # type: ignore[arg-type]  # names of arrays
+        data = buffer.getvalue()
+        stem = self.checkpoints / f"checkpoint-{number:06d}"
+        write_whole(stem.with_suffix(".npz"), data)
+        told = {"number": number, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        write_whole(stem.with_suffix(".json"), _json({"format": FORMAT, **told}))
+        for old in self.numbers()[:-KEPT]:
+            for suffix in (".json", ".npz"):
+                (self.checkpoints / f"checkpoint-{old:06d}{suffix}").unlink(missing_ok=True)
+
+    def numbers(self) -> list[int]:
+        """Return the iterations that checkpoints were kept of, oldest first."""
+        found = (_NAME.fullmatch(path.name) for path in self.checkpoints.glob("*.json"))
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def newest(self) -> tuple[Checkpoint, tuple[str, ...]]:
+        """Return the newest checkpoint that is whole, and what was wrong with newer ones.
+
+        Raises:
+            NotFound: There is no checkpoint.
+            BadInput: None is whole.
+        """
+        wrong: list[str] = []
+        for number in reversed(self.numbers()):
+            try:
+                return self.read(number), tuple(wrong)
+            except CellHiveError as error:
+                wrong.append(str(error))
+        if not wrong:
+            message = f"{self.checkpoints}: expected a checkpoint, found none; begin anew"
+            raise NotFound(message)
+        raise BadInput(
+            place=str(self.checkpoints), expected="a checkpoint that is as it was written",
+            found=f"{len(wrong)} that are not: {wrong[0]}", remedy="begin anew",
+        )  # fmt: skip
+
+    def read(self, number: int) -> Checkpoint:
+        """Return a checkpoint.
+
+        Raises:
+            BadInput: It is not as it was written.
+        """
+        stem = self.checkpoints / f"checkpoint-{number:06d}"
+        told = _object(stem.with_suffix(".json"))
+        path = stem.with_suffix(".npz")
+        data = read_bounded(path, max_bytes=MOST_BYTES)
+        if hashlib.sha256(data).hexdigest() != told.get("sha256"):
+            raise BadInput(
+                place=str(path), expected="the file that was written", found="another SHA-256",
+                remedy="an older checkpoint is taken where there is one",
+            )  # fmt: skip
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                names: Sequence[str] = arrays.files[:_MOST_ARRAYS]
+                return Checkpoint(number, {name: arrays[name] for name in names})
+        except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+            raise BadInput(
+                place=str(path), expected="arrays of numbers", found=str(error)
+            ) from error
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(read_bounded(path, max_bytes=2**24))
+    except ValueError as error:
+        raise BadInput(place=str(path), expected="JSON", found=str(error)) from error
+    if not isinstance(value, dict):
+        raise BadInput(place=str(path), expected="a JSON object", found=type(value).__name__)
+    return value

@@ -1,0 +1,399 @@
+"""Puts a training together: recipe, cities, trainer, folder, gates, registry."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellhive import __version__
+from cellhive.adapters.run_codec import from_jsonable
+from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
+from cellhive.adapters.training.folder import TrainingFolder
+from cellhive.app.policies import MODELS, found, model_of, open_models
+from cellhive.core.compiled import source_digest
+from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.models import CANDIDATE, CHAMPION, Lineage, ModelManifest
+from cellhive.core.ports import Observer
+from cellhive.core.types import Floats32, to_jsonable
+from cellhive.flows.decide import Optimizer
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
+from cellhive.flows.training import gates
+from cellhive.flows.training.recipe import (
+    FUNCTIONS,
+    TrainingRecipe,
+    environments_of,
+    training_seeds,
+)
+from cellhive.flows.training.train import (
+    Course,
+    IterationDone,
+    Learns,
+    TrainingEnded,
+    TrainingHooks,
+    train,
+)
+from cellhive.flows.trial import Hooks
+from cellhive.lifecycle.registry import check_name
+from cellhive.ran.guard import Guard
+from cellhive.ran.scenarios import Scenario, build_twin
+from cellhive.ran.son import Rules
+from cellhive.rl.act import Acting
+from cellhive.rl.policy import next_cells, role_of
+
+if TYPE_CHECKING:
+    from cellhive.rl.learning.roles import Role
+
+_DECISIONS_TIMED = 200
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training is asked to be, beside its recipe."""
+
+    recipe: TrainingRecipe
+    name: str
+    """Of the model that comes of it."""
+    seed: int = 1
+    device: str = "cpu"
+    checkpoint_every: int = 10
+    time_limit_s: float = math.inf
+    models: Path = MODELS
+    """Store that the model is registered in."""
+    parent: str = ""
+    """Registered policy to begin from, "NAME" or "NAME@VERSION"."""
+    command: str = ""
+    """What was typed, for the lineage."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no training can be."""
+        check_name(self.name, "--name")
+        if not 0 <= self.seed < 2**32:
+            raise BadInput(
+                place="--seed", expected="a whole number from 0 to 4294967295",
+                found=str(self.seed),
+            )  # fmt: skip
+        if self.checkpoint_every < 1:
+            raise BadInput(
+                place="--checkpoint-every", expected="1 or more", found=str(self.checkpoint_every)
+            )
+        if not self.time_limit_s > 0:
+            raise BadInput(
+                place="--time-limit", expected="more than 0 minutes", found=f"{self.time_limit_s:g}"
+            )
+
+
+@dataclass
+class Training:
+    """A training that is ready to go, or to go on."""
+
+    options: TrainOptions
+    scenarios: tuple[Scenario, ...]
+    texts: Mapping[str, str]
+    """Scenarios in full, by name."""
+    roles: Sequence[Role]
+    trainer: Learns
+    folder: TrainingFolder
+    scores: tuple[float, ...] = ()
+    """Of iterations done before."""
+    notes: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    spent_s: float = 0.0
+    """Wall time of iterations so far, earlier ones included [s]."""
+    observers: list[Observer] = field(default_factory=list)
+
+
+Tell = Callable[[str], None]
+
+
+def begin(options: TrainOptions, root: Path, tell: Tell) -> Training:
+    """Prepare a new training; its folder is made below ``root``.
+
+    Raises:
+        NotFound: A scenario or a parent does not exist.
+        BadInput: The recipe cannot be followed here.
+    """
+    need_torch()
+    recipe = options.recipe
+    scenarios = tuple(scenario_named(name) for name in recipe.scenarios)
+    texts = {scenario.name: scenario_text(scenario) for scenario in scenarios}
+    actors, parents = _parents(options)
+    now = dt.datetime.now(dt.UTC)
+    facts = _facts(options, texts, now) | {"parents": list(parents)}
+    trainer, roles = _trainer(options, scenarios, actors, tell)
+    folder = TrainingFolder.create(root / f"{options.name}-{now:%Y%m%d-%H%M%S}", facts)
+    return Training(options, scenarios, texts, roles, trainer, folder, parents=parents)
+
+
+def resume(path: Path, tell: Tell, changes: Mapping[str, Any]) -> Training:
+    """Prepare to go on with a training from its newest checkpoint that is whole.
+
+    Args:
+        path: Folder of the training.
+        tell: Is told what takes a while.
+        changes: Options that differ from those it began with, by name; None leaves one.
+
+    Raises:
+        NotFound: There is no training, or no checkpoint.
+        BadInput: Nothing in it is as it was written.
+    """
+    need_torch()
+    folder = TrainingFolder.open(path)
+    facts = folder.facts()
+    try:
+        options = _options(facts, changes)
+        texts = {str(name): str(text) for name, text in facts["scenarios"].items()}
+        parents = tuple(str(parent) for parent in facts["parents"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            place=str(folder.facts_path), expected="the facts of a training",
+            found=f"{type(error).__name__}: {error}", remedy="begin anew",
+        ) from error  # fmt: skip
+    checkpoint, notes = folder.newest()
+    if facts.get("sources") != source_digest():
+        notes = (*notes, "the twin's sources have changed since: the curve may go on otherwise")
+    scenarios = tuple(scenario_of(text, name) for name, text in texts.items())
+    trainer, roles = _trainer(options, scenarios, {}, tell)
+    trainer.restore(checkpoint.state)
+    rows = folder.cut_curve(checkpoint.number)
+    scores = tuple(float(row["gain"] if row.get("gain") is not None else row["reward"])
+                   for row in rows)  # fmt: skip
+    spent_s = sum(sum(row["seconds"].values()) for row in rows)
+    return Training(
+        options, scenarios, texts, roles, trainer, folder, scores, notes, parents, spent_s
+    )
+
+
+def need_torch() -> None:
+    """Refuse to train where torch is not installed.
+
+    Raises:
+        BadInput: With how to install it.
+    """
+    try:
+        import torch  # noqa: F401, PLC0415 - only who trains has it
+    except ImportError as error:
+        raise BadInput(
+            place="cellhive train", expected="the package torch", found="none",
+            remedy="install the extra: pip install 'cellhive[train]'; trained policies run without",
+        ) from error  # fmt: skip
+
+
+def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptions:
+    recipe = from_jsonable(TrainingRecipe, facts["recipe"])
+    given = {name: value for name, value in changes.items() if value is not None}
+    if "iterations" in given:
+        recipe = replace(recipe, iterations=int(given.pop("iterations")))
+    usual = {
+        "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
+        "checkpoint_every": int(facts["checkpoint_every"]), "models": Path(facts["models"]),
+        "command": str(facts["command"]), "parent": str(facts["parent"]),
+    }  # fmt: skip
+    return TrainOptions(recipe, **(usual | given))
+
+
+def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) -> dict[str, Any]:
+    return {
+        "recipe": to_jsonable(options.recipe), "name": options.name, "seed": options.seed,
+        "device": options.device, "checkpoint_every": options.checkpoint_every,
+        "models": str(options.models), "parent": options.parent, "command": options.command,
+        "scenarios": dict(texts), "started": now.isoformat(timespec="seconds"),
+        "version": __version__, "sources": source_digest(), "python": platform.python_version(),
+        "numpy": np.__version__, "torch": metadata.version("torch"),
+        "machine": platform.machine(),
+    }  # fmt: skip
+
+
+def _parents(
+    options: TrainOptions,
+) -> tuple[dict[str, dict[str, Floats32]], tuple[str, ...]]:
+    """Return first weights by role, and whose they are."""
+    if not options.parent:
+        return {}, ()
+    manifest, tensors = found(f"rl:{options.parent}", options.models)
+    model = model_of(manifest, tensors)
+    return {role.name: role.tensors for role in model.roles}, (manifest.reference,)
+
+
+def _trainer(
+    options: TrainOptions, scenarios: Sequence[Scenario],
+    actors: Mapping[str, dict[str, Floats32]], tell: Tell,
+) -> tuple[Learns, Sequence[Role]]:  # fmt: skip
+    from cellhive.rl.learning.training import Trainer  # noqa: PLC0415 - needs torch
+
+    roles = roles_of(options.recipe)
+    environments = environments_of(
+        options.recipe, scenarios, lambda name, seed: tell(f"Building {name}, city {seed} ...")
+    )
+    trainer = Trainer(
+        roles, learning_of(options.recipe), environments, options.seed, options.device,
+        actors or None, time.monotonic,
+    )  # fmt: skip
+    return trainer, roles
+
+
+def roles_of(recipe: TrainingRecipe) -> list[Role]:
+    """Return the roles that a recipe asks for."""
+    from cellhive.rl.learning.roles import function_roles, joint_role  # noqa: PLC0415
+
+    make = function_roles if recipe.roles == FUNCTIONS else joint_role
+    roles = make(recipe.heads, recipe.neighbours, recipe.hidden)
+    return [r._replace(shape=replace(r.shape, encoder=recipe.encoder)) for r in roles]
+
+
+def learning_of(recipe: TrainingRecipe) -> Any:
+    """Return the settings of the learner.
+
+    Raises:
+        BadInput: There is no setting of such a name.
+    """
+    from cellhive.rl.learning.training import TrainingSettings  # noqa: PLC0415 - needs torch
+
+    usual = TrainingSettings()
+    unknown = sorted(set(recipe.learning) - set(TrainingSettings.__dataclass_fields__))
+    if unknown:
+        raise BadInput(
+            place="--learning",
+            expected=f"some of {', '.join(TrainingSettings.__dataclass_fields__)}",
+            found=", ".join(unknown),
+        )  # fmt: skip
+    typed = {name: type(getattr(usual, name))(value) for name, value in recipe.learning.items()}
+    return replace(usual, **typed)
+
+
+def run(training: Training, should_stop: Callable[[], bool] = lambda: False) -> TrainingEnded:
+    """Train, with everything kept in the folder, until it is done or stopped."""
+    options, folder = training.options, training.folder
+
+    def tell(event: object) -> None:
+        if isinstance(event, IterationDone):
+            folder.append(to_jsonable(event.row._asdict()))
+            training.spent_s += sum(event.row.seconds.values())
+        for observer in training.observers:
+            observer(event)
+
+    hooks = TrainingHooks(folder.save, time.monotonic, tell, should_stop)
+    course = Course(options.recipe.iterations, options.checkpoint_every, options.time_limit_s)
+    return train(training.trainer, course, hooks)
+
+
+def candidate_of(training: Training) -> Model:
+    """Return what was learnt as what decides."""
+    roles = tuple(
+        PolicyRole(role.name, role.shape, training.trainer.arrays(role.name))
+        for role in training.roles
+    )
+    return Model(f"{training.options.name} (candidate)", roles)
+
+
+def judge(training: Training, observer: Observer) -> gates.Judged:
+    """Put what was learnt to the gates: in the loop, in cities held out."""
+    model = candidate_of(training)
+    arms: dict[str, Callable[[], Optimizer]] = {
+        gates.CANDIDATE: lambda: PolicyOptimizer(model), gates.RULES: Rules,
+    }  # fmt: skip
+    champion = _champion(training.options)
+    if champion is not None:
+        arms[gates.CHAMPION] = lambda: PolicyOptimizer(champion)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        bench = gates.Bench(
+            arms, Guard, lambda s, seed, observed_s: build_twin(s, seed, observed_s=observed_s),
+            lambda: _latency_s(model, training.scenarios),
+            Hooks(advance=lambda jobs: list(pool.map(lambda job: job(), jobs))), observer,
+        )  # fmt: skip
+        return gates.judge_candidate(training.scenarios, training.options.recipe.gates, bench)
+
+
+def _champion(options: TrainOptions) -> Model | None:
+    """Return the policy of this name that is in use, or None."""
+    try:
+        return model_of(*found(f"rl:{options.name}@{CHAMPION}", options.models))
+    except NotFound:
+        return None
+
+
+def _latency_s(model: Model, scenarios: Sequence[Scenario]) -> list[float]:
+    """Return how long decisions for the largest network take, all roles together [s]."""
+    network = max((scenario.network() for scenario in scenarios), key=lambda n: n.cells)
+    rng = np.random.default_rng(1)
+    acting = []
+    for role in model.roles:
+        near = next_cells(network, role.shape.neighbours)
+        seen = rng.random((1, network.cells, role.shape.features), np.float32)
+        acting.append((Acting(role.shape, near, role.tensors), seen))
+    taken = []
+    for _ in range(_DECISIONS_TIMED):
+        begun_s = time.monotonic()
+        for one, seen in acting:
+            one.choose(seen)
+        taken.append(time.monotonic() - begun_s)
+    return taken
+
+
+def register(training: Training, judged: gates.Judged | None) -> ModelManifest:
+    """Keep what was learnt as a new version; it is the candidate if it passed every gate."""
+    options, model = training.options, candidate_of(training)
+    tensors = {
+        f"{role.name}/{name}": array for role in model.roles for name, array in role.tensors.items()
+    }
+    manifest = ModelManifest(
+        name=options.name,
+        roles=tuple(role_of(role.name, role.shape) for role in model.roles),
+        lineage=_lineage(training),
+        metrics=metrics_of(judged),
+        gates=() if judged is None else judged.gates,
+    )
+    with closing(open_models(options.models)) as store:
+        alias = CANDIDATE if judged is not None and judged.passed else ""
+        version = store.add(manifest, tensors, alias=alias)
+        kept = store.manifest(options.name, version)
+    if judged is not None:
+        training.folder.note("judged", to_jsonable(judged))
+    return kept
+
+
+def _lineage(training: Training) -> Lineage:
+    options, recipe = training.options, training.options.recipe
+    seeds = sorted({s for one in training.scenarios for s in training_seeds(one, recipe.cities)})
+    rows = training.folder.curve()
+    return Lineage(
+        scenarios=tuple(scenario.name for scenario in training.scenarios),
+        seeds=(options.seed, *seeds),
+        code=f"{__version__}, {source_digest()}",
+        command=options.command,
+        parents=training.parents,
+        budget={
+            "iterations": float(training.trainer.number),
+            "decisions": float(rows[-1]["decisions"]) if rows else 0.0,
+            "wall_s": round(training.spent_s, 1),
+        },
+        data={
+            f"{name}.yaml": hashlib.sha256(text.encode()).hexdigest()
+            for name, text in training.texts.items()
+        },
+    )
+
+
+def metrics_of(judged: gates.Judged | None) -> dict[str, float]:
+    """Return the gains over the other arms by scenario [points]."""
+    if judged is None:
+        return {}
+    metrics = {}
+    for name in dict.fromkeys(city.scenario for city in judged.cities):
+        cities = [city for city in judged.cities if city.scenario == name]
+        for other in cities[0].objective:
+            if other != gates.CANDIDATE:
+                word = other.replace(" ", "-")
+                metrics[f"{name}, over {word}"] = gates.difference(cities, other).mean
+    return metrics

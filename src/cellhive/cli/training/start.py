@@ -1,0 +1,283 @@
+"""The commands that train."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cellhive.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Stop, console, stoppable
+from cellhive.cli.training.options import MODELS, ModelsFolder
+from cellhive.core.errors import BadInput, CellHiveError
+
+if TYPE_CHECKING:
+    from cellhive.app.training import Training
+    from cellhive.core.ports import Observer
+    from cellhive.flows.training.train import TrainingEnded
+
+_SECONDS = 60.0
+
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(help="Minutes after which no further iteration begins; it can be gone on with."),
+]
+Gates = Annotated[
+    bool,
+    typer.Option(
+        help="Judge the policy in cities held out: against the rules, the champion, the guard."
+    ),
+]
+Board = Annotated[
+    bool | None,
+    typer.Option(help="Write TensorBoard files; default: where tensorboardX is installed."),
+]
+
+
+def start(
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="What to train: quick (minutes: handover settings on the highway) or champion "
+            "(hours: every knob, every scenario). The options below change parts of it."
+        ),
+    ] = "quick",
+    name: Annotated[
+        str, typer.Option(help="Name of the policy; default: that of the recipe.")
+    ] = "",
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(help="Where to learn: a scenario or a YAML file; repeatable."),
+    ] = None,
+    cities: Annotated[
+        int | None,
+        typer.Option(help="Cities of each scenario, from the first of its training seeds on."),
+    ] = None,
+    networks: Annotated[
+        int | None, typer.Option(help="Networks simulated in each city at once.")
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Episodes in each network; after each the policy learns.")
+    ] = None,
+    periods: Annotated[
+        int | None, typer.Option(help="Decisions in an episode; one stands for 15 minutes.")
+    ] = None,
+    observed: Annotated[
+        float | None, typer.Option(help="Seconds of radio time simulated per decision.")
+    ] = None,
+    heads: Annotated[
+        str | None,
+        typer.Option(help="Parameters to turn, such as cio_db,a3_offset_db,electrical_tilt_deg."),
+    ] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option(
+            help="joint: one policy for all; functions: mobility, load, coverage, energy."
+        ),
+    ] = None,
+    hidden: Annotated[int | None, typer.Option(help="Width of the hidden layers.")] = None,
+    learning: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of the learner, such as learning_rate=0.0005; repeatable."),
+    ] = None,
+    parent: Annotated[
+        str, typer.Option(help="Registered policy to begin from, NAME or NAME@VERSION.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same curve.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, or cuda where torch sees one.")] = "cpu",
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Iterations between two checkpoints; the last three are kept.")
+    ] = 10,
+    time_limit: TimeLimit = None,
+    gates: Gates = True,
+    tensorboard: Board = None,
+    models: ModelsFolder = MODELS,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder in which that of the training is made.")
+    ] = Path("training"),
+) -> None:
+    """Train a policy in simulated cities, judge it, and register it.
+
+    A first look, in a few minutes on a laptop:
+
+        cellhive train start --recipe quick --time-limit 5
+
+    The policy learns in the training cities of the scenarios, and is judged in their
+    validation cities; test cities are left for "cellhive train evaluate". Ctrl-C ends after
+    the iteration at hand with a checkpoint, and says how to go on. The folder of the training
+    keeps recipe, curve and checkpoints.
+
+    Exit code: 0 done, 1 failed or gates not passed, 2 wrong input, 130 interrupted.
+    """
+    from cellhive.adapters.files import check_folder  # noqa: PLC0415
+    from cellhive.app import training as composition  # noqa: PLC0415 - --help must not wait
+    from cellhive.flows.training.recipe import recipe_named, with_changes  # noqa: PLC0415
+
+    changes = {
+        "scenarios": tuple(scenario) if scenario else None, "cities": cities,
+        "networks": networks, "iterations": iterations, "periods": periods,
+        "observed_s": observed, "roles": roles, "hidden": hidden,
+        "heads": tuple(head.strip() for head in heads.split(",")) if heads else None,
+        "learning": _settings(learning),
+    }  # fmt: skip
+    options = composition.TrainOptions(
+        recipe=with_changes(recipe_named(recipe), changes), name=name or recipe, seed=seed,
+        device=device, checkpoint_every=checkpoint_every, time_limit_s=_limit_s(time_limit),
+        models=models, parent=parent, command=_typed(),
+    )  # fmt: skip
+    check_folder(out, "--out")
+    check_folder(models, "--models")
+    messages = console(stderr=True)
+    with messages.status("Preparing; the first time kernels are compiled ...") as status:
+        training = composition.begin(options, out, status.update)
+    _go(training, messages, gates=gates, tensorboard=tensorboard)
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(help="Folder of a training, e.g. training/quick-...")],
+    iterations: Annotated[
+        int | None, typer.Option(help="Go further than was planned: iterations in the end.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: as it began.")] = None,
+    time_limit: TimeLimit = None,
+    gates: Gates = True,
+    tensorboard: Board = None,
+) -> None:
+    """Go on with a training that was stopped, or killed, from its newest whole checkpoint.
+
+    The curve goes on as if nothing had happened: the same numbers, on the same machine and
+    device. A checkpoint that is damaged is left out, and the one before it is taken.
+    """
+    from cellhive.app import training as composition  # noqa: PLC0415
+
+    messages = console(stderr=True)
+    changes: dict[str, Any] = {"iterations": iterations, "device": device}
+    if time_limit is not None:
+        changes["time_limit_s"] = _limit_s(time_limit)
+    with messages.status("Preparing ...") as status:
+        training = composition.resume(folder, status.update, changes)
+    _go(training, messages, gates=gates, tensorboard=tensorboard)
+
+
+def _settings(given: list[str] | None) -> dict[str, float] | None:
+    """Return what "NAME=NUMBER" says."""
+    if not given:
+        return None
+    settings = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        try:
+            settings[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise BadInput(
+                place="--learning", expected="NAME=NUMBER, such as learning_rate=0.0005",
+                found=repr(text),
+            )  # fmt: skip
+    return settings
+
+
+def _limit_s(minutes: float | None) -> float:
+    return math.inf if minutes is None else minutes * _SECONDS
+
+
+def _typed() -> str:
+    """Return the command as it was typed."""
+    return shlex.join(["cellhive", *sys.argv[1:]])
+
+
+def _go(training: Training, messages: Console, *, gates: bool, tensorboard: bool | None) -> None:
+    """Train, judge, register, and say what came of it."""
+    for note in training.notes:
+        messages.print(note, markup=False, style="yellow")
+    path = training.folder.path
+    messages.print(f"Training in {path}", markup=False)
+    stop = Stop(
+        messages, "Stopping after this iteration (Ctrl-C once more: at once) ...", at_once=True
+    )
+    with stoppable(stop):
+        try:
+            ended = _trained(training, messages, stop, tensorboard)
+        except CellHiveError:
+            messages.print(f"What was learnt before is kept in {path}", markup=False)
+            raise
+    if ended.why != "done":
+        planned = training.options.recipe.iterations
+        how_far = f"{ended.why} after iteration {ended.number} of {planned}"
+        print(f"{how_far}; go on: cellhive train resume {path}")
+        if ended.why == "interrupted":
+            sys.exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
+        return
+    _finish(training, messages, gates=gates)
+
+
+def _trained(
+    training: Training, messages: Console, stop: Stop, tensorboard: bool | None
+) -> TrainingEnded:
+    from cellhive.app import training as composition  # noqa: PLC0415
+    from cellhive.reports.training.live import training_view  # noqa: PLC0415
+
+    board = _board(training, tensorboard)
+    try:
+        with training_view(training.options.name, messages, training.scores) as view:
+            training.observers += [view, *([board] if board else [])]
+            return composition.run(training, stop)
+    finally:
+        if board is not None:
+            board.close()
+
+
+def _board(training: Training, wanted: bool | None) -> Any:
+    """Return what writes TensorBoard's files, or None."""
+    from cellhive.adapters.training.tensorboard import TensorBoard  # noqa: PLC0415
+
+    if wanted is False:
+        return None
+    try:
+        return TensorBoard(training.folder.path / "tensorboard", training.trainer.number)
+    except BadInput:
+        if wanted:
+            raise
+        return None
+
+
+def _finish(training: Training, messages: Console, *, gates: bool) -> None:
+    """Judge and register, and say how to use it."""
+    from cellhive.app import training as composition  # noqa: PLC0415
+
+    judged = None
+    if gates:
+        with messages.status("Judging in cities held out ...") as status:
+            judged = composition.judge(training, _told(status))
+    manifest = composition.register(training, judged)
+    which = f"{manifest.name}@{manifest.version}"
+    if judged is None:
+        print(f"{which} registered, put to no gate")
+        return
+    table = Table("gate", "", "found", box=None, pad_edge=False)
+    for gate in judged.gates:
+        table.add_row(gate.name, "passed" if gate.passed else "NOT PASSED", gate.found)
+    console().print(table)
+    models = "" if training.options.models == MODELS else f" --models {training.options.models}"
+    if not judged.passed:
+        print(f"{which} registered; it is no candidate, because it did not pass every gate")
+        sys.exit(EXIT_FAILED)
+    print(f"{which} registered as candidate; use it: cellhive run --optimizer rl:{which}{models}")
+    print(f"make it the one in use: cellhive train promote {which}{models}")
+
+
+def _told(status: Any) -> Observer:
+    """Return an observer that says which cities are judged."""
+    from cellhive.flows.training.gates import CityJudged  # noqa: PLC0415
+
+    def tell(event: object) -> None:
+        if isinstance(event, CityJudged):
+            status.update(f"Judged in {event.scenario}, city {event.seed} ...")
+
+    return tell
