@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellhive import __version__
+from cellhive.cli.audit import audit
 from cellhive.cli.causal import causal_app
 from cellhive.cli.headroom import headroom
 from cellhive.cli.memory import memory_app
@@ -358,6 +359,7 @@ def evaluate(
 
 
 app.command()(headroom)
+app.command()(audit)
 
 
 @app.command()

@@ -164,6 +164,10 @@ class VectorFile(Protocol):
 class ModelSource(Protocol):
     """Where trained models are read from. Every method may be called from any thread."""
 
+    def names(self) -> list[str]:
+        """Return the names of all models, in order."""
+        ...
+
     def models(self) -> list[ModelManifest]:
         """Return every version, by name and then by version."""
         ...

@@ -44,6 +44,11 @@ class Codes(Protocol):
         """Size of the codes alone."""
         ...
 
+    @property
+    def bound(self) -> int:
+        """One more than the highest slot that can be nominated."""
+        ...
+
     def cost(self, probes: int, wanted: int) -> float:
         """Return about how long it takes to nominate [ns]."""
         ...

@@ -30,6 +30,7 @@ from .codes import Bytes, Codes, available
 from .fresh import NONE, Fresh
 from .lists import Lists
 from .quantize import FloatVectors, Vectors, vectors_for
+from .rescore import rescored
 from .scan import best, nearest_of, scanned
 from .signs import Signs
 
@@ -44,8 +45,8 @@ class IndexSettings:
     exact_below: int = 20_000
     """Vectors up to which every one is compared."""
     recall: float = 0.99
-    """Share of the true ten nearest that a search among codes shall find; measured on the
-    vectors themselves whenever codes are made."""
+    """Share of the true ten nearest that a search among codes shall find; measured, whenever
+    codes are made, on vectors that those are not taught with, less two standard errors."""
     fresh: int = 2_048
     """Vectors searched beside the codes before they are coded too."""
     stale_ratio: float = 0.25
@@ -196,10 +197,12 @@ class VectorIndex:
         settings, view = self._settings, self._view
         rng = np.random.default_rng(settings.seed)
         slots = np.flatnonzero(self._alive[: view.size])
+        shuffled = rng.permutation(slots)
+        trials, teach = np.split(shuffled, [min(_TRIALS, len(slots) // 4)])
         kind = Signs if self.space.storage is Storage.BINARY else Lists
-        self._place(kind.built(self.space, slots, self._vectors.take, rng))
+        self._place(kind.built(self.space, slots, teach, self._vectors.take, rng))
         self._view = replace(self._view, trained_on=len(slots))
-        self._tune(slots, rng)
+        self._tune(np.sort(trials))
 
     def _place(self, codes: Codes) -> None:
         """Put codes in place that hold every vector and no stale one."""
@@ -273,18 +276,18 @@ class VectorIndex:
         self, view: _View, queries: Floats32, k: int, mask: Bools | None, share: float
     ) -> tuple[Rows, Floats32]:
         """Return what the codes and what is beside them have to offer, best first."""
-        rows = np.full((len(queries), k), -1, np.int64)
-        scores = np.full((len(queries), k), -np.inf, np.float32)
+        nominated = self._nominated(view, queries, k, mask, share)
+        rows, scores = rescored(self._vectors, queries, nominated, k, self.space.metric)
         fresh, block = view.fresh.slots, view.fresh.vectors
         if mask is not None and len(fresh):
             fresh, block = fresh[mask[fresh]], block[mask[fresh]]
-        for b, nominated in enumerate(self._nominated(view, queries, k, mask, share)):
-            slots = nominated[nominated >= 0]
-            near = nearest_of(queries[b], self._vectors.take(slots), self.space.metric)
-            if len(fresh):
-                beside = nearest_of(queries[b], block, self.space.metric)
-                slots, near = np.concatenate([slots, fresh]), np.concatenate([near, beside])
-            found, near = best(slots, near, k)
+        if len(fresh) == 0:
+            return rows, scores
+        for b, query in enumerate(queries):
+            there = rows[b] >= 0
+            slots = np.concatenate([rows[b, there], fresh])
+            beside = nearest_of(query, block, self.space.metric)
+            found, near = best(slots, np.concatenate([scores[b, there], beside]), k)
             rows[b, : len(found)], scores[b, : len(found)] = found, near
         return rows, scores
 
@@ -326,18 +329,18 @@ class VectorIndex:
 
     # ------------------------------------------------------------------ how hard to look
 
-    def _tune(self, slots: Rows, rng: np.random.Generator) -> None:
-        """Find the least effort that has the recall, on vectors of our own as queries.
+    def _tune(self, trials: Rows) -> None:
+        """Find the least effort that has the recall, on vectors the codes were not taught with.
 
-        They lie where vectors lie and are found more surely than what others will ask for: half
-        of what the asked recall leaves to be missed is all they may miss.
+        They are asked for as what others ask for will be, and are not counted themselves. A
+        recall is believed that stays above the asked one with ``_DEVIATIONS`` standard errors
+        taken off.
         """
-        view, target = self._view, (1.0 + self._settings.recall) / 2
+        view = self._view
         codes = view.codes
         if codes is None:
             return
-        picked = slots[np.sort(rng.permutation(len(slots))[:_TRIALS])]
-        queries = self._vectors.take(picked)
+        queries = self._vectors.take(trials)
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
@@ -346,12 +349,12 @@ class VectorIndex:
             if self._cost(codes, probes, _WANTED[0]) >= least:
                 break
             self._view = replace(view, probes=probes, wanted=_WANTED[-1])
-            if self._recall(queries, picked, true) < target:
+            if not self._suffices(queries, trials, true):
                 continue
             for wanted in _WANTED:
                 cost = self._cost(codes, probes, wanted)
                 self._view = replace(view, probes=probes, wanted=wanted)
-                if cost < least and self._recall(queries, picked, true) >= target:
+                if cost < least and self._suffices(queries, trials, true):
                     chosen, least = (probes, wanted), cost
                     break
         if chosen == (0, 0) and not isinstance(self._vectors, FloatVectors):
@@ -360,15 +363,17 @@ class VectorIndex:
 
     def _cost(self, codes: Codes, probes: int, wanted: int) -> float:
         """Return about how long a search takes [ns]."""
-        dearer = 1 if isinstance(self._vectors, FloatVectors) else 3
+        dearer = 0.6 if isinstance(self._vectors, FloatVectors) else 3
         return codes.cost(probes, wanted) + wanted * self.space.dimension * dearer
 
-    def _recall(self, queries: Floats32, slots: Rows, true: Rows) -> float:
+    def _suffices(self, queries: Floats32, slots: Rows, true: Rows) -> bool:
+        """Return whether trials tell that the recall is what it shall be."""
         found, _ = self._by_codes(self._view, queries, _TEN + 1, None, 1.0)
-        hits = 0
-        for own, near, wanted in zip(slots, found, true, strict=True):
-            hits += len(np.intersect1d(wanted[wanted != own][:_TEN], near))
-        return hits / (len(queries) * min(_TEN, max(1, self._view.count - 1)))
+        hits = [len(np.intersect1d(wanted[wanted != own][:_TEN], near))
+                for own, near, wanted in zip(slots, found, true, strict=True)]  # fmt: skip
+        shares = np.array(hits) / min(_TEN, max(1, self._view.count - 1))
+        doubt = _DEVIATIONS * float(shares.std()) / np.sqrt(len(shares))
+        return bool(shares.mean() - doubt >= self._settings.recall)
 
     # ------------------------------------------------------------------ saving
 
@@ -429,6 +434,8 @@ class VectorIndex:
                      if name.startswith("codes.")}  # fmt: skip
             kind = Signs if self.space.storage is Storage.BINARY else Lists
             codes = kind.restored(parts, self.space)
+            if codes.bound > size:
+                raise ValueError(codes.bound)
             if arrays["skip"].any():  # else zeros that no page of memory is taken for
                 skip = np.unpackbits(arrays["skip"], count=size)
         fresh = np.array(arrays["fresh"], np.int64)
@@ -450,7 +457,8 @@ class VectorIndex:
         )
 
 
-_TEN, _TRIALS = 10, 128
+_TEN, _TRIALS = 10, 256
+_DEVIATIONS = 2.0
 _ENOUGH = 512
 """Vectors that match a filter, that are scored exactly at least."""
 _WANTED_FILTERED = 3

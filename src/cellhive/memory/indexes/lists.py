@@ -1,7 +1,7 @@
 """An inverted file of faiss: vectors in lists by their nearest centre, as product codes.
 
-The codes are those of the residuals, 4 bits for every few components, scanned from registers
-(Jégou 2011; André 2015; ``IndexIVFPQFastScan``).
+The codes are those of the residuals, what a vector lies off the centre of its list, 4 bits for
+every few components, scanned from registers (Jégou 2011; André 2015; ``IndexIVFPQFastScan``).
 
 Axis letters: ``B`` queries, ``D`` components, ``N`` vectors, ``L`` lists, ``P`` lists looked into.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,19 +66,21 @@ class Lists:
         self, queries: Floats32, probes: int, wanted: int, open_: Bytes | None
     ) -> npt.NDArray[np.int64]:
         """Return the slots that promise most for each query, (B, C), -1 where there are fewer."""
-        faiss = library()
-        options: dict[str, Any] = {"nprobe": probes}
+        faiss, index = library(), self.index
+        settings = _looking_into(probes)
         if open_ is not None:
-            options["sel"] = selector(open_)
-        settings = faiss.SearchParametersIVF(**options)
-        asked = _shifted(queries, self.center, int(self.index.d))
-        if self.products is None:
-            found: npt.NDArray[np.int64] = self.index.search(asked, wanted, params=settings)[1]
-            return found
-        near, chosen = self.products.search(asked, probes)
+            settings = faiss.SearchParametersIVF(nprobe=probes, sel=selector(open_))
+        asked = _shifted(queries, self.center, int(index.d))
         scores = np.empty((len(asked), wanted), np.float32)
         found = np.empty((len(asked), wanted), np.int64)
-        self.index.search_preassigned_c(  # the wrapper takes no settings
+        if self.products is None:
+            index.search_c(  # what the wrapper does beside it takes as long as a list
+                len(asked), faiss.swig_ptr(asked), wanted, faiss.swig_ptr(scores),
+                faiss.swig_ptr(found), settings,
+            )  # fmt: skip
+            return found
+        near, chosen = self.products.search(asked, probes)
+        index.search_preassigned_c(  # the wrapper takes no settings
             len(asked), faiss.swig_ptr(asked), wanted, faiss.swig_ptr(chosen),
             faiss.swig_ptr(near), faiss.swig_ptr(scores), faiss.swig_ptr(found), False, settings,
         )  # fmt: skip
@@ -91,26 +94,34 @@ class Lists:
         _add(index, slots, take, self.center)
         return Lists(index, self.center, self.products)
 
+    @property
+    def bound(self) -> int:
+        """One more than the highest slot that can be nominated."""
+        faiss, lists = library(), self.index.invlists
+        sizes = ((number, lists.list_size(number)) for number in range(self.lists))
+        return 1 + max((int(faiss.rev_swig_ptr(lists.get_ids(number), size).max())
+                        for number, size in sizes if size), default=-1)  # fmt: skip
+
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return what to save: the index as faiss writes it, and the centre."""
         return {"index": library().serialize_index(self.index), "center": self.center}
 
     @classmethod
     def built(
-        cls, space: Namespace, slots: Slots, take: Take, rng: np.random.Generator
+        cls, space: Namespace, slots: Slots, teach: Slots, take: Take, rng: np.random.Generator
     ) -> Lists:  # fmt: skip
         """Return lists of vectors, trained on a sample of them.
 
         Args:
             space: Dimension, metric and storage.
             slots: Which vectors, (N,).
+            teach: Which of them may be learnt from, in random order.
             take: Returns vectors by slot.
-            rng: Picks the sample and the first centres.
+            rng: Picks the first centres.
         """
         faiss = library()
-        lists = lists_for(len(slots))
-        picked = rng.permutation(len(slots))[: max(_FEWEST, lists * _SAMPLE_PER_LIST)]
-        sample = take(np.sort(slots[picked]))
+        lists = min(lists_for(len(slots)), len(teach))
+        sample = take(np.sort(teach[: max(_FEWEST, lists * _SAMPLE_PER_LIST)]))
         inner = space.metric is Metric.INNER_PRODUCT
         center = np.zeros(space.dimension, np.float32)
         if not inner:
@@ -128,6 +139,8 @@ class Lists:
         index = faiss.IndexIVFPQFastScan(coarse, dimension, lists, dimension // part, _BITS, metric)
         coarse.this.disown()
         index.own_fields = True
+        index.by_residual = True
+        _without_table(index)
         index.train(sample[rng.permutation(len(sample))[:_TRAINING]])
         _add(index, slots, take, center)
         return cls(index, center, _products(index) if inner else None)
@@ -149,8 +162,24 @@ class Lists:
         fits = isinstance(index, faiss.IndexIVFPQFastScan) and index.d >= space.dimension
         if not fits or center.shape != (space.dimension,):
             raise ValueError(type(index).__name__)
+        _without_table(index)
         inner = space.metric is Metric.INNER_PRODUCT
         return cls(index, center, _products(index) if inner else None)
+
+
+@lru_cache(maxsize=256)
+def _looking_into(probes: int) -> Any:
+    """Return settings that faiss only reads: to make them takes as long as to scan a list."""
+    return library().SearchParametersIVF(nprobe=probes)
+
+
+def _without_table(index: Any) -> None:
+    """Have distances from centres to code words worked out when they are asked for.
+
+    The table faiss would make takes megabytes and is no quicker: it does not fit in the caches.
+    """
+    index.use_precomputed_table = -1
+    index.precomputed_table.resize(0)
 
 
 def lists_for(count: int) -> int:

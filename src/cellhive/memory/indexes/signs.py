@@ -54,6 +54,11 @@ class Signs:
         """Size of the codes."""
         return self.count * int(self.index.code_size)
 
+    @property
+    def bound(self) -> int:
+        """One more than the highest slot that can be nominated."""
+        return self.count
+
     def cost(self, probes: int, wanted: int) -> float:
         """Return about how long it takes to nominate [ns]."""
         return 10_000.0 + probes * self.count * int(self.index.d) / 80 + 60.0 * wanted
@@ -98,17 +103,18 @@ class Signs:
 
     @classmethod
     def built(
-        cls, space: Namespace, slots: Slots, take: Take, rng: np.random.Generator
+        cls, space: Namespace, slots: Slots, teach: Slots, take: Take, rng: np.random.Generator
     ) -> Signs:  # fmt: skip
         """Return signs of vectors about the mean of a sample.
 
         Args:
             space: Dimension and metric.
             slots: Which vectors, (N,).
+            teach: Which of them may be learnt from, in random order.
             take: Returns vectors by slot.
-            rng: Picks the sample and the directions.
+            rng: Picks the directions.
         """
-        sample = take(np.sort(slots[rng.permutation(len(slots))[:_SAMPLE]]))
+        sample = take(np.sort(teach[:_SAMPLE]))
         signs = -(-space.dimension // _WORD) * _WORD
         square, _ = np.linalg.qr(rng.standard_normal((signs, space.dimension)))
         directions = np.ascontiguousarray(square.T, np.float32)

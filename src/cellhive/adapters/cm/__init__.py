@@ -1,0 +1,1 @@
+"""Configuration as files hold it: cells, identities and neighbour relations."""

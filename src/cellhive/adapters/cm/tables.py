@@ -1,0 +1,158 @@
+"""Tables of cells and of neighbour relations: delimited text or JSON with an object per row.
+
+A table with a source and a target column is one of relations; else it is one of cells.
+Numeric columns that mean nothing else are parameters of the cells.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from cellhive.adapters.cm.stated import Stated, StatedCell, StatedRelation, pci_of
+from cellhive.adapters.files import UNKNOWN, Table, parse_number
+from cellhive.adapters.sites.site_fields import HEADERS, load_rows
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import Finding, Severity
+
+_SOURCE = (
+    "source", "sourcecell", "from", "fromcell", "serving", "servingcell", "localcell",
+    "localcellname", "localcellid", "cella", "sourcecellid", "sourcecellname",
+)  # fmt: skip
+_TARGET = (
+    "target", "targetcell", "to", "tocell", "neighbour", "neighbor", "neighbourcell",
+    "neighborcell", "adjacentcell", "cellb", "targetcellid", "targetcellname", "neighbourcellname",
+    "neighborcellname", "neighbourcellid", "neighborcellid",
+)  # fmt: skip
+_ALLOWED = ("ishoallowed", "hoallowed", "handoverallowed", "allowed")
+_BARRED = ("nohoflag", "blacklisted", "blocklisted", "barred", "excluded")
+_WEIGHT = (
+    "handovers", "hoattempts", "hosuccesses", "attempts", "successes", "hoatt", "hosucc", "count",
+    "mmhoexeinterattnci", "mmhoexeintersuccnci",
+)  # fmt: skip
+_PCI = ("pci", "physicalcellid", "phycellid", "nrpci", "physicalcellidentity")
+_YES, _NO = {"true", "yes", "1", "y"}, {"false", "no", "0", "n"}
+_PLACE = ("lat", "lon", "azimuth")
+_CARRIER = ("arfcn", "frequency", "band")
+_LIMIT = {"lat": 90.0, "lon": 180.0, "azimuth": 360.0}
+
+
+def read_configuration_table(path: Path, into: Stated) -> int:
+    """Add the cells or relations of a table; return how many rows were taken.
+
+    Raises:
+        NotFound: There is no such file.
+        BadInput: It is no table, or has no column that names cells.
+    """
+    table = load_rows(path)
+    keys = [re.sub(r"[^a-z0-9]", "", header.lower()) for header in table.header]
+    source, target = _column(keys, _SOURCE), _column(keys, _TARGET)
+    if source is not None and target is not None:
+        return _relations(table, keys, (source, target), into)
+    return _cells(table, keys, path, into)
+
+
+def _column(keys: list[str], names: tuple[str, ...]) -> int | None:
+    """Return the column of the best of several names."""
+    return next((keys.index(name) for name in names if name in keys), None)
+
+
+def _relations(table: Table, keys: list[str], ends: tuple[int, int], into: Stated) -> int:
+    allowed, barred, weight = (_column(keys, names) for names in (_ALLOWED, _BARRED, _WEIGHT))
+    taken = 0
+    for row, line in zip(table.rows, table.lines, strict=True):
+        source, target = row[ends[0]].strip(), row[ends[1]].strip()
+        if source.lower() in UNKNOWN or target.lower() in UNKNOWN:
+            _say(into, table, line, "relation-without-end", "a source and a target", "an empty one")
+            continue
+        go = True
+        if allowed is not None:
+            go = row[allowed].strip().lower() not in _NO
+        if barred is not None and row[barred].strip().lower() in _YES:
+            go = False
+        counted = math.nan if weight is None else _number(row[weight])
+        into.relations.append(StatedRelation(source, target, go, counted))
+        taken += 1
+    return taken
+
+
+def _cells(table: Table, keys: list[str], path: Path, into: Stated) -> int:
+    if "distance" in keys and _column(keys, HEADERS["site"]) is not None:
+        raise BadInput(  # one row per square of a grid and station, as lists made of OpenCellID
+            place=f"{table.place}, header", expected="a row per cell",
+            found="a row per grid square and base station", remedy="give the list of stations",
+        )  # fmt: skip
+    name = _column(keys, (*HEADERS["cell"], "nodeid", "id", "name", *HEADERS["site"]))
+    if name is None:
+        raise BadInput(
+            place=f"{table.place}, header",
+            expected="a column that names cells, such as cell, cellName or nodeId, or columns "
+            "source and target for relations",
+            found=", ".join(table.header)[:200] or "no columns",
+            remedy="rename the column that holds it",
+        )
+    places = {field: _column(keys, HEADERS[field]) for field in (*_PLACE, "site")}
+    if places["site"] == name:
+        places["site"] = None
+    pci = _column(keys, _PCI)
+    carrier = next((c for field in _CARRIER
+                    if (c := _column(keys, HEADERS[field])) is not None), None)  # fmt: skip
+    spoken = {name, pci, carrier, *places.values()}
+    others = [i for i in range(len(keys)) if i not in spoken and keys[i]]
+    numeric = [i for i in others if _is_numeric(table, i)]
+    for row, line in zip(table.rows, table.lines, strict=True):
+        called = row[name].strip()
+        if called.lower() in UNKNOWN:
+            _say(into, table, line, "cell-without-name", "the name of a cell", "an empty one")
+            continue
+        cell = StatedCell(called, where=f"{path.name}, {table.counted} {line}")
+        site = places["site"]
+        cell.site = "" if site is None else row[site].strip()
+        cell.carrier = "" if carrier is None else row[carrier].strip()
+        for field, attribute in (("lat", "latitude_deg"), ("lon", "longitude_deg"),
+                                 ("azimuth", "azimuth_deg")):  # fmt: skip
+            at = places[field]
+            if at is not None:
+                setattr(cell, attribute, _within(row[at], field, table, line, into))
+        if pci is not None and row[pci].strip().lower() not in UNKNOWN:
+            try:
+                cell.physical_cell_id = pci_of(row[pci])
+            except ValueError as error:
+                _say(into, table, line, "pci-not-readable", "a PCI", str(error))
+        cell.settings = {table.header[i]: value for i in numeric
+                         if not math.isnan(value := _number(row[i]))}  # fmt: skip
+        into.cells.append(cell)
+    return len(table.rows)
+
+
+def _number(text: str) -> float:
+    try:
+        return parse_number(text)
+    except ValueError:
+        return math.nan
+
+
+def _is_numeric(table: Table, column: int) -> bool:
+    """Return whether a column holds numbers and nothing else that is known."""
+    values = [row[column].strip() for row in table.rows]
+    known = [value for value in values if value.lower() not in UNKNOWN]
+    return bool(known) and not any(math.isnan(_number(value)) for value in known)
+
+
+def _within(text: str, field: str, table: Table, line: int, into: Stated) -> float:
+    if text.strip().lower() in UNKNOWN:
+        return math.nan
+    value = _number(text)
+    if not abs(value) <= _LIMIT[field]:
+        _say(into, table, line, f"{field}-not-readable", f"{HEADERS[field][1]} in degrees",
+             f"{text.strip()[:30]!r}")  # fmt: skip
+        return math.nan
+    return value
+
+
+def _say(into: Stated, table: Table, line: int, code: str, expected: str, found: str) -> None:
+    into.findings.add(
+        Finding(Severity.WARNING, code, expected, found, "left out", file=table.place,
+                where=f"{table.counted} {line}")
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Configuration audit: identities, neighbour relations, positions and settings that look wrong."""

@@ -1,0 +1,325 @@
+"""Experience from what is there already: the rules at work on the twin, and recorded runs.
+
+A rule says by how much it would change a parameter, an agent chooses an option of a column:
+of each change the nearest option is taken, and what no column can express is counted. With
+which probability anything was chosen is not known; what learns from it must not need that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from cellhive.core.checked import check_frame
+from cellhive.core.errors import BadInput
+from cellhive.core.types import Change, Floats, Floats32, Ints, KpiFrame, Network, Parameters, Plan
+from cellhive.flows.replay import RecordedNetwork
+from cellhive.flows.trial import RunRecord
+from cellhive.ran.guard.state import Limits
+from cellhive.ran.parameters import TOLERANCE, position_of
+from cellhive.ran.son.rules import Rules
+from cellhive.rl.actions import DOWN, KEEP, UP, Actions, ActionSettings
+from cellhive.rl.admission import (
+    ASLEEP,
+    LONG_AGO_S,
+    PARAMETERS_OF_A_CELL,
+    Course,
+    fill_masks,
+    remember,
+    standing,
+)
+from cellhive.rl.env import CellEnvironment
+from cellhive.rl.experience import History, Options, joined
+from cellhive.rl.observations import Observations
+from cellhive.rl.policy import next_cells
+from cellhive.rl.rewards import Rewards, RewardSettings
+
+_HISTORY = 16
+"""Frames that the loop hands to an optimiser, and so does this."""
+
+
+class Proposer(Protocol):
+    """Whoever proposes plans from frames, as the rules do."""
+
+    def propose(
+        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
+    ) -> list[Plan]:
+        """Return plans for the network as it stands."""
+        ...
+
+
+def values_of(parameters: Parameters) -> Floats:
+    """Return parameters as the values of a network in the order of ``rl.admission``, (V,)."""
+    columns = [np.asarray(getattr(parameters, name), np.float64) for name in PARAMETERS_OF_A_CELL]
+    return np.concatenate([*columns, parameters.cio_db])
+
+
+def nearest_options(actions: Actions, values: Floats, wanted: Floats) -> tuple[Options, int, int]:
+    """Return the options that lead nearest to wanted values, (C, D), and what they cover.
+
+    Keeping is an option too: a change of less than half an option is no change.
+
+    Args:
+        actions: The columns, discrete.
+        values: Present values, (V,).
+        wanted: Values that were proposed, (V,).
+
+    Returns:
+        The options, how many changes they stand for, and how many are left out.
+    """
+    place = actions.place
+    now, aim = values[place], wanted[place]
+    down_up = actions.options(values[None])[0]
+    choices = np.stack([down_up[:, 0], now, down_up[:, 1]], axis=1)
+    # Among equals keep comes first, so that nothing is invented.
+    order = np.array([KEEP, DOWN, UP])
+    nearest = order[np.abs(choices[:, order] - aim[:, None]).argmin(axis=1)]
+    chosen = np.where((place >= 0) & (np.abs(aim - now) > TOLERANCE), nearest, KEEP)
+    moved = np.flatnonzero(np.abs(wanted - values) > TOLERANCE)
+    taken = int((chosen != KEEP).sum())
+    return chosen.reshape(actions.cells, -1).astype(np.int8), taken, moved.size - taken
+
+
+def demonstrate(
+    environment: CellEnvironment,
+    seeds: Sequence[int],
+    *,
+    make: Callable[[], Proposer] = Rules,
+    strayed: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> History:
+    """Let the rules decide in the environment, and return what happened.
+
+    The rules see frames as in the loop and propose as there; the guard of the environment
+    stands between them and the network. No plan is watched or rolled back: a decision here
+    is not a plan.
+
+    Args:
+        environment: Discrete; its copies run side by side.
+        seeds: One per episode, a multiple of the copies.
+        make: Returns whoever proposes, anew for every episode.
+        strayed: Share of the columns in which a random option that the mask allows is
+            taken instead. What only ever did the same says nothing of what else could be done.
+        rng: Draws what strays; None only if nothing does.
+
+    Raises:
+        BadInput: The seeds do not fill the copies, or actions are not discrete.
+    """
+    copies = environment.networks
+    if not seeds or len(seeds) % copies:
+        raise BadInput(
+            place="seeds", expected=f"a multiple of {copies}, the copies of the environment",
+            found=str(len(seeds)),
+        )  # fmt: skip
+    if not environment.actions.discrete or (strayed > 0 and rng is None):
+        raise BadInput(
+            place="demonstrations", expected="discrete actions, and a generator where some stray",
+            found=environment.actions.settings.kind,
+        )  # fmt: skip
+    parts = [
+        _episode(environment, seeds[first : first + copies], make, (strayed, rng))
+        for first in range(0, len(seeds), copies)
+    ]
+    return joined(parts)
+
+
+def _episode(
+    environment: CellEnvironment, seeds: Sequence[int], make: Callable[[], Proposer],
+    straying: tuple[float, np.random.Generator | None],
+) -> History:  # fmt: skip
+    seen, mask = environment.reset(seeds)
+    proposers = [make() for _ in seeds]
+    frames: list[list[KpiFrame]] = [[] for _ in seeds]
+    steps, taken, left_out = _Steps([seen]), 0, 0
+    for _ in range(environment.settings.decisions):
+        rows = []
+        for e, proposer in enumerate(proposers):
+            frames[e] = [*frames[e], _last_frame(environment, e)][-_HISTORY:]
+            held = environment.parameters(e)
+            last = frames[e][-1]
+            now_s = last.time_s + last.period_s
+            plans = proposer.propose(environment.network, held, frames[e], now_s)
+            changes = (change for plan in plans for change in plan.changes)
+            values = values_of(held)
+            row, some, others = nearest_options(
+                environment.actions, values, _wanted(environment.network, values, changes)
+            )
+            rows.append(row)
+            taken, left_out = taken + some, left_out + others
+        action = _allowed(_strayed(np.stack(rows), mask, *straying), mask)
+        step = environment.step(action.astype(np.int64))
+        steps.take(mask, action, step.reward.cells, step.reward.network, step.observation)
+        mask = step.mask
+    return steps.history(environment.network, environment.actions, taken, left_out)
+
+
+def _last_frame(environment: CellEnvironment, e: int) -> KpiFrame:
+    """Return the last period of one network, as the loop would have been given it."""
+    period_s = environment.settings.period_s
+    frame = environment.simulator.frame(e, environment.period * period_s, period_s)
+    return check_frame(frame).frame
+
+
+def _wanted(network: Network, values: Floats, changes: Iterable[Change]) -> Floats:
+    """Return the values that changes ask for; where two are about one value, the first."""
+    wanted, cells = values.copy(), network.cells
+    for change in changes:
+        quantity, index = position_of(network, change)
+        if quantity.name == "cio_db":
+            place = len(PARAMETERS_OF_A_CELL) * cells + index
+        elif quantity.name in PARAMETERS_OF_A_CELL:
+            place = PARAMETERS_OF_A_CELL.index(quantity.name) * cells + index
+        else:
+            continue
+        if wanted[place] == values[place]:
+            wanted[place] = change.after
+    return wanted
+
+
+def _strayed(
+    action: Options, mask: Options, share: float, rng: np.random.Generator | None
+) -> Options:
+    """Return actions of which some are replaced by random allowed ones."""
+    if rng is None or share <= 0:
+        return action
+    draws = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=-1)
+    return np.where(rng.random(action.shape) < share, draws, action).astype(np.int8)
+
+
+def _allowed(action: Options, mask: Options) -> Options:
+    """Return actions that ask for nothing the mask refuses."""
+    fine = np.take_along_axis(mask, action[..., None].astype(np.int64), axis=-1)[..., 0] > 0
+    return np.where(fine, action, KEEP).astype(np.int8)
+
+
+class _Steps:
+    """The steps of an episode, one list per column."""
+
+    def __init__(self, seen: list[Floats32]) -> None:
+        self.seen = seen
+        self.mask: list[Options] = []
+        self.action: list[Options] = []
+        self.reward: list[Floats] = []
+        self.network_reward: list[Floats] = []
+
+    def take(self, mask: Options, action: Options, reward: Floats, network: Floats,
+             seen: Floats32) -> None:  # fmt: skip
+        self.mask.append(mask)
+        self.action.append(action)
+        self.reward.append(reward)
+        self.network_reward.append(network)
+        self.seen.append(seen)
+
+    def history(self, network: Network, actions: Actions, taken: int, left_out: int) -> History:
+        return History(
+            seen=np.stack(self.seen), mask=np.stack(self.mask).astype(np.int8),
+            action=np.stack(self.action), reward=np.stack(self.reward).astype(np.float32),
+            network_reward=np.stack(self.network_reward),
+            near=next_cells(network, actions.settings.neighbours),
+            columns=tuple(column.name for column in actions.columns), taken=taken,
+            left_out=left_out,
+        )  # fmt: skip
+
+
+def history_of(
+    record: RunRecord,
+    *,
+    actions: ActionSettings | None = None,
+    rewards: RewardSettings | None = None,
+    limits: Limits | None = None,
+) -> History:
+    """Return what a recorded run was, as one episode: frames, and the plans it applied.
+
+    Whoever proposed its plans, roll-backs included: what changed between two periods is
+    what was done. Masks are those of the guard of an environment with these limits; what
+    was done is allowed in any case.
+
+    Args:
+        record: The run; two periods or more.
+        actions: The columns, by default all of them.
+        rewards: Weights of the objectives.
+        limits: Of the guard.
+
+    Raises:
+        BadInput: There are too few periods, or the frames lack what rewards are made of.
+    """
+    if len(record.frames) < 2:  # noqa: PLR2004  # something is done, and something comes of it
+        raise BadInput(
+            place=record.run_id, expected="two periods or more", found=str(len(record.frames))
+        )
+    network = record.network
+    columns = Actions(actions or ActionSettings(), network)
+    observations, paid = Observations(network, columns.slots), Rewards(
+        rewards or RewardSettings(), network
+    )  # fmt: skip
+    past = _Past(network, values_of(record.initial), limits or Limits())
+    radio = RecordedNetwork(network, record.initial, record.frames, record.applied)
+    steps, taken, left_out = _Steps([]), 0, 0
+    for _ in record.frames:
+        frame = check_frame(radio.observe()).frame
+        values = values_of(radio.parameters())
+        if steps.seen:
+            mask = past.masks(columns, frame.time_s)
+            chosen, some, others = nearest_options(columns, past.values, values)
+            action = chosen[None]
+            np.put_along_axis(mask, action[..., None].astype(np.int64), 1, axis=-1)
+            taken, left_out = taken + some, left_out + others
+            past.take(values, frame.time_s)
+            try:
+                reward = paid.of(frame, 1)
+                seen = observations.of(frame, values[None], np.array([frame.time_s]))
+            except (ValueError, KeyError) as error:
+                raise BadInput(
+                    place=record.run_id, expected="frames with all counters of the twin",
+                    found=f"a column that lacks ({error})",
+                ) from error  # fmt: skip
+            steps.take(mask, action, reward.cells, reward.network, seen)
+        else:
+            steps.seen.append(observations.of(frame, values[None], np.array([frame.time_s])))
+    return steps.history(network, columns, taken, left_out)
+
+
+class _Past:
+    """What the guard would remember of a recorded run."""
+
+    def __init__(self, network: Network, values: Floats, limits: Limits) -> None:
+        self._rules, self._window_s = standing(network, limits), limits.window_s
+        self._course = Course(
+            values=values[None].copy(), base=values[None].copy(),
+            changed_s=np.full((1, values.size), LONG_AGO_S),
+            woken_s=np.full((1, network.cells), LONG_AGO_S),
+            spent=np.zeros((1, network.cells), np.int32),
+        )  # fmt: skip
+        self._made: list[tuple[float, Ints]] = []
+
+    @property
+    def values(self) -> Floats:
+        """Present values, (V,)."""
+        return np.asarray(self._course.values[0])
+
+    def masks(self, actions: Actions, now_s: float) -> Options:
+        """Return what would be let through now, (1, C, D, 3)."""
+        self._made = [made for made in self._made if made[0] > now_s - self._window_s]
+        self._course.spent[0] = sum((made[1] for made in self._made), np.zeros_like(
+            self._course.spent[0]))  # fmt: skip
+        options = actions.options(self._course.values)
+        allowed = np.empty(options.shape, np.bool_)
+        fill_masks(self._course, self._rules, actions.place, options, (now_s, True), allowed)
+        mask = np.ones((*allowed.shape[:2], 3), np.int8)
+        mask[:, :, [DOWN, UP]] = allowed
+        return mask.reshape(1, actions.cells, -1, 3)
+
+    def take(self, values: Floats, now_s: float) -> None:
+        """Note the values that hold from now on."""
+        before = self._course.values.copy()
+        cells = self._course.spent.shape[1]
+        moved = np.abs(values - before[0]) > TOLERANCE
+        woken = slice(ASLEEP * cells, (ASLEEP + 1) * cells)
+        counted = moved.copy()
+        counted[woken] &= values[woken] > before[0, woken]  # waking is free
+        spent = np.bincount(self._rules.cell[counted], minlength=cells).astype(np.int32)
+        self._course.values[0] = values
+        remember(self._course, self._rules, before, now_s, np.zeros(1, np.bool_))
+        self._made.append((now_s, spent))
