@@ -31,7 +31,7 @@ from cellhive.flows.arms.run import (
     open_city,
     run_arm,
 )
-from cellhive.flows.arms.seeds import test_seeds
+from cellhive.flows.arms.seeds import held_out
 from cellhive.ran.scenarios import Scenario
 
 
@@ -59,7 +59,7 @@ class ArmsOptions:
             message = f"expected the site list of {UNSEEN} (--sites), found none"
             raise NotFound(message)
         for name in self.scenarios:
-            test_seeds(scenario_of(name, 0, self.sites), self.seeds)
+            held_out(scenario_of(name, 0, self.sites), self.seeds)
         if self.workers < 1:
             raise BadInput(place="--workers", expected="1 or more", found=str(self.workers))
         return self
@@ -163,7 +163,7 @@ def _missing(options: ArmsOptions, study: ArmStudy, optimizer: OptimizerOf) -> I
     """Yield what is not there yet, scenario by scenario and city by city."""
     for name in options.scenarios:
         scenario = scenario_of(name, 0, options.sites)
-        for seed in test_seeds(scenario, options.seeds):
+        for seed in held_out(scenario, options.seeds):
             for arm in options.arms:
                 lacking = tuple(
                     guarded

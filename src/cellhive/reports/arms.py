@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from rich.table import Table
 
 from cellhive.core.types import Effect
-from cellhive.flows.arms.best_action import DecisionStudy
+from cellhive.flows.arms.best_action import Decision, DecisionStudy
 from cellhive.flows.arms.compare import ArmRow, ArmStudy, arm_rows
-from cellhive.flows.arms.run import NOTHING, RULES, TUNED, UNLEARNED
+from cellhive.flows.arms.run import NOTHING, RULES, TUNED
 from cellhive.flows.watch import OBJECTIVE
 from cellhive.ran.scenarios import Scenario
 from cellhive.reports.bars import Bar, bar_chart
@@ -31,9 +32,10 @@ def title_of(arm: str, guarded: bool) -> str:
 
 
 def _told(effect: Effect) -> str:
-    change, interval = format_interval(OBJECTIVE, effect.mean, effect.low, effect.high)
-    change = change.removesuffix(" points")
-    return f"{change} ({interval.replace(' points', '')})" if interval else change
+    """Return a difference of scores with its interval; the unit stands in the text above."""
+    told = format_interval(OBJECTIVE, effect.mean, effect.low, effect.high)
+    change, interval = (part.replace("\N{NO-BREAK SPACE}points", "") for part in told)
+    return f"{change} ({interval})" if interval else change
 
 
 def _percent(share: float) -> str:
@@ -169,5 +171,25 @@ def shown_scenarios(scenarios: Sequence[Scenario]) -> dict[str, str]:
 
 
 def decisions_markdown(studies: Sequence[DecisionStudy]) -> str:
-    """Return how often arms decide as well as the best single action."""
-    raise NotImplementedError
+    """Return how often arms decide as well as the best single action, one row per arm."""
+    lines = [
+        "| scenario | arm | decisions | actions each | clear best | as good (95 %) | lost of the "
+        "best | no harm elsewhere |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    groups: dict[tuple[str, str], list[Decision]] = {}
+    for study in studies:
+        groups.setdefault((study.scenario, study.arm), []).extend(study.decisions)
+    for (scenario, arm), decisions in groups.items():
+        pooled = DecisionStudy(scenario, arm, 0, studies[0].settings, tuple(decisions))
+        actions = sum(one.actions for one in decisions) / len(decisions)
+        lines.append(
+            f"| {scenario} | {title_of(arm, True)} | {len(decisions)} | {actions:.1f} | "
+            f"{len(pooled.clear)} | {_known(pooled.share_right)} | {_known(pooled.regret)} | "
+            f"{_known(pooled.share_harmless)} |"
+        )
+    return "\n".join(lines)
+
+
+def _known(share: float) -> str:
+    return _percent(share) if np.isfinite(share) else ""

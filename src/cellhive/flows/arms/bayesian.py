@@ -124,9 +124,7 @@ class Space:
             tilt[group] = point[f"tilt_deg_{index}"]
             if point[f"prefer_db_{index}"]:
                 setting = draw(setting, group.tolist(), point[f"prefer_db_{index}"])
-        setting = replace(
-            setting, parameters=replace(setting.parameters, electrical_tilt_deg=tilt)
-        )
+        setting = replace(setting, parameters=replace(setting.parameters, electrical_tilt_deg=tilt))
         if self._capacity:
             if point["layer_db"]:
                 setting = draw(setting, self._capacity, point["layer_db"])

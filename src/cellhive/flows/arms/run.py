@@ -30,6 +30,9 @@ FIXED = (*MOBILITY_SETS, *SEARCHED)
 UNLEARNED = (NOTHING, *MOBILITY_SETS, TUNED, BAYESIAN, RULES)
 """Arms that need no model, in the order of tables."""
 
+FOLLOWING = frozenset({"RL", "fixed"})
+"""Authors with one plan for the whole network, who may go on where an own plan is watched."""
+
 OptimizerOf = Callable[[str], Optimizer]
 """Returns a new optimiser for the name of an arm, such as "rules" or "rl:NAME"."""
 
@@ -225,16 +228,13 @@ def _in_the_loop(
             made.update(change.parameter for change in event.plan.changes)
 
     guard = CountingGuard(outside.guard(), enforce=guarded)
-    trial = TrialSettings(
-        periods=city.settings.periods(city.scenario), loop=LoopSettings(mode=Mode.AUTONOMOUS)
-    )
+    loop = LoopSettings(mode=Mode.AUTONOMOUS, may_follow=FOLLOWING)
+    trial = TrialSettings(periods=city.settings.periods(city.scenario), loop=loop)
     result = run_seed(
         lambda _: (city.twin(), optimizer, guard), city.seed, trial,
         hooks=Hooks(observer=see), baseline=False,
     )  # fmt: skip
-    return _Part(
-        result.with_plans, made.total(), guard.objections, result.kept, result.rolled_back
-    )
+    return _Part(result.with_plans, made.total(), guard.objections, result.kept, result.rolled_back)
 
 
 def _in_force(city: City, setting: Setting, outside: ArmSurroundings) -> _Part:

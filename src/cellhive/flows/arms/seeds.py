@@ -30,7 +30,7 @@ FEWEST_SEEDS = 2
 """Fewest cities from which an interval can be had."""
 
 
-def test_seeds(scenario: Scenario, count: int) -> tuple[int, ...]:
+def held_out(scenario: Scenario, count: int) -> tuple[int, ...]:
     """Return the first test cities of a scenario.
 
     Raises:
