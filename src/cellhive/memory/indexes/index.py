@@ -344,7 +344,9 @@ class VectorIndex:
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
-        chosen, least = (0, 0), view.count * self.space.dimension * _COMPARED_NS
+        chosen, least = (0, 0), np.inf
+        if isinstance(self._vectors, FloatVectors):  # others are searched by codes at any rate
+            least = view.count * self.space.dimension * _COMPARED_NS
         for probes in _steps(codes.lists):
             if self._cost(codes, probes, _WANTED[0]) >= least:
                 break
