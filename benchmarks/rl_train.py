@@ -26,6 +26,19 @@ PARTS = {
     "judge": "values and advantages", "update": "gradient steps",
 }  # fmt: skip
 
+NOTES = (
+    "speed: 16 networks of 7 sites and 21 cells with a user each, 0.4 s of radio per "
+    "decision, 6 columns per cell; 32 decisions an iteration (10 752 of cells), 4 "
+    "epochs, minibatch 1024, flat policy with tanh and a separate critic, float32; one "
+    "process and thread; processor time of the process after a first iteration",
+    "ours has a central critic (it also sees mean and maximum of the network) and "
+    "masks; RLlib's critic sees the cell, and it is not told the masks",
+    "highway: highway-corridor, 20 cells, 10 s of radio per decision, 4 networks x 16 "
+    "decisions an iteration; gain is the mean reward of a decision of a cell above "
+    "that of changing nothing, options drawn, over 8 episodes with users not trained "
+    "on; judging is not counted; wall time on one thread, first iteration included",
+)
+
 
 def trained(driver: str, case: str, **options: object) -> Mapping[str, Any]:
     """Train in a process of its own and return what it told."""
@@ -96,29 +109,18 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=2)
-    parser.add_argument("--learning-iterations", type=int, default=30)
+    parser.add_argument("--learning-iterations", type=int, default=20)
     parser.add_argument("--skip-learning", action="store_true")
     options = parser.parse_args(given)
     rows = [row for hidden in GOALS for row in speed(hidden, options.repeats, options.iterations)]
+    told(rows)
     if not options.skip_learning:
-        rows += to_the_same_gain(options.learning_iterations, 5)
-    report(
-        "rl_train",
-        rows,
-        packages=("torch", "ray", "numpy", "numba"),
-        notes=(
-            "speed: 16 networks of 7 sites and 21 cells with a user each, 0.4 s of radio per "
-            "decision, 6 columns per cell; 32 decisions an iteration (10 752 of cells), 4 "
-            "epochs, minibatch 1024, flat policy with tanh and a separate critic, float32; one "
-            "process and thread; processor time of the process after a first iteration",
-            "ours has a central critic (it also sees mean and maximum of the network) and "
-            "masks; RLlib's critic sees the cell, and it is not told the masks",
-            "highway: highway-corridor, 20 cells, 10 s of radio per decision, 4 networks x 16 "
-            "decisions an iteration; gain is the mean reward of a decision of a cell above "
-            "that of changing nothing, options drawn, over 8 episodes with users not trained "
-            "on; judging is not counted; wall time on one thread, first iteration included",
-        ),
-    )
+        told([*rows, *to_the_same_gain(options.learning_iterations, 5)])
+
+
+def told(rows: Sequence[Row]) -> None:
+    """Write what was measured so far."""
+    report("rl_train", rows, packages=("torch", "ray", "numpy", "numba"), notes=NOTES)
 
 
 if __name__ == "__main__":
