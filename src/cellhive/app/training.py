@@ -195,7 +195,7 @@ def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptio
     given = {name: value for name, value in changes.items() if value is not None}
     if "iterations" in given:
         recipe = replace(recipe, iterations=int(given.pop("iterations")))
-    usual = {
+    usual: dict[str, Any] = {
         "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
         "checkpoint_every": int(facts["checkpoint_every"]), "models": Path(facts["models"]),
         "command": str(facts["command"]), "parent": str(facts["parent"]),

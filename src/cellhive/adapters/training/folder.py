@@ -173,7 +173,7 @@ class TrainingFolder:
                 before it are kept.
         """
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **state)  # type: ignore[arg-type]  # names of arrays
+        np.savez(buffer, allow_pickle=False, **state)
         data = buffer.getvalue()
         stem = self.checkpoints / f"checkpoint-{number:06d}"
         write_whole(stem.with_suffix(".npz"), data)

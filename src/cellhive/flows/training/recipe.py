@@ -97,8 +97,8 @@ RECIPES = {
     for recipe in (
         TrainingRecipe(
             "quick", "Handover settings on the highway: a few minutes, to see how it goes.",
-            heads=("a3_offset_db", "time_to_trigger_s", "cio_db"), neighbours=2, hidden=32,
-            iterations=30, gates=GateTerms(cities=2, hours=4.0),
+            networks=4, heads=("a3_offset_db", "time_to_trigger_s", "cio_db"), neighbours=2,
+            hidden=32, iterations=30, gates=GateTerms(cities=4, hours=4.0),
         ),
         TrainingRecipe(
             "champion", "Every knob, on every scenario that comes with the package.",

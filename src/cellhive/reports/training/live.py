@@ -108,9 +108,9 @@ class TrainingView:
         for label, line in zip(labels, lines, strict=True):
             chart.add_row(Text(label, justify="right", style="dim"), Text(line, style="cyan"))
         name = "gain over changing nothing" if math.isfinite(row.gain) else "mean reward"
-        parts = [Text(f"{name}, by iteration", style="dim"), chart, Text(_figures(row))]
-        trouble = [Text(f"taken back: {row.taken_back}", style="yellow")] if row.taken_back else []
-        return Group(head, *parts, *trouble, Text(self.checkpoint, style="dim"))
+        trouble = Text(f"taken back: {row.taken_back}" if row.taken_back else "", style="yellow")
+        below = (Text(_figures(row)), trouble, Text(self.checkpoint, style="dim"))
+        return Group(head, Text(f"{name}, by iteration", style="dim"), chart, *below)
 
 
 def _left(event: IterationDone) -> str:
