@@ -11,13 +11,16 @@ import pytest
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Mode, Network, Outcome, Parameters, Plan
 from cellhive.flows.decide import LoopSettings
+from cellhive.flows.recall.situations import CELLS, situations
 from cellhive.flows.training.history import (
+    Remembered,
     demonstrate,
     history_of,
     nearest_options,
     values_of,
 )
 from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
+from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern, Share
 from cellhive.ran.guard import Guard
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import Scenario, build_twin
@@ -231,3 +234,31 @@ def test_what_cannot_be_history_is_refused(record: RunRecord) -> None:
     one, other = history_of(record), history_of(replace(record, frames=record.frames[:4]))
     with pytest.raises(BadInput, match="as many decisions"):
         joined([one, other])
+
+
+def _known(situation: np.ndarray, action: Action, effect: float) -> Pattern:
+    """Return a pattern of sixty experiences of six runs."""
+    each = Evidence(10, 10.0, effect, 10.0, 0.0, 0.0)
+    shares = tuple(Share(f"run-{run}", each) for run in range(6))
+    whole = Evidence(60, 60.0, effect, 60.0, 0.0, 0.0)
+    return Pattern(CELLS, action, situation, situation.copy(), whole, False, shares)
+
+
+def test_a_memory_is_a_teacher_where_it_knows_the_situation() -> None:
+    """What did well in the situation of a cell is shown there, and nothing without a memory."""
+    env = environment()
+    env.reset([5])
+    held = env.parameters()
+    frame = env.simulator.frame(0, 0.0, 900.0)
+    fresh = np.ones((1, env.network.cells), np.bool_)
+    here = situations(env.network, held, held, [frame], fresh)
+    cell = int(np.flatnonzero(here.known_cells)[0])
+    good = _known(here.cells[cell], Action("MRO", "time_to_trigger_s", -1), 12.0)
+    idle = _known(here.cells[cell], NOTHING, 0.0)
+    shown = demonstrate(env, [5], make=lambda: Remembered([good, idle]), paired=False)
+    timer = shown.columns.index("time_to_trigger_s")
+    assert shown.action[0, 0, cell, timer] == DOWN
+    others = np.delete(shown.action[0, 0], timer, axis=-1)
+    assert (others == KEEP).all()
+    blank = demonstrate(env, [5], make=lambda: Remembered([]), paired=False)
+    assert (blank.action == KEEP).all()

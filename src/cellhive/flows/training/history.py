@@ -15,8 +15,14 @@ import numpy as np
 from cellhive.core.checked import check_frame
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, Floats, Floats32, Ints, KpiFrame, Network, Parameters, Plan
+from cellhive.flows.decide import Optimizer, Silent
+from cellhive.flows.recall.experiences import Ledger
+from cellhive.flows.recall.optimizer import Recall, RecallSettings
+from cellhive.flows.recall.situations import CELLS, RELATIONS
 from cellhive.flows.replay import RecordedNetwork
 from cellhive.flows.trial import RunRecord
+from cellhive.flows.watch import Scoring
+from cellhive.memory.patterns import Pattern, PatternRules, Patterns
 from cellhive.ran.guard.state import Limits
 from cellhive.ran.parameters import TOLERANCE, position_of
 from cellhive.ran.son.rules import Rules
@@ -130,6 +136,41 @@ def demonstrate(
         for first in range(0, len(seeds), copies)
     ]
     return joined(parts)
+
+
+class Remembered:
+    """What a memory of earlier runs would do: for ``demonstrate``, a beginning without a teacher.
+
+    In every period the situation of each cell and relation is looked up, and the change is
+    proposed that did best in situations like it, where enough runs say so
+    (``flows.recall.optimizer``). What is given stays as it is: a copy is asked.
+    """
+
+    def __init__(
+        self, patterns: Sequence[Pattern], *, rules: PatternRules | None = None,
+        settings: RecallSettings | None = None, then: Callable[[], Optimizer] = Silent,
+    ) -> None:  # fmt: skip
+        """Take the memory.
+
+        Args:
+            patterns: Of cells and relations, as earlier runs stored them.
+            rules: How they are pooled and believed.
+            settings: When memory speaks.
+            then: Who proposes besides: by default nobody.
+        """
+        known = {
+            room: Patterns(room, rules or PatternRules(), [p for p in patterns if p.room == room])
+            for room in (CELLS, RELATIONS)
+        }
+        self._recall = Recall(
+            then(), known, Ledger(Scoring()), settings or RecallSettings()
+        )  # fmt: skip
+
+    def propose(
+        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
+    ) -> list[Plan]:
+        """Return what memory proposes."""
+        return self._recall.propose(network, parameters, frames, now_s)
 
 
 def _episode(

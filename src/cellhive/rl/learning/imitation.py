@@ -1,11 +1,12 @@
 """Behaviour cloning: a policy that does what was done, as a beginning for learning.
 
 Nearly everything that rules do is to keep. A policy that always keeps is right about most
-columns and of no use, so what is rare counts more while it is learnt; afterwards the
-logits are put back, so that the policy turns knobs as often as it was shown to. With
-weights w on the options, cross-entropy leads to p'(o | s) ~ w_o p(o | s); what w added is
-log w_o on the logits, a constant, and is taken off the biases again (Menon et al. 2021,
-"Long-tail learning via logit adjustment").
+columns and of no use, so what is rare counts more while it is learnt; then the logits are
+put back and learning ends without weights, so that the policy turns knobs as often as it
+was shown to. With weights w on the options, cross-entropy leads to p'(o | s) ~ w_o p(o | s);
+what w added is log w_o on the logits, a constant, and is taken off the biases again (Menon
+et al. 2021, "Long-tail learning via logit adjustment"). That would be all if the policy
+could be as it should; what it cannot be, the steps after it settle.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from cellhive.rl.replay import Array
 
 _FEWEST = 1.0
 """Added to every count of an option, so that one never seen has a weight too."""
+
+_UNTIL = 0.6
+"""Share of the steps in which what is rare counts more."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +121,16 @@ def clone(
     Raises:
         BadInput: The histories do not have the columns and features of the actor.
     """
-    _check(actor, histories)
+    refuse_misfits(actor, histories)
     of_options = option_weights(histories, actor.shape.slot_columns, settings.balance)
     scale = torch.from_numpy(of_options.astype(np.float32))
     optimiser = torch.optim.Adam(actor.parameters(), lr=settings.learning_rate)
     chance = np.array([history.decisions for history in histories], np.float64)
     losses = []
-    for _ in range(settings.steps):
+    for step in range(settings.steps):
+        if step == int(settings.steps * _UNTIL):
+            _shift(actor, -(1.0 - settings.boldness) * np.log(of_options))
+            scale = scale**settings.boldness
         which = int(rng.choice(len(histories), p=chance / chance.sum()))
         rows = rng.integers(0, histories[which].decisions, settings.minibatch)
         each = None if weights is None else weights[which]
@@ -133,13 +140,12 @@ def clone(
         torch.nn.utils.clip_grad_norm_(actor.parameters(), settings.gradient_norm)
         optimiser.step()
         losses.append(float(loss.detach()))
-    _shift(actor, -(1.0 - settings.boldness) * np.log(of_options))
     return losses
 
 
 def likeness(actor: Actor, histories: Sequence[History]) -> Likeness:
     """Return how well an actor does what was done, for example in episodes it never saw."""
-    _check(actor, histories)
+    refuse_misfits(actor, histories)
     loss = turned = held = both = times = 0.0
     counts = np.zeros((len(histories[0].columns), OPTIONS))
     for history in histories:
@@ -168,7 +174,12 @@ def likeness(actor: Actor, histories: Sequence[History]) -> Likeness:
     )  # fmt: skip
 
 
-def _check(actor: Actor, histories: Sequence[History]) -> None:
+def refuse_misfits(actor: Actor, histories: Sequence[History]) -> None:
+    """Refuse histories that an actor cannot learn from.
+
+    Raises:
+        BadInput: Features, neighbours or columns are others, or there are no histories.
+    """
     shape = actor.shape
     if not histories:
         raise BadInput(place="histories", expected="one or more", found="none")
