@@ -112,11 +112,11 @@ def all_blocks() -> dict[str, str]:
 
 def arms_text() -> str:
     """Return the comparison of arms, a picture above the table of every scenario."""
+    command = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
+    if not ARMS.exists():
+        return f"Nothing compared yet: `{command}`."
     study = load_arms(ARMS)
-    text = arms_markdown(
-        study, shown_scenarios(list(library().values())),
-        f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}",
-    )  # fmt: skip
+    text = arms_markdown(study, shown_scenarios(list(library().values())), command)
     for name in study.scenarios:
         heading = f"### All arms: {name}\n"
         shown = f"![Score less that of the rules](pictures/arms-{name}.svg)"
@@ -126,6 +126,8 @@ def arms_text() -> str:
 
 def arms_pictures() -> dict[Path, str]:
     """Return the picture of every scenario that was compared, by its path."""
+    if not ARMS.exists():
+        return {}
     study = load_arms(ARMS)
     return {
         DOCS / "pictures" / f"arms-{name}.svg": standalone_svg(arms_picture(study, name))
