@@ -36,9 +36,7 @@ def test_the_champion_decides_and_both_are_counted() -> None:
         assert column.decisions == counts.sum()
         assert column.agreed_ratio == pytest.approx(np.trace(counts) / counts.sum())
         assert column.champion_turns_ratio == pytest.approx(counts[[0, 2]].sum() / counts.sum())
-        assert column.candidate_turns_ratio == pytest.approx(
-            counts[:, [0, 2]].sum() / counts.sum()
-        )
+        assert column.candidate_turns_ratio == pytest.approx(counts[:, [0, 2]].sum() / counts.sum())
         opposite = (counts[0, 2] + counts[2, 0]) / counts.sum()
         assert column.opposite_ratio == pytest.approx(opposite)
     assert [column.column for column in shadow.agreement()] == [

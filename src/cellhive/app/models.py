@@ -188,7 +188,7 @@ class Models:
         known = sorted({*own, *self.shipped.names()})
         message = (
             f"expected a model out of {', '.join(known)}; found {name!r}" if known else
-            f"expected a model, found none, and so no {name!r}; train one: cellhive train"
+            f"expected a model, found none, and so no {name!r}; train one: cellhive train start"
         )  # fmt: skip
         raise NotFound(message)
 
@@ -258,8 +258,8 @@ def following(
     """Swap in what becomes champion of a model's name, as long as the context lasts.
 
     For a model that was asked for by its name alone: one that was asked for by version is not
-    to change. What ships does not change and is not followed. A version of other roles or shapes than
-    those in use is not taken, as the laid-out arrays are theirs.
+    to change. What ships does not change and is not followed. A version of other roles or
+    shapes than those in use is not taken, as the laid-out arrays are theirs.
 
     Yields:
         Tells the version in use.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cellhive.cli.training.models import diff, list_models, promote
+from cellhive.cli.training.models import diff, export, list_models, promote
 from cellhive.cli.training.start import resume, start
 
 train_app = typer.Typer(
@@ -20,3 +20,4 @@ train_app.command()(resume)
 train_app.command()(promote)
 train_app.command("list")(list_models)
 train_app.command()(diff)
+train_app.command()(export)
