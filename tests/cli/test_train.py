@@ -87,6 +87,8 @@ def test_stopped_training_goes_on_to_the_same_end(
     assert "checkpoint-000002.npz: expected the file that was written" in resumed.err
     assert curve(path) == expected
     assert "tiny@2 registered" in resumed.out
+    again = cellhive("train", "resume", path, "--no-gates")
+    assert again.out.startswith("all 4 iterations are done, and tiny@2 is registered; go further")
     same = cellhive("train", "diff", "tiny@1", "tiny@2")
     assert same.code == 0
     assert "wall_s" in same.out

@@ -20,7 +20,7 @@ from cellhive import __version__
 from cellhive.adapters.run_codec import from_jsonable
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.training.folder import TrainingFolder
-from cellhive.app.policies import MODELS, load, model_of, open_models
+from cellhive.app.policies import MODELS, load, model_of, open_models, shown
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.models import CANDIDATE, CHAMPION, Lineage, ModelManifest
@@ -54,6 +54,8 @@ from cellhive.rl.policy import next_cells, role_of
 if TYPE_CHECKING:
     from cellhive.rl.learning.roles import Role
 
+REGISTERED = "registered"
+"""File in the folder of a training that says what came of it."""
 _DECISIONS_TIMED = 200
 
 
@@ -387,7 +389,16 @@ def register(training: Training, judged: gates.Judged | None) -> ModelManifest:
         kept = models.manifest(f"{options.name}:{version}")
     if judged is not None:
         training.folder.note("judged", to_jsonable(judged))
+    told = {"policy": shown(kept.reference), "iteration": training.trainer.number}
+    training.folder.note(REGISTERED, told)
     return kept
+
+
+def registered(training: Training) -> str:
+    """Return the policy that was registered after the iteration reached, "" if none was."""
+    told = training.folder.noted(REGISTERED)
+    same = told.get("iteration") == training.trainer.number
+    return str(told["policy"]) if same and "policy" in told else ""
 
 
 def _lineage(training: Training) -> Lineage:

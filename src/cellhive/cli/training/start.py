@@ -163,6 +163,12 @@ def resume(
         changes["time_limit_s"] = _limit_s(time_limit)
     with messages.status("Preparing ...") as status:
         training = composition.resume(folder, status.update, changes)
+    there = composition.registered(training)
+    if there and training.trainer.number >= training.options.recipe.iterations:
+        number = training.trainer.number
+        print(f"all {number} iterations are done, and {there} is registered; go further: "
+              f"--iterations {2 * number}")  # fmt: skip
+        return
     _go(training, messages, gates=gates, tensorboard=tensorboard)
 
 
