@@ -29,7 +29,7 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.disk import Disk
-from cellhive.adapters.quic.disk_process import commit_all
+from cellhive.adapters.quic.disk_process import commit_all, give_way
 from cellhive.adapters.quic.identity import IdentityFiles
 from cellhive.adapters.quic.node import Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
@@ -128,6 +128,7 @@ def disk_command(folder: Path) -> tuple[str, ...]:
 
 def be_disk(folder: Path) -> None:
     """Commit what a node sends."""
+    give_way()
     log = SqliteLog(folder / "memory.db", now_ms=now_ms)
     commit_all(log, sys.stdin.buffer, sys.stdout.buffer)
     log.close()

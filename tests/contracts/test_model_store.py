@@ -214,7 +214,7 @@ def test_a_closed_store_says_so(store: ModelStore) -> None:
         store.models()
 
 
-def test_store_does_as_a_list_would(stores: ModelStores) -> None:
+def test_store_does_as_a_list_would(stores: ModelStores) -> None:  # noqa: C901  # a machine
     """Any sequence of calls, with openings in between, leaves what a simple model says."""
 
     class Machine(RuleBasedStateMachine):

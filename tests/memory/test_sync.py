@@ -87,6 +87,31 @@ def test_a_gap_is_applied_over_asked_for_and_closed() -> None:
     assert dict(one.vector) == {"b~1": 2}
 
 
+def test_one_push_is_taken_in_alike_on_the_short_way_and_on_the_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over pushes in any order, again, ahead, misshapen and of nobody: the same is to be done."""
+    rng = np.random.default_rng(4)
+    odd = Namespace("odd", dimension=SPACE.dimension)
+    for _ in range(40):
+        pushes = []
+        for number in range(1, 25):
+            new = stamped(f"r{number}", str(rng.choice(["b~1", "c~1", "a~1", ""], p=[.6, .3, .05, .05])),
+                          int(rng.integers(1, 9)))  # fmt: skip
+            if rng.random() < 0.1:
+                ahead = Version((START_MS + 100_000) << 16, "b~1", new.version.sequence)
+                new = replace(new, **[{"vector": np.ones(99, np.float32)}, {"namespace": odd.name},
+                                      {"version": ahead}][rng.integers(3)])  # fmt: skip
+            pushes.append(m.Received(str(rng.choice(["b", "c"])), m.Push(number, (new,))))
+        short, long = replica(None, "b", "c", "d"), replica(None, "b", "c", "d")
+        for push in pushes:
+            found = tell(short, push)
+            with monkeypatch.context() as patched:
+                patched.setattr(Replica, "_on_next", lambda *_: False)
+                assert found == tell(long, push)
+        assert short.vector == long.vector
+
+
 def test_a_push_is_passed_on_once_and_not_to_neighbours_of_its_sender() -> None:
     """b pushes to a: c, whom b does not know, gets it from a; d, b's neighbour, does not."""
     one = replica(None, "b", "c", "d")

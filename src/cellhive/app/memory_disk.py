@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cellhive.adapters.quic.disk_process import commit_all
+from cellhive.adapters.quic.disk_process import commit_all, give_way
 from cellhive.app.memory import key_of, open_parts
 
 
@@ -16,6 +16,7 @@ def main(words: Sequence[str]) -> None:
         words: Place of the memory, and where its key comes from or "".
     """
     where, key = words
+    give_way()
     opened = open_parts(where, key=key_of(key))
     try:
         commit_all(opened.log, sys.stdin.buffer, sys.stdout.buffer)

@@ -69,6 +69,7 @@ class SeedResult:
     seed: int
     with_plans: Kpis
     without: Kpis
+    """Empty where "do nothing" did not run."""
     kept: int
     """Plans that were kept."""
     rolled_back: int
@@ -117,6 +118,7 @@ def run_seed(
     *,
     first_period: int = 0,
     hooks: Hooks | None = None,
+    baseline: bool = True,
 ) -> SeedResult:
     """Run one seed with "do nothing" beside it and return the means of both.
 
@@ -127,16 +129,17 @@ def run_seed(
         first_period: Periods before this one are not averaged over; zero includes all
             that the optimiser needs to learn about the network.
         hooks: Observer and ways to run things side by side.
+        baseline: Run "do nothing" beside; without it, its means are not known.
     """
     twin, optimizer, guard = make(seed)
-    settings = replace(settings, baseline=True, branches=False)
+    settings = replace(settings, baseline=baseline, branches=False)
     start = RunStart(f"seed-{seed}", "", "", "", seed, {})
     record = run_trial(twin, start, settings, optimizer, guard, hooks or Hooks())
     verdicts = [outcome.verdict for outcome in record.outcomes]
     return SeedResult(
         seed=seed,
         with_plans=_means(record.frames[first_period:], settings.loop),
-        without=_means(record.baseline[first_period:], settings.loop),
+        without=_means(record.baseline[first_period:], settings.loop) if baseline else {},
         kept=verdicts.count("kept"),
         rolled_back=verdicts.count("rolled back"),
     )

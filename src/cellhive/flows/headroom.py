@@ -17,12 +17,12 @@ from cellhive.core.types import Effect, KpiFrame, Mode, Parameters, Plan
 from cellhive.flows.decide import LoopSettings, Optimizer, PlanGuard
 from cellhive.flows.evaluate import SeedResult, run_seed
 from cellhive.flows.trial import Hooks, TrialSettings
-from cellhive.flows.tuning import Course, RunJobs, SearchSettings, Setting, Tuned, in_turn, tune
+from cellhive.flows.tuning import Course, RunJobs, SearchSettings, Setting, in_turn, tune
 from cellhive.flows.watch import OBJECTIVE, Kpis, mean_kpis
 from cellhive.ran.kpi import better
 from cellhive.ran.parameters import diff
 from cellhive.ran.scenarios import HOUR_S, Scenario, activity_curve, build_world, daily_curve
-from cellhive.ran.simulator import Clock, Twin, World
+from cellhive.ran.simulator import Clock, Twin
 
 FRESH = 0x5EED_0000
 """Added to the seed of a city for the users of the search; the run has the city's own."""
@@ -42,6 +42,8 @@ class HeadroomSettings:
     period_s: float = 900.0
     moments: int = 6
     """Moments of the scenario that the search tries settings in."""
+    moment_s: float = 30.0
+    """Radio time of each moment that counts [s]."""
     search: SearchSettings = field(default_factory=SearchSettings)
 
 
@@ -90,7 +92,9 @@ def city_headroom(
     """
     world, parameters = build_world(scenario, seed)
     hours = scenario.hours if settings.hours is None else settings.hours
-    tuned = _search(scenario, seed, (world, parameters), settings, outside.run)
+    start = Setting(parameters, ~world.network.coverage_cell)
+    course = search_course(scenario, seed, settings)
+    tuned = tune(world, start, course, settings.search, outside.run)
     clock = Clock(settings.period_s, settings.observed_s, start_s=scenario.start_h * HOUR_S)
     activity = activity_curve(scenario)
 
@@ -118,24 +122,16 @@ def city_headroom(
     )
 
 
-def _search(
-    scenario: Scenario,
-    seed: int,
-    place: tuple[World, Parameters],
-    settings: HeadroomSettings,
-    run: RunJobs,
-) -> Tuned:
-    """Return the best setting for users of the city that the runs never see."""
-    world, parameters = place
+def search_course(scenario: Scenario, seed: int, settings: HeadroomSettings) -> Course:
+    """Return what a search tries settings in: users of the city that the runs never see."""
     hours = scenario.hours if settings.hours is None else settings.hours
-    course = Course(
+    return Course(
         moments_s=moments_of(scenario, hours, settings.moments),
         activity=activity_curve(scenario),
         busy=lambda time_s: daily_curve(time_s, scenario.curve),
         seed=(seed + FRESH) % 2**32,
+        observed_s=settings.moment_s,
     )
-    start = Setting(parameters, ~world.network.coverage_cell)
-    return tune(world, start, course, settings.search, run)
 
 
 def run_fixed(twin: Twin, setting: Setting, scenario: Scenario, periods: int) -> list[KpiFrame]:

@@ -122,7 +122,7 @@ CellChange = Callable[[Setting, Collection[int], float], Setting]
 # --------------------------------------------------------------------------- what is tried
 
 
-def _with(setting: Setting, name: str, values: Floats) -> Setting:
+def with_values(setting: Setting, name: str, values: Floats) -> Setting:
     """Return a setting with a parameter array in place, held within its limits."""
     quantity = QUANTITIES[name]
     bounded = np.clip(values, quantity.low, quantity.high)
@@ -132,27 +132,27 @@ def _with(setting: Setting, name: str, values: Floats) -> Setting:
     return replace(setting, parameters=replace(setting.parameters, **changes))
 
 
-def _level(name: str) -> Change:
+def level(name: str) -> Change:
     """Return what gives every cell one value of a parameter."""
 
     def change(setting: Setting, value: float) -> Setting:
-        return _with(setting, name, np.full(setting.sleepers.size, value))
+        return with_values(setting, name, np.full(setting.sleepers.size, value))
 
     return change
 
 
-def _shift(name: str) -> CellChange:
+def shift(name: str) -> CellChange:
     """Return what adds to a parameter of some cells."""
 
     def change(setting: Setting, cells: Collection[int], step: float) -> Setting:
         values = getattr(setting.parameters, name).copy()
         values[list(cells)] += step
-        return _with(setting, name, values)
+        return with_values(setting, name, values)
 
     return change
 
 
-def _attract(network: Network) -> CellChange:
+def attract(network: Network) -> CellChange:
     """Return what makes cells take users over earlier and hand them over later."""
 
     def change(setting: Setting, cells: Collection[int], step: float) -> Setting:
@@ -160,7 +160,7 @@ def _attract(network: Network) -> CellChange:
         inward = chosen[network.relation_target] & ~chosen[network.relation_source]
         outward = chosen[network.relation_source] & ~chosen[network.relation_target]
         values = setting.parameters.cio_db + step * inward - step * outward
-        return _with(setting, "cio_db", values)
+        return with_values(setting, "cio_db", values)
 
     return change
 
@@ -365,15 +365,15 @@ def _network_wide(search: _Search, network: Network) -> bool:
     found = False
     if np.ptp(parameters.electrical_tilt_deg) > 0 or not search.steps:
         tilts = [middle + step for step in (0, -3, -2, -1, 1, 2, 3)]
-        found |= search.everywhere("tilt", _level("electrical_tilt_deg"), tilts)
-    found |= search.everywhere("A3 offset", _level("a3_offset_db"), THRESHOLDS_DB)
-    found |= search.everywhere("time to trigger", _level("time_to_trigger_s"), TRIGGERS_S)
+        found |= search.everywhere("tilt", level("electrical_tilt_deg"), tilts)
+    found |= search.everywhere("A3 offset", level("a3_offset_db"), THRESHOLDS_DB)
+    found |= search.everywhere("time to trigger", level("time_to_trigger_s"), TRIGGERS_S)
     capacity = np.flatnonzero(~network.coverage_cell).tolist()
     if capacity:
-        attract, power = _attract(network), _shift("tx_power_dbm")
+        draw, power = attract(network), shift("tx_power_dbm")
         found |= search.everywhere("sleep below", _doze, SLEEP_BELOW)
         found |= search.take_best(
-            [(f"capacity layer preferred {step:+g} dB", attract(search.best, capacity, step))
+            [(f"capacity layer preferred {step:+g} dB", draw(search.best, capacity, step))
              for step in LAYER_STEPS_DB]
         )  # fmt: skip
         found |= search.take_best(
@@ -387,11 +387,11 @@ def _in_cells(search: _Search, network: Network, step: float) -> bool:
     """Try what may differ from cell to cell."""
     cells = range(network.cells)
     steps = (-step, step)
-    found = search.cell_by_cell("tilt", _shift("electrical_tilt_deg"), steps, cells)
+    found = search.cell_by_cell("tilt", shift("electrical_tilt_deg"), steps, cells)
     offset = max(1.0, step)
-    found |= search.cell_by_cell("preference", _attract(network), (-offset, offset), cells)
+    found |= search.cell_by_cell("preference", attract(network), (-offset, offset), cells)
     capacity = np.flatnonzero(~network.coverage_cell).tolist()
     if capacity:
         found |= search.cell_by_cell("sleep", _rouse, (-1.0, 1.0), capacity)
-    found |= search.cell_by_cell("power", _shift("tx_power_dbm"), (-step,), cells)
+    found |= search.cell_by_cell("power", shift("tx_power_dbm"), (-step,), cells)
     return found

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -53,6 +53,7 @@ LEVEL = 3
 
 _MAGIC = 0xC1  # a byte that MessagePack never uses: bodies of other formats are told apart
 _META_PACKED, _PAYLOADS_PACKED = 1, 2
+_MOST_FLAGS = _META_PACKED | _PAYLOADS_PACKED
 _HEAD = struct.Struct("<BBBBIII")
 _RECORD_TYPE = 0
 _SWAPPED = np.dtype(np.float32) != FLOATS
@@ -145,8 +146,10 @@ def encode(message: m.Message, *, checked: bool = False, packed: bool = True) ->
         BadInput: A record is one that no peer would take (``fault``), or the message is
             larger than a frame may be; send fewer records.
     """
-    if not isinstance(message, m.Push | m.Batch):
-        return _frame(_CODE_OF_TYPE[type(message)], message, [], [], packed=packed)
+    code = _CODE_OF_TYPE.get(type(message))
+    if code is not None:
+        return _frame(code, message, [], [], packed=packed)
+    message = cast("m.Push | m.Batch", message)
     records = message.records
     if len(records) > m.MOST_RECORDS:
         raise BadInput(expected=f"at most {m.MOST_RECORDS} records", found=str(len(records)))
@@ -184,6 +187,8 @@ def decode(frame: bytes) -> m.Message:
     if code == _RECORD_TYPE or code not in _DECODE:
         raise ProtocolError(expected="a message type from 1 to 11", found=str(code))
     body = _unpack(code, meta)
+    if code == _PUSH:  # first, as it is on its way to a search
+        return m.Push(body.number, _join(body.records, vectors, payloads), body.withheld)
     if isinstance(body, _Push | _PushColumns):
         return m.Push(body.number, _records(body, vectors, payloads), body.withheld)
     if isinstance(body, _Batch | _BatchColumns):
@@ -227,7 +232,7 @@ def frame_bytes(head: bytes) -> int:
         raise ProtocolError(expected=f"{HEAD_BYTES} bytes of head", found=f"{len(head)} bytes")
     magic, version, code, flags, meta, vectors, payloads = _HEAD.unpack_from(head)
     expected = _VERSION_OF_TYPE.get(code, VERSION)
-    if magic != _MAGIC or version != expected or flags & ~(_META_PACKED | _PAYLOADS_PACKED):
+    if magic != _MAGIC or version != expected or flags > _MOST_FLAGS:
         raise ProtocolError(
             expected=f"a frame of version {expected}",
             found=f"bytes {head[:4].hex()}",
@@ -371,7 +376,7 @@ def _unpacked(part: bytes, most_bytes: int) -> bytes:
 
 def _parts(frame: bytes) -> tuple[int, bytes, bytes, bytes]:
     """Return type, meta, vectors and payloads of a frame, all unpacked."""
-    size = frame_bytes(frame[:HEAD_BYTES])
+    size = frame_bytes(frame)
     if len(frame) != size:
         raise ProtocolError(expected=f"a frame of {size} bytes", found=f"{len(frame)} bytes")
     _, _, code, flags, meta_bytes, vector_bytes, _ = _HEAD.unpack_from(frame)

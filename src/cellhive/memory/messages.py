@@ -181,7 +181,8 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
 Message = Hello | Digest | Push | Ack | Ask | Batch | Summary | Listing | Refusal
 
 
-# Events: what the adapter tells a replica.
+# Events: what the adapter tells a replica. Those of every write are structs, which are made in
+# a fifth of the time of a frozen dataclass.
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +199,14 @@ class Left:
     peer: str
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A message came."""
 
     peer: str
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Wrote:
+class Wrote(msgspec.Struct, frozen=True):
     """This node wrote: stamped records, perhaps before they are on disk.
 
     ``covers`` may be left empty where the records are all that was written; a node whose
@@ -215,13 +214,12 @@ class Wrote:
     """
 
     records: tuple[Record, ...]
-    covers: Mapping[str, int] = field(default_factory=dict)
+    covers: Mapping[str, int] = msgspec.field(default_factory=dict)
     checked: bool = False
     """Whether the records are known to be ones that every peer can read (``faults.fault``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """The log has these on disk: what an Apply or a Wrote covered, once it is committed."""
 
     covers: Mapping[str, int]
@@ -250,8 +248,7 @@ class Declared:
     namespace: Namespace
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """Time passes; a few times a second will do."""
 
     now_s: float
@@ -315,8 +312,7 @@ class Send:
     """About how large a push is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(msgspec.Struct, frozen=True):
     """Make records searchable now, then let the log absorb the delta, then say Stored.
 
     The log must absorb in the order of these instructions, and after a failure none of
@@ -353,8 +349,7 @@ class Refuse:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(msgspec.Struct, frozen=True):
     """A peer can search, or has on disk, everything of these writers up to these numbers."""
 
     peer: str

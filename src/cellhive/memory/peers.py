@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cellhive.core.records import Delta, Metric, Namespace, Record
+from cellhive.core.records import PRIVACY, Delta, Metric, Namespace, Record
 from cellhive.memory import messages as m
 from cellhive.memory.batches.faults import weight_bytes, weights_bytes
 from cellhive.memory.versions import KnownWrites, is_private, merge, missing
@@ -77,6 +77,24 @@ class Held:
         """Return whether a record must not leave this node; ``checked``: peers can read it."""
         return record.namespace in self.private_namespaces or is_private(record, checked=checked)
 
+    def shown(
+        self, records: Sequence[Record], *, checked: bool
+    ) -> tuple[Sequence[Record], list[m.Run]]:
+        """Return which of some writes may leave this node, and the numbers of the others."""
+        hidden = self.private_namespaces
+        if checked and not any([  # noqa: C419  # a list is quicker
+            x.namespace in hidden or PRIVACY in x.metadata for x in records
+        ]):  # fmt: skip
+            return records, []
+        public, withheld = [], []
+        for record in records:
+            if self.hides(record, checked=checked):
+                version = record.version
+                withheld.append(m.Run(version.writer, version.sequence, version.sequence))
+            else:
+                public.append(record)
+        return public, withheld
+
     def learn(
         self, records: Sequence[Record], holes: Sequence[m.Run], covers: Mapping[str, int]
     ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
@@ -120,6 +138,19 @@ class Held:
         kept = known.learn(writer, run.first, run.last)
         risen = known.upto.get(writer, 0)
         return list(records) if kept else [], [], {writer: risen} if risen > old else {}
+
+    def comes_next(self, record: Record, link: Link) -> bool:
+        """Return whether a peer's record may be taken in and is the next write of its writer."""
+        version, namespace = record.version, self.namespaces.get(record.namespace)
+        writer = version.writer
+        return (
+            namespace is not None
+            and record.namespace not in link.refused
+            and bool(writer)
+            and writer != self.writer
+            and version.sequence == self.known.upto.get(writer, 0) + 1
+            and not misfit(record, namespace)
+        )
 
     def holes(self, withheld: Sequence[m.Run]) -> list[m.Run]:
         """Return which of the numbers that a peer withholds are of others and not known yet."""
@@ -389,6 +420,29 @@ def misfit(record: Record, namespace: Namespace) -> str:
 def tombstone(record: Record) -> Record:
     """Return what says that a record is gone, and no more."""
     return Record(record.namespace, record.id, record.kind, version=record.version, deleted=True)
+
+
+def unfit(hello: m.Hello, peer: str, node: str) -> str:
+    """Return why a peer, named so in its certificate, cannot be talked to from a node, or ""."""
+    if hello.protocol != m.PROTOCOL:
+        return (
+            f"expected protocol {m.PROTOCOL}, found {hello.protocol};"
+            " run the same version of CellHive on every node"
+        )
+    if hello.node != peer or peer == node:
+        return (
+            f"expected a peer named {peer} as in its certificate, and not {node},"
+            f" found {hello.node}; give every node a name of its own"
+        )
+    return ""
+
+
+def ahead_words(ahead: int, most_ahead_ms: int, node: str) -> str:
+    """Return what to say to a peer whose times are too far ahead of a node's clock."""
+    return (
+        f"expected times at most {most_ahead_ms} ms ahead of {node}'s"
+        f" clock, found {ahead} ms; set the clocks right"
+    )
 
 
 def mismatch(ours: Namespace, theirs: Namespace) -> str:

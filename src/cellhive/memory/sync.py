@@ -122,7 +122,7 @@ class Replica:
             case m.Received(peer, message):
                 self._receive(peer, message)
             case m.Wrote():
-                self._wrote(event.records, event.covers, checked=event.checked)
+                self._wrote(event)
             case m.Stored(covers):
                 self._stored(covers)
             case m.DeltaRead(peer, delta):
@@ -162,18 +162,10 @@ class Replica:
 
     # What comes from this node.
 
-    def _wrote(
-        self, records: Sequence[Record], covers: Mapping[str, int], *, checked: bool
-    ) -> None:
+    def _wrote(self, event: m.Wrote) -> None:
         """Count own writes and push them."""
-        self._held.learn(records, (), covers)
-        public, withheld = [], []
-        for record in records:
-            if self._held.hides(record, checked=checked):
-                version = record.version
-                withheld.append(m.Run(version.writer, version.sequence, version.sequence))
-            else:
-                public.append(record)
+        self._held.learn(event.records, (), event.covers)
+        public, withheld = self._held.shown(event.records, checked=event.checked)
         self._push(public, withheld, source="")
 
     def _stored(self, covers: Mapping[str, int]) -> None:
@@ -201,6 +193,9 @@ class Replica:
     def _push(self, records: Sequence[Record], withheld: Sequence[m.Run], *, source: str) -> None:
         """Push writes to those who may lack them: not to the source, nor to its neighbours."""
         served = self._links[source].neighbours if source else frozenset()
+        if len(records) == 1 and not withheld:
+            self._push_one(records[0], source, served)
+            return
         most = self.settings.batch_bytes
         for peer, link in self._links.items():
             if not link.session or link.closed or peer == source or peer in served:
@@ -212,6 +207,17 @@ class Replica:
                 unseen = ()
             if unseen:
                 self._push_to(peer, link, (), unseen, 0)
+
+    def _push_one(self, record: Record, source: str, served: frozenset[str]) -> None:
+        """Push one write: the usual case, on the way to a search."""
+        records, size = (record,), weight_bytes(record)
+        writer, number = record.version.writer, record.version.sequence
+        for peer, link in self._links.items():
+            if (
+                link.open and peer != source and peer not in served
+                and number > link.vector.get(writer, 0) and record.namespace not in link.refused
+            ):  # fmt: skip
+                self._push_to(peer, link, records, (), size)
 
     def _push_to(
         self, peer: str, link: Link, records: tuple[Record, ...], unseen: tuple[m.Run, ...],
@@ -265,17 +271,7 @@ class Replica:
 
     def _greeted(self, peer: str, link: Link, hello: m.Hello) -> None:
         """Begin with a peer, or begin again with one that lost its memory."""
-        why = ""
-        if hello.protocol != m.PROTOCOL:
-            why = (
-                f"expected protocol {m.PROTOCOL}, found {hello.protocol};"
-                " run the same version of CellHive on every node"
-            )
-        elif hello.node != peer or peer == self.node:
-            why = (
-                f"expected a peer named {peer} as in its certificate, and not {self.node},"
-                f" found {hello.node}; give every node a name of its own"
-            )
+        why = p.unfit(hello, peer, self.node)
         if why:
             self._refuse(peer, link, why)
             return
@@ -328,6 +324,8 @@ class Replica:
 
     def _on_push(self, peer: str, link: Link, push: m.Push) -> None:
         """Apply what is new of a push, pass it on, acknowledge it, and notice gaps."""
+        if len(push.records) == 1 and not push.withheld and self._on_next(peer, link, push):
+            return
         admitted, _ = self._admit(peer, link, push.records)
         if link.closed:
             return
@@ -350,12 +348,29 @@ class Replica:
             link.owes = link.gap = True
             self._ask_next()
 
+    def _on_next(self, peer: str, link: Link, push: m.Push) -> bool:
+        """Do so with one record, the next of its writer; False where a closer look is needed."""
+        record, held = push.records[0], self._held
+        ahead = ahead_ms(record.version.time_hlc, self._now_ms())
+        if ahead > self.settings.most_ahead_ms or not held.comes_next(record, link):
+            return False
+        writer = record.version.writer
+        held.known.learn(writer, record.version.sequence, record.version.sequence)
+        risen = {writer: held.known.upto[writer]}
+        link.taken = max(link.taken, push.number)
+        self._source[writer] = peer
+        self._out.append(m.Apply(Delta(push.records, risen, complete=True), peer))
+        if len(self._links) > 1:
+            self._push(push.records, (), source=peer)
+        self._out.append(m.Send(peer, m.Ack(link.taken, risen, {})))
+        return True
+
     def _admit(self, peer: str, link: Link, records: Sequence[Record]) -> tuple[list[Record], bool]:
         """Return the records that may be taken in, and whether the rest may count as known.
 
         A record that cannot be here closes the link.
         """
-        admitted, whole, now_ms = [], True, self._now_ms()
+        admitted, whole, now_ms, known = [], True, self._now_ms(), self._held.known
         for record in records:
             version, namespace = record.version, self._held.namespaces.get(record.namespace)
             if record.namespace in link.refused:
@@ -369,9 +384,7 @@ class Replica:
                 whole = False  # its declaration is still to come: met again after the next digest
             elif why := p.misfit(record, namespace):
                 self._refuse(peer, link, why)
-            elif version.writer == self.writer and not self._held.known.has(
-                version.writer, version.sequence
-            ):
+            elif version.writer == self.writer and not known.has(self.writer, version.sequence):
                 whole = False
                 self._renew_if_used(version.sequence)
             else:
@@ -570,11 +583,7 @@ class Replica:
         self._out.append(m.Refuse(peer, "", why))
 
     def _refuse_ahead(self, peer: str, link: Link, ahead: int) -> None:
-        self._refuse(
-            peer, link,
-            f"expected times at most {self.settings.most_ahead_ms} ms ahead of {self.node}'s"
-            f" clock, found {ahead} ms; set the clocks right",
-        )  # fmt: skip
+        self._refuse(peer, link, p.ahead_words(ahead, self.settings.most_ahead_ms, self.node))
 
     def _refused_by(self, peer: str, link: Link, refusal: m.Refusal) -> None:
         """Stop sending what a peer does not take, and tell the operator why."""

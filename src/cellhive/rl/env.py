@@ -182,7 +182,9 @@ class CellEnvironment:
         self.rewards = Rewards(self.settings.rewards, self.network)
         self._rules = standing(self.network, self.settings.limits)
         groups = self._activity(0.0).size
-        self._pristine = Simulator(self.world, [self.initial] * networks, [0] * networks, groups)
+        self._pristine: Simulator | None = Simulator(
+            self.world, [self.initial] * networks, [0] * networks, groups
+        )
         self._generators = [np.random.default_rng() for _ in range(networks)]
         self.period = -1
         """Decisions made in this episode; -1 before the first reset."""
@@ -207,6 +209,9 @@ class CellEnvironment:
             seeds: Seed of each network; None goes on from the episode before.
             start_h: Time of day at which it starts [h]; None means as the settings say.
         """
+        if self._pristine is None:
+            message = "expected an environment of its own, found a branch: it cannot begin anew"
+            raise Conflict(message)
         self._seed(seeds)
         drawn = [int(rng.integers(_MOST_SEED)) for rng in self._generators]
         hours = [int(rng.integers(24)) for rng in self._generators]
@@ -290,6 +295,50 @@ class CellEnvironment:
         twin._generators = deepcopy(self._generators)
         twin._start_s = self._start_s.copy()
         return twin
+
+    def branch(self, copies: int, e: int = 0, seeds: Sequence[int] | None = None) -> (
+        CellEnvironment
+    ):  # fmt: skip
+        """Return a network as it stands many times over, each copy with decisions of its own.
+
+        Args:
+            copies: Number of networks of the branch.
+            e: Which network.
+            seeds: Key the random streams of each copy from now on: the same users where they
+                stand, with other luck to come. None keeps the one luck for all.
+        """
+        self._must_run()
+        twin = object.__new__(CellEnvironment)
+        twin.__dict__.update(self.__dict__)
+        twin.networks, twin._pristine = copies, None
+        twin._simulator = _repeated(self._simulator, e, copies)
+        if seeds is not None:
+            twin._simulator.plant.seed[:] = np.array(seeds, np.uint32)
+        twin._course = Course(*(np.repeat(part[e][None], copies, axis=0) for part in self._course))
+        twin._history = [
+            (time_s, np.repeat(made[e][None], copies, axis=0)) for time_s, made in self._history
+        ]
+        twin._generators = [deepcopy(self._generators[e]) for _ in range(copies)]
+        twin._start_s = np.repeat(self._start_s[e], copies)
+        twin._seen = np.repeat(self._seen[e][None], copies, axis=0)
+        return twin
+
+    def frame(self, e: int = 0) -> KpiFrame:
+        """Return what one network counted in the last period."""
+        settings = self.settings
+        began_s = max(self.period - 1, 0) * settings.period_s
+        return self.simulator.frame(e, began_s, settings.period_s)
+
+    def value_place(self, parameter: str, index: int) -> int:
+        """Return where a parameter of a cell or relation stands among the values of a network.
+
+        -1 where nothing turns it.
+        """
+        if parameter == "cio_db":
+            return CIO * self.network.cells + index
+        if parameter not in PARAMETERS_OF_A_CELL:
+            return -1
+        return PARAMETERS_OF_A_CELL.index(parameter) * self.network.cells + index
 
     def masks(self) -> Masks:
         """Return which options would be let through, each on its own, (E, C, D, 3)."""
@@ -398,6 +447,22 @@ class CellEnvironment:
         counted = plant.cells[:, :cells].reshape(self.networks * cells, -1)
         relations = plant.relations.reshape(-1, plant.relations.shape[-1])
         return build_frame(self._now_s(), settings.period_s, STEP_S, counted, relations)
+
+
+def _repeated(simulator: Simulator, e: int, copies: int) -> Simulator:
+    """Return a batch of one network of another batch, as it stands, many times over."""
+    here, plant = simulator.parameters(e), simulator.plant
+    groups = plant.activity.shape[1]
+    batch = Simulator(simulator.world, [here] * copies, [0] * copies, groups)
+    shared = {"gain_db": batch.plant.gain_db, "gain_of": batch.plant.gain_of}
+    state = {
+        name: np.repeat(array[e][None], copies, axis=0)
+        for name, array in plant._asdict().items()
+        if name not in shared
+    }
+    batch.override(plant._replace(**state, **shared), simulator.site)
+    batch.step = simulator.step
+    return batch
 
 
 def _cells_of(values: Floats, kind: int, cells: int) -> Floats:

@@ -30,6 +30,8 @@ class History:
     """Reward of each cell for the period after the decision, (T, S, C)."""
     network_reward: Floats
     """The same of the whole network, (T, S)."""
+    paired: bool
+    """Whether rewards are the difference to the same users with nothing done."""
     near: Ints
     """Cells next to each cell, (C, K), -1 for none; see ``rl.policy.next_cells``."""
     columns: tuple[str, ...]
@@ -43,6 +45,24 @@ class History:
     def decisions(self) -> int:
         """Decisions of networks in it: T S."""
         return self.network_reward.size
+
+    def of_columns(self, names: Sequence[str]) -> History:
+        """Return it for a policy that has only some of the columns.
+
+        Raises:
+            BadInput: A column is not there.
+        """
+        unknown = [name for name in names if name not in self.columns]
+        if unknown:
+            raise BadInput(
+                place="columns", expected=f"some of {', '.join(self.columns)}",
+                found=", ".join(unknown),
+            )  # fmt: skip
+        places = [self.columns.index(name) for name in names]
+        return replace(
+            self, columns=tuple(names), mask=np.ascontiguousarray(self.mask[..., places, :]),
+            action=np.ascontiguousarray(self.action[..., places]),
+        )  # fmt: skip
 
     def replay_fields(self) -> dict[str, Field]:
         """Return the columns of a replay whose rows are decisions of whole networks."""
@@ -68,6 +88,7 @@ def joined(parts: Sequence[History]) -> History:
     first = parts[0]
     for part in parts[1:]:
         alike = part.seen.shape[0] == first.seen.shape[0] and part.columns == first.columns
+        alike &= part.paired == first.paired
         if not alike or not np.array_equal(part.near, first.near):
             raise BadInput(
                 place="histories", expected="one network, the same columns and as many decisions",

@@ -114,10 +114,10 @@ class Rewards:
         denominator, so that the mean over the cells is the ratio of the network.
         """
         columns = {name: index for index, name in enumerate(frame.columns)}
+        known = np.nan_to_num(frame.values.astype(np.float64))
 
         def count(name: str) -> Floats:
-            values = np.nan_to_num(frame.values[:, columns[name]].astype(np.float64))
-            return values.reshape(networks, self.cells)
+            return known[:, columns[name]].reshape(networks, self.cells)
 
         successes, late = count("MM.HoExeInterSucc"), count("HO.IntraSys.TooLate")
         failures = count("MM.HoExeInterFail") + late

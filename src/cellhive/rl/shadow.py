@@ -81,9 +81,11 @@ class Shadow:
         self.failed = 0
         """Decisions in which the candidate gave no answer."""
         self._serials = (0, 0)
-        self._everything = np.ones(
-            (champion.networks, champion.cells, len(self.columns), OPTIONS), np.int8
-        )
+        rows = (champion.networks, champion.cells, len(self.columns))
+        self._options = np.ones((*rows, OPTIONS), np.int8)
+        nothing = np.ones(rows, np.int64)
+        _count(nothing, nothing, self._options, self.counts)  # compiled before anybody waits
+        self.counts[:] = 0
 
     def choose(self, seen: Floats32, mask: Masks | None = None, *, now_s: float = 0.0) -> Chosen:
         """Return what the champion chooses; see ``Acting.choose``.
@@ -102,8 +104,11 @@ class Shadow:
         except CellHiveError:  # no failure of a candidate may reach the network
             self.failed += 1
             return chosen
-        options = self._everything if mask is None else mask
-        _count(chosen, instead, options, self.counts)
+        if mask is None:
+            self._options[:] = 1
+        else:
+            np.not_equal(mask, 0, out=self._options.view(np.bool_))
+        _count(chosen, instead, self._options, self.counts)
         if self._observer is not None:
             self._observer(Compared(now_s, *self.compared, chosen.copy(), instead.copy()))
         return chosen
@@ -127,7 +132,7 @@ def _share(part: int, counts: Counts) -> float:
 
 
 @compiled
-def _count(chosen: Chosen, instead: Chosen, mask: Masks, counts: Counts) -> None:
+def _count(chosen: Chosen, instead: Chosen, mask: npt.NDArray[np.int8], counts: Counts) -> None:
     """Count pairs of choices wherever more than one option may be chosen."""
     for e in range(chosen.shape[0]):
         for c in range(chosen.shape[1]):

@@ -108,7 +108,7 @@ def test_demonstrations_are_what_the_rules_did_and_can_be_lived_again() -> None:
         return made[-1]
 
     env = environment(2)
-    history = demonstrate(env, [5, 6, 7, 8], make=make)
+    history = demonstrate(env, [5, 6, 7, 8], make=make, paired=False)
     assert history.action.shape == (4, 4, env.network.cells, len(history.columns))
     assert history.decisions == 16
     a3, tilt = history.columns.index("a3_offset_db"), history.columns.index("electrical_tilt_deg")
@@ -127,6 +127,22 @@ def test_demonstrations_are_what_the_rules_did_and_can_be_lived_again() -> None:
         seen, mask = step.observation, step.mask
         np.testing.assert_array_equal(step.reward.network, history.network_reward[t, 2:])
     np.testing.assert_array_equal(seen, history.seen[4, 2:])
+
+
+def test_rewards_of_a_pair_are_what_was_done_and_nothing_else() -> None:
+    """Who does nothing is paid nothing; otherwise it is the difference of two episodes."""
+    idle = demonstrate(environment(2), [5, 6], make=Scripted)
+    assert idle.paired
+    assert not idle.reward.any()
+    assert not idle.network_reward.any()
+
+    def turn() -> Scripted:
+        return Scripted([(0, "electrical_tilt_deg", 1.0, None)])
+
+    whole = [demonstrate(environment(2), [5, 6], make=m, paired=False) for m in (turn, Scripted)]
+    paired = demonstrate(environment(2), [5, 6], make=turn)
+    assert paired.reward.any()
+    np.testing.assert_allclose(paired.reward, whole[0].reward - whole[1].reward, atol=1e-5)
 
 
 def test_what_the_guard_refuses_is_kept_and_strays_are_allowed() -> None:
@@ -161,7 +177,8 @@ def record() -> RunRecord:
 
 def test_a_recorded_run_is_an_episode(record: RunRecord) -> None:
     """What was applied after a period is the action of it; rewards are the objective."""
-    history = history_of(record)
+    alone, history = history_of(replace(record, baseline=())), history_of(record)
+    assert (alone.paired, history.paired) == (False, True)
     assert history.action.shape[:2] == (5, 1)
     found = [
         (t, int(c), history.columns[d], int(history.action[t, 0, c, d]))
@@ -171,8 +188,15 @@ def test_a_recorded_run_is_an_episode(record: RunRecord) -> None:
     assert len(parts) == history.taken + history.left_out == len(found)
     assert (1, 0, "a3_offset_db", UP) in found
     assert (1, 4, "electrical_tilt_deg", DOWN) in found
-    points = history.network_reward[:, 0] / RewardSettings().scale + CONSTANT
+    points = alone.network_reward[:, 0] / RewardSettings().scale + CONSTANT
     np.testing.assert_allclose(points, record.objective[1:], atol=1e-3)
+    gained = np.subtract(record.objective, record.baseline_objective)[1:]
+    np.testing.assert_allclose(history.network_reward[:, 0] * 10, gained, atol=1e-3)
+    some = history.of_columns(["cio_db[1]", "asleep"])
+    np.testing.assert_array_equal(some.action[..., 1], history.action[..., -1])
+    np.testing.assert_array_equal(some.mask[..., 0, :], history.mask[..., 1, :])
+    with pytest.raises(BadInput, match="elsewhere"):
+        history.of_columns(["elsewhere"])
     day = history.seen[0, 0, 0, 27:29] * 2 - 1
     turn = 2 * np.pi * 17 / 24
     np.testing.assert_allclose(day, [np.sin(turn), np.cos(turn)], atol=1e-6)

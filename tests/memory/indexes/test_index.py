@@ -343,3 +343,16 @@ def test_far_from_the_origin_distances_are_still_told_apart() -> None:
     model.vectors = dict(enumerate(vectors))
     found, _ = index.search(vectors[:5], 5)
     assert found.tolist() == [model.nearest(vector, 5) for vector in vectors[:5]]
+
+
+@pytest.mark.parametrize("storage", [Storage.FLOAT32, Storage.BINARY])
+def test_codes_of_slots_that_are_not_there_are_refused(storage: Storage) -> None:
+    """A saved index of more vectors than it says would be looked up where none lie."""
+    space, file = Namespace("s", 24, Metric.COSINE, storage), FloatFile(24)
+    larger, smaller = VectorIndex(space, file, SMALL), VectorIndex(space, file, SMALL)
+    for index, count in ((smaller, 400), (larger, 500)):
+        index.apply(change(range(count), clusters(count, 24, seed=1), count))
+        index.settle()
+    codes_of_more = {name: array for name, array in larger.snapshot().items() if "codes." in name}
+    mixed = {**smaller.snapshot(), **codes_of_more}
+    assert not VectorIndex(space, file, SMALL).restore(mixed, last_change=400)

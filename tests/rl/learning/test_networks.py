@@ -9,7 +9,7 @@ from cellhive.core.errors import BadInput
 from cellhive.rl.observations import SLOT_FEATURES
 from cellhive.rl.policy import FLAT, NEIGHBOURS, PolicyShape
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install '.[ray]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 from cellhive.rl.learning.networks import Actor, Critic  # noqa: E402
 
 SHAPES = (

@@ -14,7 +14,7 @@ from cellhive.rl.env import CellEnvironment
 from cellhive.rl.policy import FLAT, NETWORK, PolicyShape
 from cellhive.rl.rewards import RewardSettings
 
-pytest.importorskip("torch", reason="needs torch: pip install torch==2.13.0 '.[train]'")
+pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 from cellhive.rl.learning.ppo import TrainingSettings
 from cellhive.rl.learning.roles import Role, function_roles, joint_role
 from cellhive.rl.learning.training import Trainer

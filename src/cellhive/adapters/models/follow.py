@@ -69,6 +69,8 @@ class Follower:
             self._say_not_taken(error)
             return False
         taken = False
+        if version == self.version:
+            self._refused = 0  # promoted once more it is tried once more
         if version not in (self.version, self._refused):
             try:
                 taken = self._took(version)

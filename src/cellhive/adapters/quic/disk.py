@@ -25,7 +25,7 @@ T = TypeVar("T")
 MOST_QUEUED_BYTES = 32 << 20
 """Above this much, peers are asked to hold back; local writers wait, too."""
 MOST_COMMIT_RECORDS = 8_192
-GATHER_S, GATHER_OTHERS_S = 0.001, 0.01
+GATHER_S, GATHER_OTHERS_S = 0.001, 0.02
 """How long commits wait for company, of own writes and of others', for whom nobody waits here.
 
 It leaves the processor to what was pushed, and to the searches for it.
@@ -86,13 +86,20 @@ class Disk:
         self._room.set()
         self.queued_bytes = 0
 
-    def write(self, records: Sequence[Record]) -> asyncio.Future[None]:
-        """Queue own stamped records; the future is done when they are durable."""
+    def write(
+        self, records: Sequence[Record], covers: Mapping[str, int] | None = None
+    ) -> asyncio.Future[None]:
+        """Queue own stamped records; the future is done when they are durable.
+
+        Args:
+            records: Of one writer or several.
+            covers: The highest number of each writer among them, where it is known.
+        """
         done: asyncio.Future[None] = self._loop.create_future()
         work = self._last()
         work.records.extend(records)
         work.own = True
-        work.covers = merge(work.covers, highest(records))
+        work.covers = merge(work.covers, highest(records) if covers is None else covers)
         work.waiters.append(done)
         self._added(work, records, GATHER_S)
         return done

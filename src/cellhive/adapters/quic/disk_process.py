@@ -27,12 +27,20 @@ _NICER = 10
 _READY = 0
 
 
+def give_way() -> None:
+    """Let others go first where the processor is short: the node, and searches for what came.
+
+    To be called before the log is opened: on Linux each thread has a priority of its own and
+    takes over that of the thread that begins it, and it is a thread of the log that commits.
+    """
+    os.nice(_NICER)
+
+
 def commit_all(log: RecordLog, source: BinaryIO, sink: BinaryIO) -> None:
     """Commit what comes until the source ends, and answer each commit once it is durable.
 
-    Runs in the disk's process; gives way to others where the processor is short.
+    Runs in the disk's process, which does ``give_way`` before it opens the log.
     """
-    os.nice(_NICER)
     _answer(sink, m.Ack(_READY, {}, {}))
     records: list[Record] = []
     while (frame := _read(source)) is not None:

@@ -46,7 +46,7 @@ from cellhive.memory.versions import (
 )
 
 TICK_S = 0.25
-ACK_DELAY_S = 0.01
+ACK_DELAY_S = 0.025
 """How long acknowledgements wait for others, to go together."""
 OWN_NAMESPACE = "cellhive.node"
 """Where a node notes its lives; it never leaves the node."""
@@ -56,7 +56,10 @@ _SWITCH_S = 0.0001
 """How long a busy thread may keep the event loop waiting for the interpreter [s]."""
 _COLLECT_AFTER = 10_000, 20, 50
 """How much is made before cycles are looked for: rarely, as it takes the event loop's time."""
+_WITH_RECORDS = m.Push, m.Batch
 _MANY_RECORDS = 16
+_MOST_TAIL = 4_096
+"""Records that may wait for the disk, or for a search, in the tail of the memory."""
 _MOST_PENDING = 65_536
 _OUTSIDE_RECORDS = 4_096
 
@@ -205,7 +208,8 @@ class Node:
         if self._peers.names:
             self._pending.append((self._stamps.sequence, self._loop.time()))
         self.written += len(stamped)
-        return [record.version for record in stamped], self._disk.write(stamped)
+        covers = {self.replica.writer: self._stamps.sequence} if stamped else {}
+        return [record.version for record in stamped], self._disk.write(stamped, covers)
 
     async def add(self, records: Sequence[Record], *, new: bool = False) -> list[Version]:
         """Write records and return their versions when they are durable here.
@@ -293,7 +297,7 @@ class Node:
     def received(self, peer: str, message: m.Message) -> None:
         """Take a message in."""
         self._do(self.replica.handle(m.Received(peer, message)))
-        if isinstance(message, m.Push | m.Batch) and len(message.records) > _MANY_RECORDS:
+        if isinstance(message, _WITH_RECORDS) and len(message.records) > _MANY_RECORDS:
             self._send_acks()  # whoever sends much waits for room
         elif isinstance(message, m.Hello):
             self._met = True
@@ -402,6 +406,7 @@ class Node:
             self._do(self.replica.handle(m.Declared(namespace)))
         if covers:
             self._do(self.replica.handle(m.Stored(covers)))
+            self.memory.forget(self.replica.durable)
         self._tell_news()
 
     def _tell_news(self) -> None:
@@ -435,7 +440,7 @@ class Node:
         while True:
             self._do(self.replica.handle(m.Tick(self._loop.time())))
             await self._read_outside()
-            if len(self.memory):
+            if len(self.memory) > _MOST_TAIL:
                 await self.search(lambda _: None)
             await asyncio.sleep(TICK_S)
 

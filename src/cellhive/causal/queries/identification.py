@@ -1,9 +1,10 @@
 """Whether the data can tell what a change does, said plainly, with the reason when they cannot.
 
 An answer carries a verdict and words. Data cannot tell when a cause never varied, when it is a
-copy of others, when there are too few samples, or when graphs that fit equally well turn the
-arrow round. Beyond what was seen they tell only if mechanisms go on as they were. And no data
-of this kind exclude a hidden common cause: how strong it would have to be is stated
+copy of others, when there are too few samples, when graphs that fit equally well turn the arrow
+round, or when a hidden common cause fits about as well as the edge. Beyond what was seen they
+tell only if mechanisms go on as they were. And no data of this kind exclude a hidden common
+cause beside the edge: how strong it would have to be is stated
 (Cinelli and Hazlett 2020, "Making sense of sensitivity", equations 14 and 17; VanderWeele and
 Ding 2017 for the E-value, with their approximation for continuous outcomes).
 """
@@ -21,6 +22,7 @@ from scipy import stats
 
 from cellhive.causal.effects import Mechanisms, drawn_effects, place_of
 from cellhive.causal.posterior import Posterior
+from cellhive.causal.queries.hidden import suspicion
 from cellhive.causal.queries.whatif import FAR_SD, band
 from cellhive.causal.statistics import Statistics
 from cellhive.core.errors import BadInput
@@ -44,6 +46,8 @@ class Verdict(StrEnum):
     """Beyond what was seen: holds if mechanisms go on as they were."""
     UNDECIDED = "undecided"
     """Graphs that fit about equally well disagree on which is the cause."""
+    HIDDEN = "hidden"
+    """A hidden common cause fits better than the edge between them, or nearly as well."""
     REFUSED = "refused"
     """The data cannot tell; there is no number."""
 
@@ -266,11 +270,16 @@ def effect_answer(
               _beyond(posterior.statistics, from_, value, limits)]  # fmt: skip
     asked = way.forth > _DOUBT and question.horizon == 0
     known = robustness(posterior, cause, effect) if asked else None
+    doubt = suspicion(posterior, cause, effect) if asked else None
+    doubted = [str(doubt)] if doubt is not None and doubt.suspected else []
     verdict = Verdict.EXTRAPOLATED if beyond else Verdict.CLEAR
+    if doubted:
+        verdict = Verdict.HIDDEN
     if way.undecided:
         verdict = Verdict.UNDECIDED
     reasons = (
-        *_direction_words(question, way, slopes), *beyond, *_convergence_words(posterior),
+        *_direction_words(question, way, slopes), *doubted, *beyond,
+        *_convergence_words(posterior),
         *_thin_words(posterior, from_), *([str(known)] if known else []),
     )  # fmt: skip
     return Answer(

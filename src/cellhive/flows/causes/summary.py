@@ -10,6 +10,7 @@ import numpy as np
 from cellhive.causal.effects import Effects, Mechanisms, direct_effects, total_effects
 from cellhive.causal.incidents.patterns import PATTERNS, Match, match_all
 from cellhive.causal.motifs import Tier, tier_of
+from cellhive.causal.queries.hidden import Suspicion, suspicions
 from cellhive.causal.queries.identification import Answer, Question, effect_answer
 from cellhive.core.errors import NotFound
 from cellhive.flows.causes.model import CausalModel
@@ -64,6 +65,8 @@ class Summary:
     """Most probable first."""
     totals: tuple[TotalFound, ...]
     """Grouped by outcome, strongest first."""
+    hidden: tuple[Suspicion, ...]
+    """How well a hidden common cause fits in place of a probable edge, the most suspect first."""
     patterns: tuple[Match, ...]
     """Those of which at least one step can be seen, most probable first."""
     notes: tuple[str, ...]
@@ -81,8 +84,9 @@ def summary_of(model: CausalModel, mechanisms: Mechanisms | None = None) -> Summ
     tiers = tiers_of(model)
     patterns, notes = _patterns(model, drawn)
     return Summary(
-        model, drawn, tiers, edges_of(model, drawn), _totals(model, drawn, tiers), patterns, notes
-    )
+        model, drawn, tiers, edges_of(model, drawn), _totals(model, drawn, tiers),
+        suspicions(model.posterior), patterns, notes,
+    )  # fmt: skip
 
 
 def tiers_of(model: CausalModel) -> dict[str, int]:

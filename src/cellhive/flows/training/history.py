@@ -34,10 +34,14 @@ from cellhive.rl.env import CellEnvironment
 from cellhive.rl.experience import History, Options, joined
 from cellhive.rl.observations import Observations
 from cellhive.rl.policy import next_cells
-from cellhive.rl.rewards import Rewards, RewardSettings
+from cellhive.rl.rewards import Reward, Rewards, RewardSettings
 
 _HISTORY = 16
 """Frames that the loop hands to an optimiser, and so does this."""
+
+
+Paid = tuple[Floats, Floats]
+"""What each cell was paid, (E, C), and the whole network, (E,)."""
 
 
 class Proposer(Protocol):
@@ -89,6 +93,7 @@ def demonstrate(
     make: Callable[[], Proposer] = Rules,
     strayed: float = 0.0,
     rng: np.random.Generator | None = None,
+    paired: bool = True,
 ) -> History:
     """Let the rules decide in the environment, and return what happened.
 
@@ -103,6 +108,8 @@ def demonstrate(
         strayed: Share of the columns in which a random option that the mask allows is
             taken instead. What only ever did the same says nothing of what else could be done.
         rng: Draws what strays; None only if nothing does.
+        paired: Play every episode once more with nothing done, and pay for the difference:
+            what the users do anyway cancels out.
 
     Raises:
         BadInput: The seeds do not fill the copies, or actions are not discrete.
@@ -119,7 +126,7 @@ def demonstrate(
             found=environment.actions.settings.kind,
         )  # fmt: skip
     parts = [
-        _episode(environment, seeds[first : first + copies], make, (strayed, rng))
+        _episode(environment, seeds[first : first + copies], make, (strayed, rng), paired)
         for first in range(0, len(seeds), copies)
     ]
     return joined(parts)
@@ -127,13 +134,20 @@ def demonstrate(
 
 def _episode(
     environment: CellEnvironment, seeds: Sequence[int], make: Callable[[], Proposer],
-    straying: tuple[float, np.random.Generator | None],
+    straying: tuple[float, np.random.Generator | None], paired: bool,
 ) -> History:  # fmt: skip
+    idle = []
+    if paired:
+        environment.reset(seeds)
+        idle = [
+            environment.step(environment.keep()).reward
+            for _ in range(environment.settings.decisions)
+        ]
     seen, mask = environment.reset(seeds)
     proposers = [make() for _ in seeds]
     frames: list[list[KpiFrame]] = [[] for _ in seeds]
     steps, taken, left_out = _Steps([seen]), 0, 0
-    for _ in range(environment.settings.decisions):
+    for t in range(environment.settings.decisions):
         rows = []
         for e, proposer in enumerate(proposers):
             frames[e] = [*frames[e], _last_frame(environment, e)][-_HISTORY:]
@@ -150,9 +164,17 @@ def _episode(
             taken, left_out = taken + some, left_out + others
         action = _allowed(_strayed(np.stack(rows), mask, *straying), mask)
         step = environment.step(action.astype(np.int64))
-        steps.take(mask, action, step.reward.cells, step.reward.network, step.observation)
+        steps.take(mask, action, _beyond(step.reward, idle[t : t + 1]), step.observation)
         mask = step.mask
-    return steps.history(environment.network, environment.actions, taken, left_out)
+    return steps.history(environment.network, environment.actions, (taken, left_out), paired)
+
+
+def _beyond(reward: Reward, idle: Sequence[Reward]) -> Paid:
+    """Return what cells and network were paid, less what nothing done would have brought."""
+    cells, network = reward.cells, reward.network
+    for other in idle:
+        cells, network = cells - other.cells, network - other.network
+    return cells, network
 
 
 def _last_frame(environment: CellEnvironment, e: int) -> KpiFrame:
@@ -204,22 +226,23 @@ class _Steps:
         self.reward: list[Floats] = []
         self.network_reward: list[Floats] = []
 
-    def take(self, mask: Options, action: Options, reward: Floats, network: Floats,
-             seen: Floats32) -> None:  # fmt: skip
+    def take(self, mask: Options, action: Options, paid: Paid, seen: Floats32) -> None:
         self.mask.append(mask)
         self.action.append(action)
-        self.reward.append(reward)
-        self.network_reward.append(network)
+        self.reward.append(paid[0])
+        self.network_reward.append(paid[1])
         self.seen.append(seen)
 
-    def history(self, network: Network, actions: Actions, taken: int, left_out: int) -> History:
+    def history(
+        self, network: Network, actions: Actions, changes: tuple[int, int], paired: bool
+    ) -> History:
         return History(
             seen=np.stack(self.seen), mask=np.stack(self.mask).astype(np.int8),
             action=np.stack(self.action), reward=np.stack(self.reward).astype(np.float32),
-            network_reward=np.stack(self.network_reward),
+            network_reward=np.stack(self.network_reward), paired=paired,
             near=next_cells(network, actions.settings.neighbours),
-            columns=tuple(column.name for column in actions.columns), taken=taken,
-            left_out=left_out,
+            columns=tuple(column.name for column in actions.columns), taken=changes[0],
+            left_out=changes[1],
         )  # fmt: skip
 
 
@@ -234,7 +257,8 @@ def history_of(
 
     Whoever proposed its plans, roll-backs included: what changed between two periods is
     what was done. Masks are those of the guard of an environment with these limits; what
-    was done is allowed in any case.
+    was done is allowed in any case. Rewards are the difference to the run with nothing done
+    where the record holds one.
 
     Args:
         record: The run; two periods or more.
@@ -257,7 +281,8 @@ def history_of(
     past = _Past(network, values_of(record.initial), limits or Limits())
     radio = RecordedNetwork(network, record.initial, record.frames, record.applied)
     steps, taken, left_out = _Steps([]), 0, 0
-    for _ in record.frames:
+    paired = len(record.baseline) >= len(record.frames)
+    for t in range(len(record.frames)):
         frame = check_frame(radio.observe()).frame
         values = values_of(radio.parameters())
         if steps.seen:
@@ -268,17 +293,18 @@ def history_of(
             taken, left_out = taken + some, left_out + others
             past.take(values, frame.time_s)
             try:
-                reward = paid.of(frame, 1)
+                idle = [paid.of(record.baseline[t], 1)] if paired else []
+                reward = _beyond(paid.of(frame, 1), idle)
                 seen = observations.of(frame, values[None], np.array([frame.time_s]))
             except (ValueError, KeyError) as error:
                 raise BadInput(
                     place=record.run_id, expected="frames with all counters of the twin",
                     found=f"a column that lacks ({error})",
                 ) from error  # fmt: skip
-            steps.take(mask, action, reward.cells, reward.network, seen)
+            steps.take(mask, action, reward, seen)
         else:
             steps.seen.append(observations.of(frame, values[None], np.array([frame.time_s])))
-    return steps.history(network, columns, taken, left_out)
+    return steps.history(network, columns, (taken, left_out), paired)
 
 
 class _Past:

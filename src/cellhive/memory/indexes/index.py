@@ -46,7 +46,7 @@ class IndexSettings:
     """Vectors up to which every one is compared."""
     recall: float = 0.99
     """Share of the true ten nearest that a search among codes shall find; measured, whenever
-    codes are made, on vectors that those are not taught with, less two standard errors."""
+    codes are made, on vectors that those are not taught with, less three standard errors."""
     fresh: int = 2_048
     """Vectors searched beside the codes before they are coded too."""
     stale_ratio: float = 0.25
@@ -344,7 +344,9 @@ class VectorIndex:
         true, _ = scanned(
             self._vectors, queries, _TEN + 1, self._allowed(view, None), self.space.metric
         )
-        chosen, least = (0, 0), view.count * self.space.dimension * _COMPARED_NS
+        chosen, least = (0, 0), np.inf
+        if isinstance(self._vectors, FloatVectors):  # others are searched by codes at any rate
+            least = view.count * self.space.dimension * _COMPARED_NS
         for probes in _steps(codes.lists):
             if self._cost(codes, probes, _WANTED[0]) >= least:
                 break
@@ -368,7 +370,8 @@ class VectorIndex:
 
     def _suffices(self, queries: Floats32, slots: Rows, true: Rows) -> bool:
         """Return whether trials tell that the recall is what it shall be."""
-        found, _ = self._by_codes(self._view, queries, _TEN + 1, None, 1.0)
+        nominated = self._nominated(self._view, queries, _TEN, None, 1.0)
+        found, _ = rescored(self._vectors, queries, nominated, _TEN + 1, self.space.metric)
         hits = [len(np.intersect1d(wanted[wanted != own][:_TEN], near))
                 for own, near, wanted in zip(slots, found, true, strict=True)]  # fmt: skip
         shares = np.array(hits) / min(_TEN, max(1, self._view.count - 1))
@@ -458,7 +461,9 @@ class VectorIndex:
 
 
 _TEN, _TRIALS = 10, 256
-_DEVIATIONS = 2.0
+_DEVIATIONS = 3.0
+"""Standard errors of the measured recall that are taken off it: the least of many efforts that
+look good is chosen, and some of them do by chance."""
 _ENOUGH = 512
 """Vectors that match a filter, that are scored exactly at least."""
 _WANTED_FILTERED = 3

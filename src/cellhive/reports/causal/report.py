@@ -87,6 +87,7 @@ def render_causal(summary: Summary, *, title: str = "", checks: Checks = None) -
         left_out=tables.left_out(model),
         picture=picture_of(summary),
         undrawn=undrawn(summary),
+        unmeasured=words.hidden_lines(summary),
         totals=tables.totals(summary.totals),
         edges=tables.edges(summary.edges),
         hidden=max(len(summary.edges) - tables.EDGES_SHOWN, 0),
@@ -137,6 +138,13 @@ def summary_record(summary: Summary) -> dict[str, Any]:
         "converged": convergence.reached,
         "convergence": str(convergence),
         "edges": summary.edges,
+        "hidden_causes": [
+            {
+                "cause": one.cause, "effect": one.effect, "suspected": one.suspected,
+                "testable": one.testable, "probability": one.share, "words": str(one),
+            }
+            for one in summary.hidden
+        ],
         "effects": [
             {
                 "cause": one.answer.cause, "effect": one.answer.effect,
@@ -167,6 +175,7 @@ def causal_markdown(summary: Summary, *, title: str = "", checks: Checks = None)
     lines += [f"- FAILED: {escaped(one)}" for one in words.failures(found)]
     lines += ["", "## What acts on what", ""]
     lines += markdown_totals(summary)
+    lines += ["", *(f"- {escaped(one)}" for one in words.hidden_lines(summary))]
     lines += ["", "## Edges", "", "| Cause | Effect | Periods before | Probability | Direct effect "
               "| 90 % |", "|---|---|---|---|---|---|"]  # fmt: skip
     for one in summary.edges[:_MARKDOWN_EDGES]:

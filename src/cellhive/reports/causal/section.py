@@ -101,7 +101,10 @@ def _proposal(one: Proposal) -> ShownProposal:
 
 def _notes(causes: Causes) -> list[str]:
     assert causes.summary is not None  # noqa: S101  # asked for with a model only
-    notes = [*causes.notes, *words.told_lines(causes.summary.model), *causes.summary.notes]
+    notes = [
+        *words.hidden_lines(causes.summary), *causes.notes,
+        *words.told_lines(causes.summary.model), *causes.summary.notes,
+    ]  # fmt: skip
     if causes.guessed:
         taken = "; ".join(f"{words.clean(name)} as {what}" for name, what in causes.guessed.items())
         notes.append(f"By words in their names these were taken for: {taken}.")

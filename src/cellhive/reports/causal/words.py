@@ -18,10 +18,12 @@ from cellhive.flows.causes.why import Cause, Causes, Explained
 from cellhive.reports.numbers import ABSENT, format_number, format_signed, label_of, with_unit
 
 _SURE, _LIKELY = 0.95, 0.7
+_MOST_SUSPECTED = 8
 RELIANCE = {
     Reliance.CLEAR: ("clear", "better"),
     Reliance.EXTRAPOLATED: ("beyond the data", "warn"),
     Reliance.UNDECIDED: ("undecided", "warn"),
+    Reliance.HIDDEN: ("hidden cause likely", "warn"),
     Reliance.REFUSED: ("cannot be told", "worse"),
 }
 """Word and tone of each verdict on an answer."""
@@ -153,6 +155,22 @@ def headline(summary: Summary) -> str:
         return "No effect of one variable on another is clear in these data."
     one = max(best, key=lambda found: abs(found.strength))
     return f"The strongest clear effect: {total_words(one)}"
+
+
+def hidden_lines(summary: Summary) -> list[str]:
+    """Return what speaks for causes that were not measured, a sentence each."""
+    suspected = [one for one in summary.hidden if one.suspected]
+    said = [clean(str(one)) for one in suspected[:_MOST_SUSPECTED]]
+    if len(suspected) > len(said):
+        said.append(f"So it is with {counted(len(suspected) - len(said), 'more edge')}.")
+    silent = [one for one in summary.hidden if not one.testable]
+    if silent:
+        said.append(
+            f"Of {counted(len(summary.hidden), 'probable edge')} within a period, {len(silent)} "
+            "cannot be told from a hidden common cause by such data: nothing measured acts on "
+            "their cause alone."
+        )
+    return said
 
 
 def total_words(one: TotalFound) -> str:

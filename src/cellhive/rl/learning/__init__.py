@@ -1,1 +1,1 @@
-"""Learning policies: networks, losses and updates. Needs torch (``pip install '.[rl]'``)."""
+"""Learning policies: networks, losses and updates. Needs torch (``pip install '.[train]'``)."""

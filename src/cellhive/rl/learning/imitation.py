@@ -20,9 +20,11 @@ from torch import Tensor
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats, Floats32
-from cellhive.rl.actions import KEEP, OPTIONS
+from cellhive.rl.actions import KEEP, OPTIONS, ActionSettings, columns_of
 from cellhive.rl.experience import History
 from cellhive.rl.learning.networks import Actor
+from cellhive.rl.policy import NETWORK
+from cellhive.rl.replay import Array
 
 _FEWEST = 1.0
 """Added to every count of an option, so that one never seen has a weight too."""
@@ -32,11 +34,11 @@ _FEWEST = 1.0
 class CloningSettings:
     """How long and how hard to imitate."""
 
-    steps: int = 600
+    steps: int = 1000
     """Steps of Adam."""
     minibatch: int = 8
     """Decisions of whole networks in a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     balance: float = 0.5
     """Power of the inverse share of an option that it counts with: 0 as often as it is, 1
     down, keep and up alike."""
@@ -170,13 +172,21 @@ def _check(actor: Actor, histories: Sequence[History]) -> None:
     shape = actor.shape
     if not histories:
         raise BadInput(place="histories", expected="one or more", found="none")
+    wanted = tuple(
+        column.name
+        for column in columns_of(ActionSettings(heads=shape.heads, neighbours=shape.neighbours))
+    )
+    if shape.encoder == NETWORK:
+        raise BadInput(
+            place="encoder", expected="one that decides for every cell", found=shape.encoder
+        )
     for history in histories:
-        found = (history.seen.shape[-1], len(history.columns), history.near.shape[1])
-        if found != (shape.features, shape.columns, shape.neighbours):
+        found = (history.seen.shape[-1], history.near.shape[1])
+        if found != (shape.features, shape.neighbours) or history.columns != wanted:
             raise BadInput(
-                place="history", expected=f"{shape.features} features, {shape.columns} columns, "
-                f"{shape.neighbours} neighbours, as the policy has",
-                found=f"{found[0]}, {found[1]} and {found[2]}",
+                place="history", expected=f"{shape.features} features, {shape.neighbours} "
+                f"neighbours and the columns {', '.join(wanted)}, as the policy has",
+                found=f"{found[0]}, {found[1]} and {', '.join(history.columns)}",
             )  # fmt: skip
 
 
@@ -185,7 +195,7 @@ def _free(history: History) -> Bools:
     return np.asarray(history.mask.sum(axis=-1) > 1)
 
 
-def _flat(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> np.ndarray:  # type: ignore[type-arg]
+def _flat(values: Array) -> Array:
     """Return decisions of networks in one row, (T S, ...)."""
     return values.reshape(-1, *values.shape[2:])
 
@@ -211,6 +221,6 @@ def _shift(actor: Actor, by: Floats) -> None:
     slots = 0 if "towards.bias" not in actor.shape.actor_tensors() else actor.shape.slot_columns
     with torch.no_grad():
         if slots:
-            actor.towards.bias += torch.from_numpy(by[0].astype(np.float32))
+            actor.towards.bias.add_(torch.from_numpy(by[0].astype(np.float32)))
         if slots < len(by):
-            actor.cell.bias += torch.from_numpy(by[slots:].ravel().astype(np.float32))
+            actor.cell.bias.add_(torch.from_numpy(by[slots:].ravel().astype(np.float32)))

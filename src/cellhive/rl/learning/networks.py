@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from cellhive.core.types import Floats32
 from cellhive.rl.actions import OPTIONS
+from cellhive.rl.learning.gradients import tanh
 from cellhive.rl.observations import SLOT_FEATURES
 from cellhive.rl.policy import NEIGHBOURS, NETWORK, PolicyShape, check_tensors
 
@@ -57,10 +58,10 @@ class Actor(nn.Module):
         if self.shape.encoder == NEIGHBOURS:
             logits: Tensor = self._of_neighbours(seen, near)
         else:
-            hidden = torch.tanh(self.own(seen))
+            hidden = tanh(self.own(seen))
             if self.shape.encoder == NETWORK:
                 hidden = hidden.mean(1, keepdim=True)
-            logits = self.cell(torch.tanh(self.trunk(hidden)))
+            logits = self.cell(tanh(self.trunk(hidden)))
             logits = logits.view(batch, hidden.shape[1], -1, OPTIONS)
         if mask is None:
             return logits
@@ -69,14 +70,14 @@ class Actor(nn.Module):
     def _of_neighbours(self, seen: Tensor, near: Tensor) -> Tensor:
         batch, cells = seen.shape[:2]
         own = self.shape.own_features
-        hidden = torch.tanh(self.own(seen[..., :own]))
+        hidden = tanh(self.own(seen[..., :own]))
         slots = seen[..., own:].reshape(batch, cells, -1, len(SLOT_FEATURES))
         exists = near >= 0
         known = self.next(hidden)[:, near.clamp(min=0)]
-        message = torch.tanh(self.slot(slots) + known) * exists[..., None]
+        message = tanh(self.slot(slots) + known) * exists[..., None]
         attention = self.attend(message).squeeze(-1).masked_fill(~exists, _IMPOSSIBLE)
         heard = (torch.softmax(attention, -1)[..., None] * message).sum(2)
-        hidden = torch.tanh(self.trunk(torch.cat([hidden, heard], -1)))
+        hidden = tanh(self.trunk(torch.cat([hidden, heard], -1)))
         parts = []
         if self.shape.slot_columns:
             wide = hidden[:, :, None].expand(-1, -1, message.shape[2], -1)
@@ -120,9 +121,19 @@ class Critic(nn.Module):
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, seen: Tensor) -> Tensor:
-        """Return the value of every cell, (B, C), from observations (B, C, F)."""
-        network = torch.cat([seen.mean(1), seen.amax(1)], -1)
-        hidden = torch.tanh(self.own(seen) + self.around(network)[:, None])
-        value: Tensor = self.value(torch.tanh(self.trunk(hidden))).squeeze(-1)
+    def forward(self, seen: Tensor, around: Tensor | None = None) -> Tensor:
+        """Return the value of every cell, (B, C).
+
+        Args:
+            seen: Observations, (B, C, F).
+            around: From ``surroundings``, where they are known already.
+        """
+        network = surroundings(seen) if around is None else around
+        hidden = tanh(self.own(seen) + self.around(network)[:, None])
+        value: Tensor = self.value(tanh(self.trunk(hidden))).squeeze(-1)
         return value
+
+
+def surroundings(seen: Tensor) -> Tensor:
+    """Return mean and largest value of every feature over the network, (B, 2 F)."""
+    return torch.cat([seen.mean(1), seen.amax(1)], -1)

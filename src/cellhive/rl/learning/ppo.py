@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats, Floats32
 from cellhive.rl.actions import KEEP, OPTIONS
+from cellhive.rl.learning.gradients import loss_gradient
 from cellhive.rl.learning.networks import Actor, Critic
 from cellhive.rl.policy import NETWORK, PolicyShape
 
@@ -119,6 +120,8 @@ class Batch(NamedTuple):
     """(N, A)"""
     returns: Tensor
     """(N, A)"""
+    around: Tensor
+    """From ``networks.surroundings``, (N, 2 F)."""
 
 
 def advantages(
@@ -260,7 +263,7 @@ class Learner:
             pieces = _minibatches(ready, self.settings.minibatch, rng)
             for which, rows in pieces:
                 terms, norm = self._step(ready[which], torch.from_numpy(rows).to(self.device))
-                sums += torch.stack(terms)
+                sums += terms
                 length += norm
             steps += len(pieces)
             kl = float(sums[3] - before) / len(pieces)
@@ -347,8 +350,8 @@ class Learner:
             state["exp_avg_sq"] = torch.zeros_like(self._flat)
         return state
 
-    def _normal_values(self, seen: Tensor) -> Tensor:
-        values: Tensor = self.critic(seen)
+    def _normal_values(self, seen: Tensor, around: Tensor | None = None) -> Tensor:
+        values: Tensor = self.critic(seen, around)
         return values.mean(1, keepdim=True) if self.shape.encoder == NETWORK else values
 
     def _prepared(self, batches: Sequence[Batch]) -> list[Batch]:
@@ -364,21 +367,43 @@ class Learner:
             for batch in batches
         ]
 
-    def _step(self, batch: Batch, rows: Tensor) -> tuple[Terms, Tensor]:
+    def _step(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Take one gradient step on some networks; return the terms and the gradient's length."""
         settings = self.settings
         part = Batch(batch.seen[rows], batch.near, *(tensor[rows] for tensor in batch[2:]))
-        logits = self.actor(part.seen, part.near, part.mask)
-        terms = loss_terms(logits, self._normal_values(part.seen), part, settings.clip)
-        loss = terms.policy + settings.value_weight * terms.value - settings.entropy * terms.entropy
         gradient = self._flat.grad
         assert gradient is not None  # noqa: S101 - set when the vector was made
         gradient.zero_()
-        loss.backward()  # type: ignore[no-untyped-call]
+        terms = (self._sloped if self.device.type == "cpu" else self._derived)(part)
         norm = gradient.norm()
         gradient.mul_((settings.gradient_norm / (norm + _LEAST_DEVIATION)).clamp(max=1.0))
         self._adam.step()
-        return Terms(*(term.detach() for term in terms)), norm
+        return terms, norm
+
+    def _derived(self, part: Batch) -> Tensor:
+        """Leave the gradient of the loss of a minibatch, as torch derives it; return the terms."""
+        settings = self.settings
+        logits = self.actor(part.seen, part.near, part.mask)
+        terms = loss_terms(logits, self._normal_values(part.seen, part.around), part, settings.clip)
+        loss = terms.policy + settings.value_weight * terms.value - settings.entropy * terms.entropy
+        loss.backward()  # type: ignore[no-untyped-call]
+        return torch.stack([term.detach() for term in terms])
+
+    def _sloped(self, part: Batch) -> Tensor:
+        """Do the same with the gradient by logits and values written out."""
+        settings = self.settings
+        logits = self.actor(part.seen, part.near)
+        values = self._normal_values(part.seen, part.around)
+        slope, sums = loss_gradient(
+            logits, part.mask, part.moves, part.likely, part.advantages,
+            (settings.clip, settings.entropy),
+        )  # fmt: skip
+        error = values.detach() - part.returns
+        torch.autograd.backward(
+            [logits, values], [slope, error * (2 * settings.value_weight / error.numel())]
+        )
+        policy, entropy, kl, clipped = sums.tolist()
+        return torch.tensor([policy, float(error.square().mean()), entropy, kl, clipped])
 
 
 def _minibatches(

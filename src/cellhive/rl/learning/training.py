@@ -18,6 +18,7 @@ from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.types import Floats32
 from cellhive.rl.admission import REASONS
 from cellhive.rl.env import CellEnvironment
+from cellhive.rl.learning.networks import surroundings
 from cellhive.rl.learning.ppo import Batch, Learner, Losses, TrainingSettings, advantages
 from cellhive.rl.learning.roles import Role, check_roles
 from cellhive.rl.learning.rollout import Clock, Rollout, Stage
@@ -236,8 +237,9 @@ class Trainer:
             flat = np.ascontiguousarray(array).reshape(-1, *array.shape[2:])
             return torch.from_numpy(flat).to(self.device)
 
+        seen = tensor(rollout.seen[:-1])
         return Batch(
-            seen=tensor(rollout.seen[:-1]), near=stage.near,
+            seen=seen, near=stage.near, around=surroundings(seen),
             mask=tensor(stage.masks_of(which, rollout.mask) > 0),
             moves=tensor(choices.moves.astype(np.int64)),
             likely=tensor(choices.log_probability),

@@ -1,0 +1,110 @@
+"""The command that compares everything that can run a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cellhive.cli.output import console
+
+QUICK_SEEDS, FULL_SEEDS = 3, 10
+QUICK_SCENARIOS = ("highway-corridor", "mis-tilted")
+QUICK_HOURS = 4.0
+
+
+def evaluate(
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Scenario, a name or a YAML file, or milan with --sites; repeatable; default: "
+            "highway-corridor and mis-tilted, with --full all."
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Who runs the network: nothing, set-1 to set-5, tuned, bayesian, rules, rl:NAME; "
+            "repeatable; default: all but rl."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="How many test cities of each scenario; default: 3, with --full 10."),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option(help="All scenarios, ten cities, the scenarios' own hours: two hours.")
+    ] = False,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Simulated hours; default: 4, with --full each scenario's own."),
+    ] = None,
+    observed: Annotated[
+        float, typer.Option(help="Seconds of radio time simulated per 15-minute period.")
+    ] = 30.0,
+    evaluations: Annotated[
+        int, typer.Option(help="Settings that each search may try in a city.")
+    ] = 48,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            help="OpenCellID list of Milan, or its folder: adds the scenario milan, a city that "
+            "nothing was trained on."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    out: Annotated[
+        Path, typer.Option(help="Results, .json; or .md for a page with the results beside it.")
+    ] = Path("arms.json"),
+) -> None:
+    """Compare everything that can run a network, on cities that nothing was learnt from.
+
+    Doing nothing, the sets of 3GPP, the best fixed setting, Bayesian optimisation, the rules
+    and learned policies run on the same users, with and without the guard. Results are written
+    as they come: the same command goes on where it was stopped.
+    """
+    from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.adapters.scenarios import scenario_names  # noqa: PLC0415
+    from cellhive.adapters.scenarios.unseen_city import NAME  # noqa: PLC0415
+    from cellhive.app.arms import (  # noqa: PLC0415
+        ArmsOptions,
+        Progress,
+        compare_arms,
+        scenario_of,
+    )
+    from cellhive.flows.arms.run import UNLEARNED, ArmSettings  # noqa: PLC0415
+    from cellhive.reports.arms import (  # noqa: PLC0415
+        arms_markdown,
+        arms_table,
+        shown_scenarios,
+    )
+    from cellhive.reports.numbers import format_duration  # noqa: PLC0415
+    from cellhive.reports.page import write_atomic  # noqa: PLC0415
+
+    check_output(out, "--out", (".json", ".md"))
+    names = list(scenario or (scenario_names() if full else QUICK_SCENARIOS))
+    if sites is not None and NAME not in names:
+        names.append(NAME)
+    hours = hours if hours is not None or full else QUICK_HOURS
+    options = ArmsOptions(
+        scenarios=tuple(dict.fromkeys(names)), arms=tuple(dict.fromkeys(arm or UNLEARNED)),
+        seeds=(FULL_SEEDS if full else QUICK_SEEDS) if seeds is None else seeds,
+        settings=replace(ArmSettings(), hours=hours, observed_s=observed, evaluations=evaluations),
+        out=out.with_suffix(".json"), sites=sites, workers=workers,
+    ).checked()  # fmt: skip
+    messages = console(stderr=True)
+
+    def tell(at: Progress) -> None:
+        left = "" if at.left_s is None else f", {format_duration(at.left_s)} left"
+        messages.print(f"{at.done} of {at.total}{left}: {at.last}", highlight=False)
+
+    study = compare_arms(options, on_progress=tell)
+    titles = shown_scenarios([scenario_of(name, 0, sites) for name in options.scenarios])
+    if out.suffix.lower() == ".md":
+        command = "cellhive train evaluate" + (" --full" if full else "")
+        write_atomic(out, arms_markdown(study, titles, command) + "\n")
+    for name in titles:
+        console().print(arms_table(study, name))
+    print(out)
