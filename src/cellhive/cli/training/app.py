@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cellhive.cli.training.evaluate import evaluate
-from cellhive.cli.training.models import diff, list_models, promote
+from cellhive.cli.training.models import diff, export, list_models, promote
 from cellhive.cli.training.start import resume, start
 
 train_app = typer.Typer(
@@ -22,3 +22,4 @@ train_app.command()(evaluate)
 train_app.command()(promote)
 train_app.command("list")(list_models)
 train_app.command()(diff)
+train_app.command()(export)
