@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PREFIX = "rl:"
 """What the name of a policy begins with among optimisers."""
+WITH_RULES = "+rules"
+"""What it ends with where the rules act for the functions that the policy was not trained for."""
 
 
 def is_policy(optimizer: str) -> bool:
@@ -34,7 +36,7 @@ def trusted(optimizer: str) -> frozenset[str]:
 
 def reference_of(policy: str) -> str:
     """Return what the store calls "rl:NAME", "NAME@VERSION" or "NAME@ALIAS"."""
-    return policy.removeprefix(PREFIX).replace("@", ":", 1)
+    return policy.removeprefix(PREFIX).removesuffix(WITH_RULES).replace("@", ":", 1)
 
 
 def shown(reference: str) -> str:
@@ -49,7 +51,8 @@ def resolved(optimizer: str, models: Path) -> str:
         NotFound: With the policies there are.
         BadInput: It is no name of a policy, or does not fit.
     """
-    return f"{PREFIX}{shown(load(optimizer, models).manifest.reference)}"
+    version = f"{PREFIX}{shown(load(optimizer, models).manifest.reference)}"
+    return version + WITH_RULES if optimizer.endswith(WITH_RULES) else version
 
 
 def load(policy: str, models: Path) -> LoadedModel:
@@ -82,10 +85,12 @@ def model_of(loaded: LoadedModel) -> Model:
 
 
 def policy_named(optimizer: str, models: Path) -> Optimizer:
-    """Return a policy as a fresh optimiser; see ``load``."""
+    """Return a policy as a fresh optimiser, with rules where its name says so; see ``load``."""
     from cellhive.flows.policy.optimizer import PolicyOptimizer  # noqa: PLC0415 - loads kernels
+    from cellhive.flows.policy.together import PolicyWithRules  # noqa: PLC0415
 
-    return PolicyOptimizer(model_of(load(optimizer, models)))
+    model = model_of(load(optimizer, models))
+    return PolicyWithRules(model) if optimizer.endswith(WITH_RULES) else PolicyOptimizer(model)
 
 
 def export_as(reference: str, folder: Path, name: str, models: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from cellhive.core.types import KpiFrame, Network, Outcome, Parameters, Plan
@@ -31,15 +31,23 @@ class Rules:
     and period. The parameters first seen are the base that offsets are measured from.
     """
 
-    def __init__(self, settings: RuleSettings | None = None) -> None:
-        """Start without having seen a network."""
+    def __init__(
+        self, settings: RuleSettings | None = None, functions: Collection[str] | None = None
+    ) -> None:
+        """Start without having seen a network.
+
+        Args:
+            settings: Settings of each function.
+            functions: Names of those that act; None means all.
+        """
         settings = RuleSettings() if settings is None else settings
-        self.functions: tuple[SonFunction, ...] = (
+        every: tuple[SonFunction, ...] = (
             EnergySaving(settings.energy_saving),
             Coverage(settings.coverage),
             Mlb(settings.mlb),
             Mro(settings.mro),
         )
+        self.functions = tuple(one for one in every if functions is None or one.name in functions)
         self._base: Parameters | None = None
 
     def propose(

@@ -1,0 +1,50 @@
+"""A policy for the functions it was trained for, rules for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cellhive.core.types import KpiFrame, Network, Outcome, Parameters, Plan
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer
+from cellhive.ran.son.rules import Rules
+
+_TURNED_BY = {
+    "ES": ("asleep",),
+    "CCO": ("electrical_tilt_deg", "tx_power_dbm"),
+    "MLB": ("cio_db",),
+    "MRO": ("cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s"),
+}
+"""Parameters that each rule-based function turns."""
+
+
+def left_to_rules(model: Model) -> frozenset[str]:
+    """Return the rule-based functions that turn nothing which a policy turns."""
+    turned = {head for role in model.roles for head in role.shape.heads}
+    return frozenset(name for name, heads in _TURNED_BY.items() if not turned & set(heads))
+
+
+class PolicyWithRules:
+    """A policy, and the rules for what it does not turn.
+
+    What shapes the cells goes first, as among the rules: where coverage or sleep has just
+    been changed, the policy's plans wait.
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Start without having seen a network."""
+        self.policy = PolicyOptimizer(model)
+        self.rules = Rules(functions=left_to_rules(model))
+
+    def propose(
+        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
+    ) -> list[Plan]:
+        """Return the plans of the rules, then those of the policy."""
+        return [
+            *self.rules.propose(network, parameters, frames, now_s),
+            *self.policy.propose(network, parameters, frames, now_s),
+        ]
+
+    def learn(self, outcome: Outcome) -> None:
+        """Tell both what became of a plan; each knows its own."""
+        self.rules.learn(outcome)
+        self.policy.learn(outcome)
