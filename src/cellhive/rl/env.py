@@ -454,8 +454,8 @@ def _repeated(simulator: Simulator, e: int, copies: int) -> Simulator:
     here, plant = simulator.parameters(e), simulator.plant
     groups = plant.activity.shape[1]
     batch = Simulator(simulator.world, [here] * copies, [0] * copies, groups)
-    shared = {"gain_db": batch.plant.gain_db, "gain_of": batch.plant.gain_of}
-    state = {
+    shared: dict[str, Any] = {"gain_db": batch.plant.gain_db, "gain_of": batch.plant.gain_of}
+    state: dict[str, Any] = {
         name: np.repeat(array[e][None], copies, axis=0)
         for name, array in plant._asdict().items()
         if name not in shared

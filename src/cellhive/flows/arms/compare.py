@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -190,7 +191,7 @@ def interval(name: str, gaps: Floats) -> Effect:
     return Effect(name, mean, float(found.low), float(found.high))
 
 
-def _method(gaps: Floats) -> str:
+def _method(gaps: Floats) -> Literal["BCa", "percentile"]:
     """Return the kind of interval: with two or three values the acceleration means nothing."""
     return "BCa" if gaps.size > 3 else "percentile"  # noqa: PLR2004
 
