@@ -177,7 +177,7 @@ def _added(
     before: Running, after: Running, rows: Floats, scaled: Floats, known: Bools, worth: Floats
 ) -> tuple[Running, Floats]:  # fmt: skip
     """Return the statistics with the rows added, and the rows with what was missing filled in."""
-    chosen = known.any(axis=1)
+    chosen: Bools = np.logical_or.reduce(known, axis=1)
     scaled, known, worth = scaled[chosen], known[chosen], worth[chosen]
     old = before.statistics
     if not len(scaled):  # a first look, which sets levels and no more
@@ -271,8 +271,8 @@ def completed(
     spread = np.diag(covariance)
     steady = covariance + np.diag(1e-9 * spread + 1e-300)
     root = np.sqrt(np.diag(steady))  # of a column without spread so small that its square is 0
-    precision = np.linalg.inv(steady / np.outer(root, root))
-    precision /= np.outer(root, root)
+    precision: Floats = np.linalg.inv(steady / np.outer(root, root))
+    precision = precision / np.outer(root, root)
     patterns, which = np.unique(known[lacking], axis=0, return_inverse=True)
     sets = np.split(
         lacking[np.argsort(which.reshape(-1), kind="stable")],
@@ -285,7 +285,7 @@ def completed(
             slopes = -left @ precision[np.ix_(gone, there)]
         else:
             cross = steady[np.ix_(there, gone)]
-            slopes = np.linalg.solve(steady[np.ix_(there, there)], cross).T
+            slopes = np.asarray(np.linalg.solve(steady[np.ix_(there, there)], cross).T, np.float64)
             left = steady[np.ix_(gone, gone)] - slopes @ cross
         filled[np.ix_(members, gone)] = filled[np.ix_(members, there)] @ slopes.T
         uncertain[np.ix_(gone, gone)] += float(worth[members].sum()) * left
