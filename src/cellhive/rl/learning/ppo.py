@@ -289,6 +289,7 @@ class Learner:
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
+        """Set it."""
         self._adam.param_groups[0]["lr"] = rate
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
