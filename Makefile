@@ -6,7 +6,7 @@ OTHER_VENV := .venv-gymnasium14
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup run test lint bench docs results clean postgres-server
+.PHONY: help setup run test lint bench docs results champion clean postgres-server
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -56,6 +56,13 @@ lint: $(VENV)/.test ## style, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# The policy to beat is the one that ships, where there is one.
+SHIPPED := src/cellhive/adapters/models/shipped
+champion: $(VENV)/.test ## train the policy that ships (hours), and put it where the package has it
+	@$(BIN)/cellhive train start --recipe champion --name general-next --models runs/models \
+		--out runs/training $$(test -d $(SHIPPED)/general && echo --against general)
+	@$(BIN)/cellhive train export general-next@candidate $(SHIPPED) --as general --models runs/models
 
 bench: $(VENV)/.test ## one benchmark: make bench NAME=pm_xml
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=$$(ls benchmarks/*.py | xargs -n1 basename | sed 's/.py//' | grep -v '^_' | paste -sd'|')"; exit 2; }

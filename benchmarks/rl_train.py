@@ -3,8 +3,7 @@
 Both train one flat policy for all cells, with the same networks, batch, epochs and
 minibatch, each in one process on one thread, in turns. The first part is a small city with
 little radio time per decision, where the training and not the twin is what takes time; the
-second is the highway as it is shipped, until a policy gains as much as RLlib's has gained
-in the end.
+second, asked for with ``--gain``, is the highway as it is shipped, until a policy gains so much.
 """
 
 from __future__ import annotations
@@ -25,6 +24,19 @@ PARTS = {
     "simulate": "twin, observations, guard", "forward": "policy and draws",
     "judge": "values and advantages", "update": "gradient steps",
 }  # fmt: skip
+
+NOTES = (
+    "speed: 16 networks of 7 sites and 21 cells with a user each, 0.4 s of radio per "
+    "decision, 6 columns per cell; 32 decisions an iteration (10 752 of cells), 4 "
+    "epochs, minibatch 1024, flat policy with tanh and a separate critic, float32; one "
+    "process and thread; processor time of the process after a first iteration",
+    "ours has a central critic (it also sees mean and maximum of the network) and "
+    "masks; RLlib's critic sees the cell, and it is not told the masks",
+    "highway: highway-corridor, 20 cells, 10 s of radio per decision, 4 networks x 16 "
+    "decisions an iteration; gain is the mean reward of a decision of a cell above "
+    "that of changing nothing, options drawn, over 8 episodes with users not trained "
+    "on; judging is not counted; wall time on one thread, first iteration included",
+)
 
 
 def trained(driver: str, case: str, **options: object) -> Mapping[str, Any]:
@@ -66,29 +78,36 @@ def first_reaching(told: Mapping[str, Any], gain: float, every: int) -> float:
     return float("inf")
 
 
-def to_the_same_gain(iterations: int, every: int) -> list[Row]:
-    """Return how long both take on the highway to what RLlib gains in the end."""
-    rows: list[Row] = []
-    peer = trained(THEIRS, "road", **{"iterations": iterations, "judge-every": every})
-    gain = statistics.median(peer["gain"][-3:])
+def to_the_same_gain(gain: float, iterations: int, every: int) -> list[Row]:
+    """Return how long each takes on the highway until its policy gains so much.
+
+    Args:
+        gain: What it must gain: reward per decision.
+        iterations: After so many it has failed.
+        every: Iterations between two judgements.
+    """
+    options = {"iterations": iterations, "judge-every": every, "until": gain}
+    peer = trained(THEIRS, "road", **options)
     theirs = first_reaching(peer, gain, every)
-    rows.append(Row("highway: gain of the peer in the end", gain, "reward per decision"))
+    rows = [] if theirs < float("inf") else [_missed(PEER, gain, peer)]
     for style, words in (
         ("alike", "the same policy and settings"), ("shipped", "our policy and defaults"),
     ):  # fmt: skip
-        told = trained(
-            OURS, "road", **{"style": style, "iterations": iterations, "judge-every": every}
-        )
-        mine = first_reaching(told, gain, every)
-        ratio = theirs / mine
-        if mine != float("inf"):
-            rows.append(Row(f"highway: time to that gain, {words}", mine, "s",
-                            "<= half the peer's", PEER, theirs, ratio))  # fmt: skip
+        told = trained(OURS, "road", style=style, **options)
+        mine, name = first_reaching(told, gain, every), f"highway: time to {gain:g}, {words}"
+        if mine == float("inf"):
+            rows.append(_missed(words, gain, told))
+        elif theirs == float("inf"):
+            rows.append(Row(name, mine, "s"))
         else:
-            rows.append(Row(f"highway: gain after {sum(told['wall_s']):.0f} s, {words}; the "
-                            "peer's was not reached", told["gain"][-1],
-                            "reward per decision"))  # fmt: skip
+            rows.append(Row(name, mine, "s", "<= half the peer's", PEER, theirs, theirs / mine))
     return rows
+
+
+def _missed(who: str, gain: float, told: Mapping[str, Any]) -> Row:
+    """Return what was gained where that was too little."""
+    name = f"highway: {who}, after {sum(told['wall_s']):.0f} s, {gain:g} not reached"
+    return Row(name, told["gain"][-1], "reward per decision")
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -96,29 +115,18 @@ def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=2)
-    parser.add_argument("--learning-iterations", type=int, default=30)
-    parser.add_argument("--skip-learning", action="store_true")
+    parser.add_argument("--gain", type=float, help="also: time on the highway to this gain")
+    parser.add_argument("--learning-iterations", type=int, default=200)
     options = parser.parse_args(given)
     rows = [row for hidden in GOALS for row in speed(hidden, options.repeats, options.iterations)]
-    if not options.skip_learning:
-        rows += to_the_same_gain(options.learning_iterations, 5)
-    report(
-        "rl_train",
-        rows,
-        packages=("torch", "ray", "numpy", "numba"),
-        notes=(
-            "speed: 16 networks of 7 sites and 21 cells with a user each, 0.4 s of radio per "
-            "decision, 6 columns per cell; 32 decisions an iteration (10 752 of cells), 4 "
-            "epochs, minibatch 1024, flat policy with tanh and a separate critic, float32; one "
-            "process and thread; processor time of the process after a first iteration",
-            "ours has a central critic (it also sees mean and maximum of the network) and "
-            "masks; RLlib's critic sees the cell, and it is not told the masks",
-            "highway: highway-corridor, 20 cells, 10 s of radio per decision, 4 networks x 16 "
-            "decisions an iteration; gain is the mean reward of a decision of a cell above "
-            "that of changing nothing, options drawn, over 8 episodes with users not trained "
-            "on; judging is not counted; wall time on one thread, first iteration included",
-        ),
-    )
+    write(rows)
+    if options.gain is not None:
+        write([*rows, *to_the_same_gain(options.gain, options.learning_iterations, 5)])
+
+
+def write(rows: Sequence[Row]) -> None:
+    """Write what was measured so far."""
+    report("rl_train", rows, packages=("torch", "ray", "numpy", "numba"), notes=NOTES)
 
 
 if __name__ == "__main__":

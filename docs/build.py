@@ -24,8 +24,10 @@ from typing import Any
 import typer
 
 from cellhive.adapters.scenarios import fields, library
-from cellhive.adapters.scenarios.studies import library_study
+from cellhive.adapters.scenarios.studies import library_study, load_arms
 from cellhive.cli import app
+from cellhive.reports.arms import arms_markdown, arms_picture, shown_scenarios
+from cellhive.reports.drawing.svg import standalone_svg
 from cellhive.reports.headroom import headroom_markdown
 from cellhive.reports.reference import (
     benchmarks_table,
@@ -39,6 +41,8 @@ from cellhive.reports.reference import (
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
+ARMS = ROOT / "benchmarks" / "studies" / "arms.json"
+"""Results of cellhive train evaluate."""
 RUN_ID = re.compile(r"\d{8}-\d{6}-(?=[a-z-]+-s\d)")
 COLUMNS = "100"
 
@@ -98,12 +102,37 @@ def measured_blocks() -> dict[str, str]:
 def generated() -> dict[Path, str]:
     """Return every page that is made from the code, as it should be, by its path."""
     made = {DOCS / path: text for path, text in pages(command()).items()}
-    return {**made, **headroom_page(), **filled(all_blocks())}
+    return {**made, **headroom_page(), **arms_pictures(), **filled(all_blocks())}
 
 
 def all_blocks() -> dict[str, str]:
     """Return every block that is made from the code and the scenario files, by name."""
-    return {**blocks(library().values()), "scenario-keys": keys_table()}
+    return {**blocks(library().values()), "scenario-keys": keys_table(), "arms": arms_text()}
+
+
+def arms_text() -> str:
+    """Return the comparison of arms, a picture above the table of every scenario."""
+    command = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
+    if not ARMS.exists():
+        return f"Nothing compared yet: `{command}`."
+    study = load_arms(ARMS)
+    text = arms_markdown(study, shown_scenarios(list(library().values())), command)
+    for name in study.scenarios:
+        heading = f"### All arms: {name}\n"
+        shown = f"![Score less that of the rules](pictures/arms-{name}.svg)"
+        text = text.replace(heading, f"{heading}\n{shown}\n")
+    return text
+
+
+def arms_pictures() -> dict[Path, str]:
+    """Return the picture of every scenario that was compared, by its path."""
+    if not ARMS.exists():
+        return {}
+    study = load_arms(ARMS)
+    return {
+        DOCS / "pictures" / f"arms-{name}.svg": standalone_svg(arms_picture(study, name))
+        for name in study.scenarios
+    }
 
 
 def keys_table() -> str:

@@ -32,8 +32,8 @@ def rllib(case: Case, style: str) -> Iterator[Pass]:
         .env_runners(num_env_runners=0, num_envs_per_env_runner=case.networks,
                      rollout_fragment_length=periods * cells)
         .learners(num_learners=0)
-        .rl_module(model_config=DefaultModelConfig(fcnet_hiddens=[case.hidden] * 2,
-                                                   fcnet_activation="tanh"))
+        .rl_module(model_config=DefaultModelConfig(
+            fcnet_hiddens=[case.hidden] * 2, fcnet_activation="tanh", vf_share_layers=False))
         .training(train_batch_size_per_learner=batch, minibatch_size=learning.minibatch,
                   num_epochs=learning.epochs, lr=learning.learning_rate, gamma=learning.discount,
                   lambda_=learning.trace_decay, clip_param=learning.clip, use_kl_loss=False,

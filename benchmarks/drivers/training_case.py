@@ -119,6 +119,7 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--judge-every", type=int, default=0)
+    parser.add_argument("--until", type=float, default=float("inf"), help="gain to stop at")
     options = parser.parse_args()
     os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
     warnings.simplefilter("ignore")
@@ -138,6 +139,8 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
         told["parts"].append(done.parts)
         if options.judge_every and number % options.judge_every == 0:
             told["gain"].append(judged(case, done.role, done.arrays()))
+            if told["gain"][-1] >= options.until:
+                break
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
     os._exit(0)  # Ray takes seconds to shut down

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 
 from cellhive.adapters.scenarios.studies import load_arms
 from cellhive.app.arms import ArmsOptions, Progress, compare_arms
+from cellhive.app.policies import open_models
 from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.models import Lineage, ModelManifest
 from cellhive.flows.arms.run import ArmSettings
+from cellhive.rl.policy import PolicyShape, role_of
 
 TINY = """\
 version: 1
@@ -100,3 +104,27 @@ def test_wrong_options_are_refused_before_anything_runs(options: ArmsOptions) ->
     options.out.write_text("{}")
     with pytest.raises(BadInput, match="cellhive train evaluate"):
         compare_arms(options)
+
+
+def test_policies_are_named_by_version_and_may_not_know_the_test(
+    options: ArmsOptions, tmp_path: Path
+) -> None:
+    """A policy that learnt from city 201 is refused; one that did not stands with its budget."""
+    shape = PolicyShape(heads=("a3_offset_db",), neighbours=1, hidden=2, message=1)
+    rng = np.random.default_rng(0)
+    tensors = {
+        f"joint/{name}": rng.normal(size=size).astype(np.float32)
+        for name, size in shape.actor_tensors().items()
+    }
+    for name, city in (("honest", 100), ("cheat", 201)):
+        lineage = Lineage(("tiny",), (201, 1, city), budget={"decisions": 5.0, "wall_s": 60.0})
+        with closing(open_models(tmp_path)) as store:
+            store.add(ModelManifest(name, (role_of("joint", shape),), lineage), tensors)
+    known = replace(options, arms=("rl:honest@1",), models=tmp_path)
+    study = compare_arms(known)
+    assert {one.arm for one in study.results} == {"rl:honest@1"}
+    assert [(one.arm, one.decisions, one.wall_s) for one in study.budgets] == [
+        ("rl:honest@1", 5.0, 60.0)
+    ]
+    with pytest.raises(BadInput, match="found 201"):
+        compare_arms(replace(known, arms=("rl:cheat@1",)))

@@ -102,6 +102,16 @@ def test_levers_kept_apart_and_values_outside_the_data_are_heeded() -> None:
     assert {next(iter(one.changes)): one.outside for one in options} == {"a": (), "b": ("b",)}
 
 
+def test_what_cannot_be_meant_is_refused() -> None:
+    """A present value that is no number, and a name to be kept apart that is no lever."""
+    aim = Aim({"y": 1.0})
+    for now in (np.nan, np.inf):
+        with pytest.raises(BadInput, match="finite present value"):
+            advise(drawn(), [Lever("a", (1.0,), now=now)], aim)
+    with pytest.raises(NotFound, match="found tlit"):
+        advise(drawn(), LEVERS, Aim({"y": 1.0}, apart=(frozenset({"a", "tlit"}),)))
+
+
 def test_nothing_helps_is_an_answer() -> None:
     """No option, and the reason."""
     advice = advise(responses(np.zeros((50, 2, 4))), LEVERS, Aim({"y": 1.0}))

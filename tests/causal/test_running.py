@@ -70,6 +70,34 @@ def test_missing_values_follow_what_was_learnt() -> None:
     assert found.weight < run(np.nan_to_num(panel), within_cells=False, keep=0.95).statistics.weight
 
 
+def test_gaps_at_low_values_shift_no_cell() -> None:
+    """Where low values of y are missing, its cells' levels are those of y, not of what is left."""
+    rng = np.random.default_rng(31)
+    x = rng.standard_normal((400, 8, 1)) + np.linspace(-2.0, 2.0, 8)[:, None]
+    y = 3.0 * x + 0.5 * rng.standard_normal(x.shape)
+    panel = np.concatenate([x, y], axis=2)
+    panel[:, :, 1] = np.where(x[:, :, 0] < -1.0, np.nan, panel[:, :, 1])
+    found = run(panel, lags=1, keep=0.99)
+    weights = 0.99 ** np.arange(len(panel) - 2.0, -1.0, -1.0)
+    lasting = np.einsum("t,tcv->cv", weights / weights.sum(), np.stack([x, y], 2)[1:, :, :, 0])
+    assert np.abs(np.nanmean(panel, axis=0)[:, 1] - lasting[:, 1]).max() > 2.0
+    np.testing.assert_allclose(found.level[:, :2], lasting, atol=1.2)
+    seen = found.statistics
+    slopes = np.linalg.solve(seen.scatter[:, [0, 2, 3]][[0, 2, 3]], seen.scatter[[0, 2, 3], 1])
+    assert (np.abs(slopes - [3.0, 0.0, 0.0]) < [0.3, 0.4, 0.15]).all()
+
+
+@pytest.mark.parametrize(("share", "near"), [(0.5, 0.7), (0.9, 2.2)])
+def test_most_of_it_may_be_missing(share: float, near: float) -> None:
+    """However few values come, and whichever come first, levels end about where they should."""
+    rng = np.random.default_rng(32)
+    panel = rng.standard_normal((300, 6, 2)) @ np.array([[1.0, 2.0], [0.0, 1.0]])
+    panel[:, :, 1] = np.where(rng.random((300, 6)) < share, np.nan, panel[:, :, 1])
+    found = run(panel, lags=1)
+    np.testing.assert_allclose(found.level[:, :2], 0.0, atol=near)
+    assert np.isfinite(found.statistics.scatter).all()
+
+
 def test_what_is_missing_is_filled_alike_from_either_side() -> None:
     """Through the inverse or the covariance: expectation and uncertainty are those by hand."""
     rng = np.random.default_rng(3)

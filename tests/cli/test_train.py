@@ -87,8 +87,11 @@ def test_stopped_training_goes_on_to_the_same_end(
     assert "checkpoint-000002.npz: expected the file that was written" in resumed.err
     assert curve(path) == expected
     assert "tiny@2 registered" in resumed.out
+    again = cellhive("train", "resume", path, "--no-gates")
+    assert again.out.startswith("all 4 iterations are done, and tiny@2 is registered; go further")
     same = cellhive("train", "diff", "tiny@1", "tiny@2")
     assert same.code == 0
+    assert "wall_s" in same.out
     assert "root mean square" not in same.out  # the weights are the same to the bit
 
 
@@ -101,15 +104,17 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
     assert "cellhive train list" not in ended.err
     listed = cellhive("train", "list")
     assert "tiny@1" in listed.out
-    (manifest,) = json.loads(cellhive("train", "list", "--json").out)
-    assert manifest["lineage"]["scenarios"] == ["small"]
-    assert manifest["lineage"]["budget"]["iterations"] == 2.0
-    assert manifest["lineage"]["command"].startswith("cellhive train start --name tiny")
+    (row,) = json.loads(cellhive("train", "list", "--json").out)
+    assert (row["scenarios"], row["gates_passed"]) == (["small"], False)
     refused = cellhive("train", "promote", "tiny@1")
     assert refused.code == 1
     assert "give a reason" in refused.err
     promoted = cellhive("train", "promote", "tiny@1", "--reason", "to try it")
     assert promoted.out == "tiny@1 is the champion\n"
+    exported = Path(cellhive("train", "export", "tiny@1", "there", "--as", "other").out.strip())
+    line = json.loads((exported / "manifest.json").read_text())["lineage"]
+    assert line["budget"]["iterations"] == 2.0
+    assert line["command"].startswith("cellhive train start --name tiny")
     ran = cellhive("run", "--scenario", "small.yaml", "--observed", 4, "--optimizer", "rl:tiny",
                    "--no-branches", "--no-predict", "--json")  # fmt: skip
     assert ran.code == 0
@@ -128,14 +133,15 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "start", "--learning", "speed=2"), "--learning: expected some of"),
         (("train", "start", "--learning", "fast"), "expected NAME=NUMBER"),
         (("train", "start", "--name", "No Name"), "--name"),
-        (("train", "start", "--parent", "nobody"), "found 'nobody'"),
+        (("train", "start", "--parent", "nobody"), "'nobody'"),
         (("train", "start", "--time-limit", "0"), "more than 0 minutes"),
         (("train", "start", "--device", "abacus", "--scenario", "small.yaml", *QUICK), "'abacus'"),
         (("train", "resume", "nothing"), "found no training.json"),
-        (("train", "promote", "nobody"), "expected rl: and a policy that is registered"),
-        (("run", "--optimizer", "rl:nobody"), "train it: cellhive train start --name nobody"),
+        (("train", "promote", "nobody@1"), "no 'nobody'; train one: cellhive train start"),
+        (("train", "promote", "nobody"), "nobody:3 or nobody:candidate"),
+        (("run", "--optimizer", "rl:nobody"), "no 'nobody'; train one: cellhive train start"),
         (("run", "--optimizer", "rl:no body"), "a name of lower-case letters"),
-        (("evaluate", "--optimizer", "rl:nobody"), "found 'nobody'"),
+        (("evaluate", "--optimizer", "rl:nobody"), "'nobody'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+from typing import Any, cast
 
 import numba
 import numpy as np
+import pytest
 
-from cellhive.core.compiled import compiled
+from cellhive.causal import scores
+from cellhive.causal.queries import prediction
+from cellhive.core.compiled import compiled, source_digest
 from cellhive.core.types import Floats32
+from cellhive.ran import link
 
 
 @compiled
@@ -43,3 +50,14 @@ def test_a_part_of_a_kernel_is_made_without_an_entry_from_python() -> None:
     fresh(np.ones((2, 3), np.float32)[:, 0])  # a layout that nothing else here has
     assert len(_sum_of_squares.overloads) == before
     assert _sum_of_squares(np.array([1, 2, 3], np.float32)) == 14.0  # 1 + 4 + 9
+
+
+@pytest.mark.skipif("NUMBA_CACHE_DIR" in os.environ, reason="the cache is kept elsewhere")
+def test_kernels_of_a_room_are_kept_by_all_of_its_sources() -> None:
+    """A constant that changes in another file must not find the old machine code."""
+
+    def folder(kernel: object) -> str:
+        return Path(cast("Any", kernel).stats.cache_path).parent.name
+
+    assert folder(prediction._bend) == folder(scores._prune) != folder(link.log2_f32)
+    assert folder(link.log2_f32) == f"kernels-{source_digest()}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policy_numpy import forward, random_tensors
+from policies import drawn, logits_of
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome
@@ -54,8 +54,8 @@ def environment(heads: tuple[str, ...] = HEADS) -> Watched:
 
 def numpy_forward(role: PolicyRole, network: Network) -> Any:
     """Return the slow forward pass of a role."""
-    batched = forward(role.shape, role.tensors, next_cells(network, role.shape.neighbours))
-    return lambda seen: batched(seen[None])[0]
+    near = next_cells(network, role.shape.neighbours)
+    return lambda seen: logits_of(role.shape, role.tensors, seen[None], near)[0]
 
 
 def model(*roles: tuple[str, tuple[str, ...]], encoder: str = "neighbours") -> Model:
@@ -64,7 +64,7 @@ def model(*roles: tuple[str, tuple[str, ...]], encoder: str = "neighbours") -> M
     return Model(
         "random@1",
         tuple(
-            PolicyRole(name, shape, random_tensors(shape, 5 + index))
+            PolicyRole(name, shape, drawn(shape, 5 + index))
             for index, ((name, _), shape) in enumerate(zip(roles, shapes, strict=True))
         ),
     )
@@ -264,12 +264,12 @@ def test_plans_are_neighbourhoods_of_one_function() -> None:
 def test_models_that_cannot_decide_are_refused() -> None:
     """No roles, roles of different sight, tensors that do not fit."""
     shape = PolicyShape(("a3_offset_db",), 3, 8, 4)
-    good = PolicyRole("joint", shape, random_tensors(shape, 1))
+    good = PolicyRole("joint", shape, drawn(shape, 1))
     with pytest.raises(BadInput, match="at least one role"):
         Model("none@1", ())
     other = PolicyShape(("a3_offset_db",), 2, 8, 4)
     with pytest.raises(BadInput, match="as many neighbours"):
-        Model("two@1", (good, PolicyRole("more", other, random_tensors(other, 1))))
+        Model("two@1", (good, PolicyRole("more", other, drawn(other, 1))))
     bad = good._replace(tensors={**good.tensors, "own.bias": np.full(8, np.nan, np.float32)})
     with pytest.raises(BadInput, match=r"tensor own\.bias"):
         Model("nan@1", (bad,))

@@ -96,8 +96,8 @@ def test_one_push_is_taken_in_alike_on_the_short_way_and_on_the_long_one(
     for _ in range(40):
         pushes = []
         for number in range(1, 25):
-            new = stamped(f"r{number}", str(rng.choice(["b~1", "c~1", "a~1", ""], p=[.6, .3, .05, .05])),
-                          int(rng.integers(1, 9)))  # fmt: skip
+            writer = str(rng.choice(["b~1", "c~1", "a~1", ""], p=[0.6, 0.3, 0.05, 0.05]))
+            new = stamped(f"r{number}", writer, int(rng.integers(1, 9)))
             if rng.random() < 0.1:
                 ahead = Version((START_MS + 100_000) << 16, "b~1", new.version.sequence)
                 new = replace(new, **[{"vector": np.ones(99, np.float32)}, {"namespace": odd.name},

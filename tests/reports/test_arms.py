@@ -63,7 +63,7 @@ def test_page_says_who_is_better_and_what_it_cost(study: ArmStudy) -> None:
     assert "| reference |" in lines["rules"]
     assert "| 200 | 3 | 1.5 |" in lines["tuned, fixed, no guard"]
     assert "No learned policy" in text
-    budget = Budget("rl:mappo", 3.0e6, 52632.0, 540.0, "two cores")
+    budget = Budget("rl:mappo", 3.0e6, 540.0, "two cores")
     assert "9.0 min" in arms_markdown(study.with_budget(budget), {}, "x")
 
 

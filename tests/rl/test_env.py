@@ -148,6 +148,7 @@ def test_weights_weigh_and_neighbours_share(build: Build) -> None:
     near = env.network.neighbours_of(3)
     np.testing.assert_allclose(shared.cells[0, 3], plain.cells[0, near].mean())
     np.testing.assert_allclose(shared.network, plain.network)
+    np.testing.assert_allclose(env.rewards.cells_of(plain.points), shared.cells)
 
 
 def test_the_reward_is_the_objective_of_the_system(build: Build) -> None:

@@ -7,8 +7,8 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from cellhive.adapters.scenarios import scenario_named
 from cellhive.adapters.scenarios.studies import load_arms, save_arms
 from cellhive.adapters.scenarios.unseen_city import NAME as UNSEEN
 from cellhive.adapters.scenarios.unseen_city import unseen_city
+from cellhive.app.policies import MODELS, found, is_policy, resolved
 from cellhive.app.runs import optimizer_named
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.flows.arms.compare import ArmStudy
+from cellhive.flows.arms.compare import ArmStudy, Budget
 from cellhive.flows.arms.run import (
     NOTHING,
     ArmResult,
@@ -31,7 +32,7 @@ from cellhive.flows.arms.run import (
     open_city,
     run_arm,
 )
-from cellhive.flows.arms.seeds import held_out
+from cellhive.flows.arms.seeds import check_unseen, held_out
 from cellhive.ran.scenarios import Scenario
 
 
@@ -50,6 +51,8 @@ class ArmsOptions:
     """List of OpenCellID, or its folder, for the city that nothing was trained on."""
     workers: int = 2
     """Processes; 1 runs everything in this one."""
+    models: Path = MODELS
+    """Folder of the store that trained policies, "rl:NAME", are looked for in."""
 
     def checked(self) -> ArmsOptions:
         """Return the options, or raise what is wrong with them."""
@@ -119,7 +122,7 @@ def new_study(settings: ArmSettings, out: Path) -> ArmStudy:
 def compare_arms(
     options: ArmsOptions,
     *,
-    optimizer: OptimizerOf = optimizer_named,
+    optimizer: OptimizerOf | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> ArmStudy:
     """Run what lacks of a comparison and return all of it.
@@ -130,11 +133,19 @@ def compare_arms(
     Args:
         options: What to compare.
         optimizer: Returns an optimiser by the name of an arm; a function of a module, since
-            it travels to the processes.
+            it travels to the processes. None means rules and trained policies as
+            ``cellhive run`` names them.
         on_progress: Is told after every arm.
+
+    Raises:
+        BadInput: The file holds results on other terms, or a policy has seen a test city.
+        NotFound: There is no such arm.
     """
     options = options.checked()
     study = new_study(options.settings, options.out)
+    if optimizer is None:
+        options, study = _with_policies(options, study)
+        optimizer = partial(optimizer_named, models=options.models)
     tasks = list(_missing(options, study, optimizer))
     total = sum(len(_modes(arm)) for arm in options.arms) * options.seeds * len(options.scenarios)
     begin, fresh = time.monotonic(), 0
@@ -152,6 +163,34 @@ def compare_arms(
         told = f"{last.scenario}, city {last.seed}, {last.arm}"
         on_progress(Progress(total - left, total, left * pace_s, told))
     return study
+
+
+def _with_policies(options: ArmsOptions, study: ArmStudy) -> tuple[ArmsOptions, ArmStudy]:
+    """Return policies by their version, with what they were trained with.
+
+    Raises:
+        BadInput: A policy was trained in a test city of a scenario it is to be judged in.
+    """
+    arms = []
+    for arm in options.arms:
+        if not is_policy(arm):
+            arms.append(arm)
+            continue
+        version = resolved(arm, options.models)
+        lineage = found(version, options.models)[0].lineage
+        for name in options.scenarios:
+            scenario = scenario_of(name, 0, options.sites)
+            if scenario.name in lineage.scenarios:
+                check_unseen(scenario.splits, lineage.seeds[1:])  # the first draws the training
+        study = study.with_budget(
+            Budget(
+                version, lineage.budget.get("decisions", float("nan")),
+                lineage.budget.get("wall_s", float("nan")),
+                f"{', '.join(lineage.scenarios)}; `{lineage.command}`",
+            )
+        )  # fmt: skip
+        arms.append(version)
+    return replace(options, arms=tuple(dict.fromkeys(arms))), study
 
 
 def _modes(arm: str) -> tuple[bool, ...]:

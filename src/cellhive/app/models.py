@@ -188,7 +188,7 @@ class Models:
         known = sorted({*own, *self.shipped.names()})
         message = (
             f"expected a model out of {', '.join(known)}; found {name!r}" if known else
-            f"expected a model, found none, and so no {name!r}; train one: cellhive train"
+            f"expected a model, found none, and so no {name!r}; train one: cellhive train start"
         )  # fmt: skip
         raise NotFound(message)
 

@@ -1,33 +1,25 @@
-"""Trained policies by name: where they are looked for, and how they become optimisers."""
+"""Trained policies as optimisers, by the names that people give them on the command line."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellhive.adapters.models.embedded import EmbeddedModels
+from cellhive.app.models import MODELS, open_models
 from cellhive.core.errors import NotFound
-from cellhive.core.models import CHAMPION, ModelManifest, Tensors
+from cellhive.core.models import CHAMPION
 from cellhive.flows.decide import Optimizer
-from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
 from cellhive.flows.policy.plans import AUTHOR
-from cellhive.lifecycle.registry import check_fit, parse_reference
-from cellhive.rl.policy import role_of, shape_of
+
+if TYPE_CHECKING:
+    from cellhive.app.models import LoadedModel
+    from cellhive.flows.policy.optimizer import Model
 
 PREFIX = "rl:"
 """What the name of a policy begins with among optimisers."""
-
-MODELS = Path("models")
-"""Folder of the store of models, unless another is named."""
-
-
-def open_models(folder: Path) -> EmbeddedModels:
-    """Open the store of models in a folder, made where there is none."""
-    return EmbeddedModels(folder, now_s=time.time)
 
 
 def is_policy(optimizer: str) -> bool:
@@ -40,89 +32,83 @@ def trusted(optimizer: str) -> frozenset[str]:
     return frozenset({AUTHOR}) if is_policy(optimizer) else frozenset()
 
 
-def reference(optimizer: str) -> tuple[str, int | str]:
-    """Return name, and version or alias, of "rl:NAME", "rl:NAME@VERSION" or "rl:NAME@ALIAS".
-
-    Raises:
-        BadInput: It is none of these.
-    """
-    return parse_reference(optimizer.removeprefix(PREFIX).replace("@", ":"))
+def reference_of(policy: str) -> str:
+    """Return what the store calls "rl:NAME", "NAME@VERSION" or "NAME@ALIAS"."""
+    return policy.removeprefix(PREFIX).replace("@", ":", 1)
 
 
-def resolved(optimizer: str, folder: Path) -> str:
+def shown(reference: str) -> str:
+    """Return what people write for a reference of the store."""
+    return reference.replace(":", "@", 1)
+
+
+def resolved(optimizer: str, models: Path) -> str:
     """Return a policy by its version: a record must not depend on where an alias points later.
 
     Raises:
         NotFound: With the policies there are.
-        BadInput: It is no name of a policy.
+        BadInput: It is no name of a policy, or does not fit.
     """
-    manifest, _ = found(optimizer, folder)
-    return f"{PREFIX}{manifest.name}@{manifest.version}"
+    return f"{PREFIX}{shown(load(optimizer, models).manifest.reference)}"
 
 
-def found(optimizer: str, folder: Path) -> tuple[ModelManifest, Tensors]:
-    """Return a policy as it was registered.
+def load(policy: str, models: Path) -> LoadedModel:
+    """Return a policy as it was registered, or as it ships.
 
     Raises:
-        NotFound: With the policies there are.
+        NotFound: With the policies there are, and how to train one.
         BadInput: It is no name of a policy, its files are damaged, or it does not fit.
     """
-    name, which = reference(optimizer)
-    known: list[str] = []
-    if folder.is_dir():
-        with closing(open_models(folder)) as store:
-            names = dict.fromkeys(manifest.name for manifest in store.models())
-            if name in names:
-                return store.get(name, which)
-            known = list(names)
-    there = f"one of {', '.join(known)}" if known else "a policy that is registered"
-    message = (
-        f"--optimizer: expected {PREFIX} and {there}, found {name!r} (looked in {folder}); "
-        f"train it: cellhive train start --name {name}"
+    reference = reference_of(policy)
+    with open_models(models, existing=True) as there:
+        try:
+            return there.load(reference)
+        except NotFound as error:
+            message = f"policy {shown(reference)}: {error} (looked in {models})"
+            raise NotFound(message) from error
+
+
+def model_of(loaded: LoadedModel) -> Model:
+    """Return a registered model as what decides."""
+    from cellhive.flows.policy.optimizer import Model, PolicyRole  # noqa: PLC0415 - kernels
+    from cellhive.rl.act import by_role  # noqa: PLC0415
+
+    parts = by_role(tuple(loaded.shapes), loaded.tensors)
+    roles = tuple(
+        PolicyRole(name, shape, {key: np.asarray(a) for key, a in parts[name].items()})
+        for name, shape in loaded.shapes.items()
     )
-    raise NotFound(message)
+    return Model(shown(loaded.manifest.reference), roles)
 
 
-def model_of(manifest: ModelManifest, tensors: Tensors) -> Model:
-    """Return a registered model as what decides.
+def policy_named(optimizer: str, models: Path) -> Optimizer:
+    """Return a policy as a fresh optimiser; see ``load``."""
+    from cellhive.flows.policy.optimizer import PolicyOptimizer  # noqa: PLC0415 - loads kernels
 
-    Raises:
-        BadInput: It was trained for other inputs or outputs than there are now.
+    return PolicyOptimizer(model_of(load(optimizer, models)))
+
+
+def export_as(reference: str, folder: Path, name: str, models: Path) -> Path:
+    """Write a policy into a folder of models; return where.
+
+    Args:
+        reference: As the store calls it.
+        folder: Of models.
+        name: There it is the champion of this name; empty leaves name and aliases as they are.
+        models: Store.
     """
-    shapes = {role.name: shape_of(role) for role in manifest.roles}
-    check_fit(manifest, {name: role_of(name, shape) for name, shape in shapes.items()})
-    roles = []
-    for name, shape in shapes.items():
-        first = f"{name}/"
-        own = {
-            key.removeprefix(first): np.asarray(array)
-            for key, array in tensors.items()
-            if key.startswith(first)
-        }
-        roles.append(PolicyRole(name, shape, own))
-    which = f"@{manifest.version}" if manifest.version else ""
-    return Model(f"{manifest.name}{which}", tuple(roles))
+    from cellhive.adapters.models.files import export_model  # noqa: PLC0415
+    from cellhive.lifecycle.registry import check_name  # noqa: PLC0415
 
-
-def policy_named(optimizer: str, folder: Path) -> Optimizer:
-    """Return a policy as a fresh optimiser; see ``found``."""
-    return PolicyOptimizer(model_of(*found(optimizer, folder)))
-
-
-def listed(folder: Path) -> list[tuple[ModelManifest, Sequence[str]]]:
-    """Return every registered model with its aliases; none where there is no store."""
-    if not folder.is_dir():
-        return []
-    with closing(open_models(folder)) as store:
-        models = store.models()
-        aliases = {manifest.name: store.aliases(manifest.name) for manifest in models}
-    return [
-        (m, [alias for alias, version in aliases[m.name].items() if version == m.version])
-        for m in models
-    ]
+    with open_models(models, existing=True) as there:
+        if not name:
+            return there.export(reference, folder)
+        loaded = there.load(reference)
+    manifest = replace(loaded.manifest, name=check_name(name, "--as"))
+    return export_model(folder, manifest, loaded.tensors, {CHAMPION: manifest.version})
 
 
 __all__ = [
-    "CHAMPION", "MODELS", "PREFIX", "found", "is_policy", "listed", "model_of", "open_models",
-    "policy_named", "reference", "resolved", "trusted",
+    "MODELS", "PREFIX", "export_as", "is_policy", "load", "model_of", "open_models", "policy_named",
+    "reference_of", "resolved", "shown", "trusted",
 ]  # fmt: skip

@@ -101,7 +101,7 @@ class RunOptions:
     none."""
     memory_key: str = ""
     """Where the key of an encrypted memory is: a file, or ``env:NAME``."""
-    models: Path = MODELS
+    models: Path = Path(MODELS)
     """Store of trained policies, where the optimiser is one."""
 
     def checked(self) -> RunOptions:
@@ -155,7 +155,7 @@ class RunOptions:
         return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
 
 
-def optimizer_named(name: str, models: Path = MODELS) -> Optimizer:
+def optimizer_named(name: str, models: Path = Path(MODELS)) -> Optimizer:
     """Return a fresh optimiser: "none", "rules", a single function, or "rl:NAME"."""
     if name == "none":
         return Silent()
@@ -549,7 +549,7 @@ def evaluate_scenarios(
     seeds: Sequence[int],
     *,
     optimizer: str = "rules",
-    models: Path = MODELS,
+    models: Path = Path(MODELS),
     hours: float | None = None,
     on_progress: Callable[[str, int], None] = lambda name, seed: None,
 ) -> list[ScenarioResult]:

@@ -9,7 +9,6 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,9 +20,9 @@ from cellhive import __version__
 from cellhive.adapters.run_codec import from_jsonable
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.training.folder import TrainingFolder
-from cellhive.app.policies import MODELS, found, model_of, open_models
+from cellhive.app.policies import MODELS, load, model_of, open_models, shown
 from cellhive.core.compiled import source_digest
-from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.models import CANDIDATE, CHAMPION, Lineage, ModelManifest
 from cellhive.core.ports import Observer
 from cellhive.core.types import Floats32, to_jsonable
@@ -55,6 +54,8 @@ from cellhive.rl.policy import next_cells, role_of
 if TYPE_CHECKING:
     from cellhive.rl.learning.roles import Role
 
+REGISTERED = "registered"
+"""File in the folder of a training that says what came of it."""
 _DECISIONS_TIMED = 200
 
 
@@ -69,10 +70,12 @@ class TrainOptions:
     device: str = "cpu"
     checkpoint_every: int = 10
     time_limit_s: float = math.inf
-    models: Path = MODELS
+    models: Path = Path(MODELS)
     """Store that the model is registered in."""
     parent: str = ""
-    """Registered policy to begin from, "NAME" or "NAME@VERSION"."""
+    """Policy to begin from, "NAME" or "NAME@VERSION"."""
+    against: str = ""
+    """Policy that has to be beaten; empty means the champion of the same name, if there is one."""
     command: str = ""
     """What was typed, for the lineage."""
 
@@ -125,6 +128,7 @@ def begin(options: TrainOptions, root: Path, tell: Tell) -> Training:
         BadInput: The recipe cannot be followed here.
     """
     need_torch()
+    _check_place(options)
     recipe = options.recipe
     scenarios = tuple(scenario_named(name) for name in recipe.scenarios)
     texts = {scenario.name: scenario_text(scenario) for scenario in scenarios}
@@ -199,6 +203,7 @@ def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptio
         "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
         "checkpoint_every": int(facts["checkpoint_every"]), "models": Path(facts["models"]),
         "command": str(facts["command"]), "parent": str(facts["parent"]),
+        "against": str(facts["against"]),
     }  # fmt: skip
     return TrainOptions(recipe, **(usual | given))
 
@@ -208,7 +213,8 @@ def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) ->
         "recipe": to_jsonable(options.recipe), "name": options.name, "seed": options.seed,
         "device": options.device, "checkpoint_every": options.checkpoint_every,
         "models": str(options.models), "parent": options.parent, "command": options.command,
-        "scenarios": dict(texts), "started": now.isoformat(timespec="seconds"),
+        "against": options.against, "scenarios": dict(texts),
+        "started": now.isoformat(timespec="seconds"),
         "version": __version__, "sources": source_digest(), "python": platform.python_version(),
         "numpy": np.__version__, "torch": metadata.version("torch"),
         "machine": platform.machine(),
@@ -221,9 +227,27 @@ def _parents(
     """Return first weights by role, and whose they are."""
     if not options.parent:
         return {}, ()
-    manifest, tensors = found(f"rl:{options.parent}", options.models)
-    model = model_of(manifest, tensors)
-    return {role.name: role.tensors for role in model.roles}, (manifest.reference,)
+    loaded = load(options.parent, options.models)
+    roles = model_of(loaded).roles
+    return {role.name: role.tensors for role in roles}, (loaded.manifest.reference,)
+
+
+def _check_place(options: TrainOptions) -> None:
+    """Refuse, before hours go by, what could not be registered or judged in the end.
+
+    Raises:
+        Conflict: A model that comes with CellHive has the name.
+        NotFound: There is no policy to beat as was said.
+    """
+    if options.against:
+        load(options.against, options.models)
+    with open_models(options.models, existing=True) as models:
+        if options.name in models.shipped.names():
+            message = (
+                f"--name: expected a name that no model of CellHive has, found {options.name}; "
+                "choose another"
+            )
+            raise Conflict(message)
 
 
 def _trainer(
@@ -316,11 +340,16 @@ def judge(training: Training, observer: Observer) -> gates.Judged:
 
 
 def _champion(options: TrainOptions) -> Model | None:
-    """Return the policy of this name that is in use, or None."""
-    try:
-        return model_of(*found(f"rl:{options.name}@{CHAMPION}", options.models))
-    except NotFound:
-        return None
+    """Return the policy that has to be beaten, or None where there is none."""
+    policy = options.against
+    if not policy:
+        with open_models(options.models, existing=True) as models:
+            if not models.is_own(options.name) or models.store is None:
+                return None
+            if CHAMPION not in models.store.aliases(options.name):
+                return None
+        policy = f"{options.name}@{CHAMPION}"
+    return model_of(load(policy, options.models))
 
 
 def _latency_s(model: Model, scenarios: Sequence[Scenario]) -> list[float]:
@@ -354,13 +383,22 @@ def register(training: Training, judged: gates.Judged | None) -> ModelManifest:
         metrics=metrics_of(judged),
         gates=() if judged is None else judged.gates,
     )
-    with closing(open_models(options.models)) as store:
+    with open_models(options.models) as models:
         alias = CANDIDATE if judged is not None and judged.passed else ""
-        version = store.add(manifest, tensors, alias=alias)
-        kept = store.manifest(options.name, version)
+        version = models.add(manifest, tensors, alias=alias)
+        kept = models.manifest(f"{options.name}:{version}")
     if judged is not None:
         training.folder.note("judged", to_jsonable(judged))
+    told = {"policy": shown(kept.reference), "iteration": training.trainer.number}
+    training.folder.note(REGISTERED, told)
     return kept
+
+
+def registered(training: Training) -> str:
+    """Return the policy that was registered after the iteration reached, "" if none was."""
+    told = training.folder.noted(REGISTERED)
+    same = told.get("iteration") == training.trainer.number
+    return str(told["policy"]) if same and "policy" in told else ""
 
 
 def _lineage(training: Training) -> Lineage:

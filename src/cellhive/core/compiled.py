@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,26 +22,34 @@ Word = Any
 
 def source_digest() -> str:
     """Return what identifies the sources of core and ran: runs by the same ones are equal."""
+    return _digest("ran")
+
+
+@cache
+def _digest(room: str) -> str:
+    """Return what identifies the sources of core and of a room."""
     package = Path(__file__).resolve().parent.parent
     digest = hashlib.sha256()
-    for source in sorted((*package.glob("core/*.py"), *package.glob("ran/**/*.py"))):
+    for source in sorted((*package.glob("core/*.py"), *package.glob(f"{room}/**/*.py"))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _cache_folder() -> str:
-    """Return a cache folder that changes whenever any source of the kernels does.
+def _cache_folder(module: str) -> str:
+    """Return a cache folder that changes whenever any source of a module's kernels does.
 
     Numba notices a change in the file of a cached function but not in the files
-    of the functions it calls, so a cache kept beside the sources can serve stale
-    kernels after an upgrade.
+    of the functions it calls or of the constants it holds, so a cache kept beside the
+    sources can serve stale kernels after an upgrade. Kernels for causes build on core and on
+    each other, all others on core and ran and on their own file.
     """
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return str(Path(root) / "cellhive" / f"kernels-{source_digest()}")
+    room = "causal" if module.startswith("cellhive.causal.") else "ran"
+    return str(Path(root) / "cellhive" / f"kernels-{_digest(room)}")
 
 
-if not os.environ.get("NUMBA_CACHE_DIR"):
-    numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]  # set at run time
+_CHOSEN = bool(os.environ.get("NUMBA_CACHE_DIR"))
+"""Whether whoever runs this keeps the cache elsewhere."""
 
 
 _OPTIONS: dict[str, Any] = {
@@ -65,6 +74,9 @@ def compiled(function: Function) -> Function:
     Within another kernel a function is compiled without its entry from Python: the code
     that unpacks the arguments takes about as long to make as the function itself.
     """
+    if not _CHOSEN:  # read by Numba when it meets the function
+        settings: Any = numba.config
+        settings.CACHE_DIR = _cache_folder(function.__module__)
     make: Any = njit  # whose types do not know all of its options
     entry = make(cache=True, **_OPTIONS)(function)
     part = make(no_cpython_wrapper=True, **_OPTIONS)(function)

@@ -217,6 +217,8 @@ class Wrote(msgspec.Struct, frozen=True):
     covers: Mapping[str, int] = msgspec.field(default_factory=dict)
     checked: bool = False
     """Whether the records are known to be ones that every peer can read (``faults.fault``)."""
+    weight_bytes: int = 0
+    """What they weigh (``faults.weights_bytes``); 0 where nobody has looked."""
 
 
 class Stored(msgspec.Struct, frozen=True):

@@ -351,18 +351,21 @@ class Link:
 
 
 def parts(
-    records: Sequence[Record], *, most_bytes: int, most_records: int
+    records: Sequence[Record], *, most_bytes: int, most_records: int, weight: int = 0
 ) -> Iterable[tuple[tuple[Record, ...], int]]:
-    """Return records in parts that are not too large, and the size of each part [bytes]."""
+    """Return records in parts that are not too large, and the size of each part [bytes].
+
+    ``weight`` is that of all, where it is known.
+    """
     if len(records) == 1:
-        return (((records[0],), weight_bytes(records[0])),)
-    return _parts(records, most_bytes, most_records)
+        return (((records[0],), weight or weight_bytes(records[0])),)
+    return _parts(records, most_bytes, most_records, weight)
 
 
 def _parts(
-    records: Sequence[Record], most_bytes: int, most_records: int
+    records: Sequence[Record], most_bytes: int, most_records: int, weight: int
 ) -> Iterator[tuple[tuple[Record, ...], int]]:
-    size = weights_bytes(records)
+    size = weight or weights_bytes(records)
     if records and size <= most_bytes and len(records) <= most_records:
         yield tuple(records), size
         return
@@ -437,10 +440,10 @@ def unfit(hello: m.Hello, peer: str, node: str) -> str:
     return ""
 
 
-def ahead_words(ahead: int, most_ahead_ms: int, node: str) -> str:
+def ahead_words(ahead: int, settings: SyncSettings, node: str) -> str:
     """Return what to say to a peer whose times are too far ahead of a node's clock."""
     return (
-        f"expected times at most {most_ahead_ms} ms ahead of {node}'s"
+        f"expected times at most {settings.most_ahead_ms} ms ahead of {node}'s"
         f" clock, found {ahead} ms; set the clocks right"
     )
 

@@ -166,7 +166,7 @@ class Replica:
         """Count own writes and push them."""
         self._held.learn(event.records, (), event.covers)
         public, withheld = self._held.shown(event.records, checked=event.checked)
-        self._push(public, withheld, source="")
+        self._push(public, withheld, source="", weight=event.weight_bytes)
 
     def _stored(self, covers: Mapping[str, int]) -> None:
         """Count what is on disk, tell those it came from, and answer who waited for it."""
@@ -190,27 +190,30 @@ class Replica:
         for peer in self._links:
             self._say(peer, self._hello(answer=False))
 
-    def _push(self, records: Sequence[Record], withheld: Sequence[m.Run], *, source: str) -> None:
+    def _push(
+        self, records: Sequence[Record], withheld: Sequence[m.Run], *, source: str, weight: int = 0
+    ) -> None:
         """Push writes to those who may lack them: not to the source, nor to its neighbours."""
         served = self._links[source].neighbours if source else frozenset()
         if len(records) == 1 and not withheld:
-            self._push_one(records[0], source, served)
+            self._push_one(records[0], source, served, weight)
             return
-        most = self.settings.batch_bytes
+        bounds = {"most_bytes": self.settings.batch_bytes, "most_records": m.MOST_RECORDS}
         for peer, link in self._links.items():
             if not link.session or link.closed or peer == source or peer in served:
                 continue
             lacking = link.lacking(records)
             unseen = link.unseen(withheld) if withheld else ()
-            for part, size in p.parts(lacking, most_bytes=most, most_records=m.MOST_RECORDS):
+            known = weight if len(lacking) == len(records) and not withheld else 0
+            for part, size in p.parts(lacking, weight=known, **bounds):
                 self._push_to(peer, link, part, unseen, size)
                 unseen = ()
             if unseen:
                 self._push_to(peer, link, (), unseen, 0)
 
-    def _push_one(self, record: Record, source: str, served: frozenset[str]) -> None:
+    def _push_one(self, record: Record, source: str, served: frozenset[str], weight: int) -> None:
         """Push one write: the usual case, on the way to a search."""
-        records, size = (record,), weight_bytes(record)
+        records, size = (record,), weight or weight_bytes(record)
         writer, number = record.version.writer, record.version.sequence
         for peer, link in self._links.items():
             if (
@@ -297,7 +300,7 @@ class Replica:
     def _met(self, peer: str, link: Link, told: m.Hello | m.Digest) -> bool:
         """Take in what Hello and Digest both tell; return whether the peer may stay."""
         if (ahead := told.time_ms - self._now_ms()) > self.settings.most_ahead_ms:
-            self._refuse_ahead(peer, link, ahead)
+            self._refuse(peer, link, p.ahead_words(ahead, self.settings, self.node))
             return False
         self._heard(peer, link, told.vector, {**told.vector, **told.undurable})
         link.vector = dict(told.vector)  # a peer whose disk has failed has less than it had
@@ -377,7 +380,7 @@ class Replica:
                 continue
             ahead = ahead_ms(version.time_hlc, now_ms)
             if ahead > self.settings.most_ahead_ms:
-                self._refuse_ahead(peer, link, ahead)
+                self._refuse(peer, link, p.ahead_words(ahead, self.settings, self.node))
             elif not (version.written and version.writer):
                 self._refuse(peer, link, f"expected records with versions, found {version}")
             elif namespace is None:
@@ -581,9 +584,6 @@ class Replica:
         if self._question is not None and self._question.peer == peer:
             self._question = None
         self._out.append(m.Refuse(peer, "", why))
-
-    def _refuse_ahead(self, peer: str, link: Link, ahead: int) -> None:
-        self._refuse(peer, link, p.ahead_words(ahead, self.settings.most_ahead_ms, self.node))
 
     def _refused_by(self, peer: str, link: Link, refusal: m.Refusal) -> None:
         """Stop sending what a peer does not take, and tell the operator why."""

@@ -139,12 +139,12 @@ def _budgets(study: ArmStudy) -> list[str]:
     if not study.budgets:
         return ["No learned policy has been compared yet.", ""]
     lines = [
-        "| policy | decisions of cells | periods simulated | wall clock | how |",
-        "|---|---:|---:|---:|---|",
+        "| policy | decisions of cells | wall clock | trained on |",
+        "|---|---:|---:|---|",
     ]
     lines += [
         f"| {title_of(one.arm, True)} | {format_number(one.decisions)} | "
-        f"{format_number(one.periods)} | {one.wall_s / 60:.1f} min | {one.note} |"
+        f"{one.wall_s / 60:.1f} min | {one.note} |"
         for one in study.budgets
     ]
     return ["### What the policies were trained with", "", *lines, ""]

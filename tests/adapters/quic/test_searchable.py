@@ -41,9 +41,9 @@ def test_what_the_log_has_leaves_the_tail_and_is_still_found() -> None:
     memory.note(records)
     log.absorb(Delta(tuple(records[:2]), {"a": 2}, complete=True)).result()
     memory.forget({"a": 2})
-    assert len(memory) == 2  # noqa: PLR2004  # c's is in front of a's third
+    assert len(memory) == 2  # c's is in front of a's third
     memory.forget({"a": 9})
-    assert len(memory) == 2  # noqa: PLR2004
+    assert len(memory) == 2
     assert [found(memory, n) for n in (1, 2, 4, 3)] == ["a1", "a2", "c4", "a3"]
     assert len(memory) == 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from cellhive.core.errors import BadInput
 from cellhive.rl.observations import SLOT_FEATURES
-from cellhive.rl.policy import FLAT, NEIGHBOURS, PolicyShape
+from cellhive.rl.policy import FLAT, NEIGHBOURS, NETWORK, PolicyShape
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 from cellhive.rl.learning.networks import Actor, Critic  # noqa: E402
@@ -108,3 +108,19 @@ def test_wrong_tensors_are_refused() -> None:
     with pytest.raises(BadInput, match="encoder"):
         PolicyShape(encoder="recurrent")
     assert PolicyShape().encoder == NEIGHBOURS
+
+
+def test_one_decision_for_the_whole_network() -> None:
+    """It depends on every cell and on no order of them, and on no number of them."""
+    shape = PolicyShape(encoder=NETWORK)
+    torch.manual_seed(3)
+    actor = Actor(shape)
+    assert {n: a.shape for n, a in actor.arrays().items()} == shape.actor_tensors()
+    seen, near = _case(shape)
+    logits = actor(seen, near)
+    assert logits.shape == (2, 1, shape.columns, 3)
+    torch.testing.assert_close(actor(seen.flip(1), near), logits)
+    torch.testing.assert_close(actor(torch.cat([seen, seen], 1), near), logits)
+    changed = seen.clone()
+    changed[:, 5] += 0.5
+    assert not torch.allclose(actor(changed, near), logits)

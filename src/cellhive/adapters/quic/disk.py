@@ -25,7 +25,7 @@ T = TypeVar("T")
 MOST_QUEUED_BYTES = 32 << 20
 """Above this much, peers are asked to hold back; local writers wait, too."""
 MOST_COMMIT_RECORDS = 8_192
-GATHER_S, GATHER_OTHERS_S = 0.001, 0.02
+GATHER_S, GATHER_OTHERS_S = 0.003, 0.014
 """How long commits wait for company, of own writes and of others', for whom nobody waits here.
 
 It leaves the processor to what was pushed, and to the searches for it.
@@ -87,13 +87,17 @@ class Disk:
         self.queued_bytes = 0
 
     def write(
-        self, records: Sequence[Record], covers: Mapping[str, int] | None = None
+        self,
+        records: Sequence[Record],
+        covers: Mapping[str, int] | None = None,
+        weight: int = 0,
     ) -> asyncio.Future[None]:
         """Queue own stamped records; the future is done when they are durable.
 
         Args:
             records: Of one writer or several.
             covers: The highest number of each writer among them, where it is known.
+            weight: What they weigh [bytes], where it is known.
         """
         done: asyncio.Future[None] = self._loop.create_future()
         work = self._last()
@@ -101,7 +105,7 @@ class Disk:
         work.own = True
         work.covers = merge(work.covers, highest(records) if covers is None else covers)
         work.waiters.append(done)
-        self._added(work, records, GATHER_S)
+        self._added(work, weight or weights_bytes(records), GATHER_S)
         return done
 
     def apply(self, delta: Delta) -> None:
@@ -109,7 +113,7 @@ class Disk:
         work = self._last()
         work.records.extend(delta.records)
         work.covers = merge(work.covers, delta.covers)
-        self._added(work, delta.records, GATHER_OTHERS_S)
+        self._added(work, weights_bytes(delta.records), GATHER_OTHERS_S)
 
     def declare(self, namespace: Namespace) -> asyncio.Future[None]:
         """Queue a declaration; what is queued afterwards may be of that namespace."""
@@ -119,7 +123,7 @@ class Disk:
         work = self._queue[-1]
         work.namespaces.append(namespace)
         work.waiters.append(done)
-        self._added(work, (), 0.0)
+        self._added(work, 0, 0.0)
         return done
 
     async def read(self, question: Callable[[], T]) -> T:
@@ -167,8 +171,7 @@ class Disk:
             self._queue.append(_Work())
         return self._queue[-1]
 
-    def _added(self, work: _Work, records: Sequence[Record], wait_s: float) -> None:
-        weight = weights_bytes(records)
+    def _added(self, work: _Work, weight: int, wait_s: float) -> None:
         work.weight += weight
         self.queued_bytes += weight
         self._idle.clear()

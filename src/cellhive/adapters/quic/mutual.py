@@ -23,7 +23,7 @@ from cellhive.adapters.quic.short import ShortQuic
 
 WINDOW_BYTES = 4 << 20
 """What a peer may have under way in one stream."""
-SOON_ACK_S, LAZY_ACK_S = 0.001, 0.02
+SOON_ACK_S, LAZY_ACK_S = 0.001, 0.022
 """How long acknowledgements wait, of large datagrams and of small ones; peers reckon with 25 ms."""
 
 _LARGE_BYTES = 1_100

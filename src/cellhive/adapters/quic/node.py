@@ -31,6 +31,7 @@ from cellhive.core.errors import Conflict
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
+from cellhive.memory.batches.faults import weights_bytes
 from cellhive.memory.batches.stamps import Stamps
 from cellhive.memory.peers import SyncSettings
 from cellhive.memory.store import Memory
@@ -46,8 +47,8 @@ from cellhive.memory.versions import (
 )
 
 TICK_S = 0.25
-ACK_DELAY_S = 0.025
-"""How long acknowledgements wait for others, to go together."""
+ACK_DELAY_S = 0.019
+"""How long acknowledgements wait for others: for the disk's, and less than QUIC's wait for them."""
 OWN_NAMESPACE = "cellhive.node"
 """Where a node notes its lives; it never leaves the node."""
 LIVE = "+live"
@@ -204,12 +205,14 @@ class Node:
         """
         stamped = self._stamps.stamped(records)
         self.memory.note(stamped)
-        self._do(self.replica.handle(m.Wrote(tuple(stamped), checked=True)))
+        weight = weights_bytes(stamped)
+        wrote = m.Wrote(tuple(stamped), checked=True, weight_bytes=weight)
+        self._do(self.replica.handle(wrote))
         if self._peers.names:
             self._pending.append((self._stamps.sequence, self._loop.time()))
         self.written += len(stamped)
         covers = {self.replica.writer: self._stamps.sequence} if stamped else {}
-        return [record.version for record in stamped], self._disk.write(stamped, covers)
+        return [record.version for record in stamped], self._disk.write(stamped, covers, weight)
 
     async def add(self, records: Sequence[Record], *, new: bool = False) -> list[Version]:
         """Write records and return their versions when they are durable here.

@@ -121,6 +121,11 @@ class TrainingFolder:
         """Write a further file with something that the training came to."""
         write_whole(self.path / f"{name}.json", _json(value))
 
+    def noted(self, name: str) -> dict[str, Any]:
+        """Return such a file; empty where there is none."""
+        path = self.path / f"{name}.json"
+        return _object(path) if path.exists() else {}
+
     # ------------------------------------------------------------------------- curve
 
     def append(self, row: Mapping[str, Any]) -> None:

@@ -5,6 +5,10 @@ deviation from the level so far times that from the level now (Welford 1962; wit
 West 1979), so the scatter within cells is exactly the weighted one, however often it is asked
 for. Lasting differences between cells, such as their size or surroundings, never enter it.
 
+What is missing moves a level by what the other values of its row lead to expect. A level of
+what was measured alone would be too high where low values are missing, which shifts the cell
+against what explains it, and such a shift looks like a memory of the past.
+
 Axis letters: ``C`` cells, ``V`` variables, ``L`` lags, ``D = V (L + 1)`` columns.
 """
 
@@ -50,8 +54,9 @@ class Running:
         """
         statistics = self.statistics.forgotten(keep)
         return replace(
-            self, statistics=statistics, weight=keep * self.weight, square=keep**2 * self.square
-        )
+            self, statistics=statistics, weight=keep * self.weight,
+            square=keep**2 * self.square,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,8 @@ def advanced(
     if not usable.any():
         return moved, Deviations(np.zeros((0, rows.shape[1])), np.zeros((0, rows.shape[1]), bool))
     after, scaled, known, worth = _levels(moved, rows, seen)
-    statistics, filled = _added(before, after, rows, scaled, known, worth)
-    chosen = known.any(axis=1)
-    return replace(after, statistics=statistics), Deviations(filled, known[chosen])
+    after, filled = _added(before, after, rows, scaled, known, worth)
+    return after, Deviations(filled, known[known.any(axis=1)])
 
 
 def _checked(running: Running, values: Floats) -> Floats:
@@ -146,7 +150,7 @@ def _usable(before: Running, rows: Floats) -> Bools:
 def _levels(
     running: Running, rows: Floats, seen: Bools
 ) -> tuple[Running, Floats, Bools, Floats]:  # fmt: skip
-    """Return new levels, scaled deviations, which of them are known, and rows' worth.
+    """Return levels moved by what was seen, scaled deviations, which are known, and rows' worth.
 
     A level of weight w from values of squared weights q is off by the variance q / w², so a
     deviation from it has the variance 1 + q / w²; of that, w / (w + 1) of a sample is new.
@@ -171,14 +175,14 @@ def _levels(
 
 def _added(
     before: Running, after: Running, rows: Floats, scaled: Floats, known: Bools, worth: Floats
-) -> tuple[Statistics, Floats]:  # fmt: skip
+) -> tuple[Running, Floats]:  # fmt: skip
     """Return the statistics with the rows added, and the rows with what was missing filled in."""
     chosen = known.any(axis=1)
     scaled, known, worth = scaled[chosen], known[chosen], worth[chosen]
     old = before.statistics
     if not len(scaled):  # a first look, which sets levels and no more
         mean = after.level.mean(axis=0) if after.within_cells else old.mean
-        return replace(old, mean=mean), scaled
+        return replace(after, statistics=replace(old, mean=mean)), scaled
     if not after.within_cells and old.weight <= 0.0:  # there was no mean to deviate from
         start = _observed_means(rows[chosen], known)
         scaled = scaled + old.mean - start
@@ -190,16 +194,32 @@ def _added(
     share = weight / float(worth.sum())
     if after.within_cells:
         scatter = share * ((filled.T * worth) @ filled + uncertain)
-        mean = _blended(after)
-        return replace(
-            old, weight=old.weight + weight, mean=mean, scatter=old.scatter + scatter
-        ), filled  # fmt: skip
+        if _is_learnt(old):
+            after = _moved_by_expectation(after, rows, chosen, filled)
+        statistics = replace(
+            old, weight=old.weight + weight, mean=_blended(after), scatter=old.scatter + scatter
+        )
+        return replace(after, statistics=statistics), filled
     shift = filled.mean(axis=0)
     centred = filled - shift
     block = replace(
         old, weight=weight, mean=old.mean + shift, scatter=share * (centred.T @ centred + uncertain)
     )
-    return old.merged(block), filled
+    return replace(after, statistics=old.merged(block)), filled
+
+
+def _moved_by_expectation(after: Running, rows: Floats, chosen: Bools, filled: Floats) -> Running:
+    """Return levels moved by what was not seen, as far as the others of its row tell it.
+
+    The step is that of a value that is seen, so that a level gets to where what was seen and what
+    is expected balance as fast as one without gaps would.
+    """
+    lacking = ~np.isfinite(rows) & (after.weight > 0.0) & chosen[:, None]
+    safe = np.where(lacking, after.weight, 1.0)
+    expected = np.zeros(rows.shape)
+    expected[chosen] = filled
+    gap = np.where(lacking, expected * np.sqrt(1.0 + after.square / safe**2), 0.0)
+    return replace(after, level=after.level + gap / (after.weight + 1.0))
 
 
 def _blended(running: Running) -> Floats:
@@ -214,9 +234,14 @@ def _observed_means(rows: Floats, known: Bools) -> Floats:
     return mean
 
 
+def _is_learnt(old: Statistics) -> bool:
+    """Return whether the estimate so far says what to expect by more than spreads alone."""
+    return old.weight > 2.0 * old.columns
+
+
 def _covariance(old: Statistics, scaled: Floats, known: Bools) -> Floats:
     """Return what to expect missing values by: the estimate so far, or spreads alone."""
-    if old.weight > 2.0 * old.columns:
+    if _is_learnt(old):
         return old.scatter / old.weight
     squares = np.where(known, scaled**2, 0.0).sum(axis=0) + np.diag(old.scatter)
     count = known.sum(axis=0) + old.weight
@@ -245,8 +270,8 @@ def completed(
         return filled, uncertain
     spread = np.diag(covariance)
     steady = covariance + np.diag(1e-9 * spread + 1e-300)
-    precision = np.linalg.inv(steady / np.sqrt(np.outer(np.diag(steady), np.diag(steady))))
-    root = np.sqrt(np.diag(steady))
+    root = np.sqrt(np.diag(steady))  # of a column without spread so small that its square is 0
+    precision = np.linalg.inv(steady / np.outer(root, root))
     precision /= np.outer(root, root)
     patterns, which = np.unique(known[lacking], axis=0, return_inverse=True)
     sets = np.split(

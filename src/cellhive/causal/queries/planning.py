@@ -196,6 +196,8 @@ def advise(
         BadInput: If nothing can be changed, or the aim cannot be read.
     """
     _check(responses, levers, aim)
+    _check_present(levers)
+    _check_apart(responses, aim)
     _check_harms(aim.harms)
     if top < 0 or not 0.0 <= trial_samples < math.inf:
         raise BadInput(
@@ -268,6 +270,25 @@ def _check(responses: Responses, levers: Sequence[Lever], aim: Aim) -> None:
         raise BadInput(expected="a worst share above 0 and up to 1", found=f"{aim.worst:g}")
     if aim.most_levers < 1:
         raise BadInput(expected="at least one lever at a time", found=str(aim.most_levers))
+
+
+def _check_present(levers: Sequence[Lever]) -> None:
+    for lever in levers:
+        if lever.now is not None and not math.isfinite(lever.now):
+            raise BadInput(
+                expected="a finite present value, or None where it is not known",
+                found=f"{lever.now:g}", place=f"lever {lever.name!r}",
+            )  # fmt: skip
+
+
+def _check_apart(responses: Responses, aim: Aim) -> None:
+    strangers = sorted(frozenset[str]().union(*aim.apart) - set(responses.levers))
+    if strangers:
+        message = (
+            f"expected levers among {', '.join(responses.levers)} to be kept apart, found "
+            f"{', '.join(strangers)}; correct the names"
+        )
+        raise NotFound(message)
 
 
 def _check_harms(harms: Sequence[Harm]) -> None:

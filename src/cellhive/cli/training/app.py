@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from cellhive.cli.training.models import diff, list_models, promote
+from cellhive.cli.training.evaluate import evaluate
+from cellhive.cli.training.models import diff, export, list_models, promote
 from cellhive.cli.training.start import resume, start
 
 train_app = typer.Typer(
@@ -17,6 +18,8 @@ train_app = typer.Typer(
 )
 train_app.command()(start)
 train_app.command()(resume)
+train_app.command()(evaluate)
 train_app.command()(promote)
 train_app.command("list")(list_models)
 train_app.command()(diff)
+train_app.command()(export)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cellhive.cli.output import console
+from cellhive.cli.training.options import MODELS, ModelsFolder
 
 QUICK_SEEDS, FULL_SEEDS = 3, 10
 QUICK_SCENARIOS = ("highway-corridor", "mis-tilted")
@@ -54,6 +55,7 @@ def evaluate(
             "nothing was trained on."
         ),
     ] = None,
+    models: ModelsFolder = MODELS,
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
     out: Annotated[
         Path, typer.Option(help="Results, .json; or .md for a page with the results beside it.")
@@ -92,7 +94,7 @@ def evaluate(
         scenarios=tuple(dict.fromkeys(names)), arms=tuple(dict.fromkeys(arm or UNLEARNED)),
         seeds=(FULL_SEEDS if full else QUICK_SEEDS) if seeds is None else seeds,
         settings=replace(ArmSettings(), hours=hours, observed_s=observed, evaluations=evaluations),
-        out=out.with_suffix(".json"), sites=sites, workers=workers,
+        out=out.with_suffix(".json"), sites=sites, workers=workers, models=models,
     ).checked()  # fmt: skip
     messages = console(stderr=True)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,6 @@ from rich.table import Table
 
 from cellhive.cli.output import console
 from cellhive.cli.training.options import MODELS, ModelsFolder
-from cellhive.core.errors import NotFound
 
 Policy = Annotated[str, typer.Argument(help="NAME@VERSION, or NAME@ALIAS such as NAME@candidate.")]
 
@@ -28,60 +28,75 @@ def promote(
     ] = "",
     models: ModelsFolder = MODELS,
 ) -> None:
-    """Make a version the one in use: networks that follow the champion take it at once.
+    """Make a version the one in use: what follows the champion takes it over in flight.
 
     A version that failed a gate, or was put to none, is refused unless a reason is given.
     """
-    from cellhive.app.policies import found, open_models  # noqa: PLC0415
+    from cellhive.app.policies import open_models, reference_of  # noqa: PLC0415
 
-    manifest, _ = found(f"rl:{policy}", models)
-    with closing(open_models(models)) as store:
-        move = store.set_alias(manifest.name, alias, manifest.version, reason=reason)
-    before = f", before: {manifest.name}@{move.before}" if move.before else ""
-    print(f"{manifest.name}@{manifest.version} is the {alias}{before}")
+    with open_models(models, existing=True) as there:
+        reference = reference_of(policy)
+        move = there.promote(reference, alias=alias, reason=reason)
+    name = reference.partition(":")[0]
+    before = f", before: {name}@{move.before}" if move.before else ""
+    print(f"{name}@{move.version} is the {alias}{before}")
 
 
 def list_models(
     models: ModelsFolder = MODELS,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the manifests as JSON and nothing else.")
+        bool, typer.Option("--json", help="Print the list as JSON and nothing else.")
     ] = False,
 ) -> None:
-    """List the policies that are registered, with what they are called and came to."""
-    from cellhive.app.policies import listed  # noqa: PLC0415
+    """List the policies there are, yours and those that come with CellHive."""
+    from cellhive.app.policies import open_models  # noqa: PLC0415
     from cellhive.core.types import to_jsonable  # noqa: PLC0415
 
-    there = listed(models)
+    with open_models(models, existing=True) as there:
+        rows = there.rows()
     if as_json:
-        every = [{**to_jsonable(m), "aliases": list(aliases)} for m, aliases in there]
-        print(json.dumps(every, indent=2, allow_nan=False))
+        print(json.dumps([to_jsonable(asdict(row)) for row in rows], indent=2, allow_nan=False))
         return
-    if not there:
+    if not rows:
         print(f"There are no policies in {models}; train one: cellhive train start")
         return
+    words = {True: "passed", False: "not passed", None: "none"}
     table = Table("policy", "is", "registered", "learnt in", "gates", box=None, pad_edge=False)
-    for manifest, aliases in there:
-        passed = sum(gate.passed for gate in manifest.gates)
-        when = datetime.fromtimestamp(manifest.created_s, UTC)
+    for row in rows:
+        ships = ("ships",) if row.ships else ()
         table.add_row(
-            escape(f"{manifest.name}@{manifest.version}"), escape(", ".join(aliases)),
-            f"{when:%Y-%m-%d %H:%M}", escape(", ".join(manifest.lineage.scenarios)),
-            f"{passed} of {len(manifest.gates)}" if manifest.gates else "none",
+            escape(f"{row.name}@{row.version}"), escape(", ".join((*row.aliases, *ships))),
+            f"{datetime.fromtimestamp(row.created_s, UTC):%Y-%m-%d %H:%M}",
+            escape(", ".join(row.scenarios)), words[row.gates_passed],
         )  # fmt: skip
     console().print(table)
 
 
 def diff(one: Policy, other: Policy, models: ModelsFolder = MODELS) -> None:
     """Say in what two policies differ: knobs, data, budget, figures, gates, weights."""
-    from cellhive.app.policies import found  # noqa: PLC0415
-    from cellhive.lifecycle.registry import differences  # noqa: PLC0415
+    from cellhive.app.policies import open_models, reference_of  # noqa: PLC0415
 
-    pair = [found(f"rl:{policy}", models) for policy in (one, other)]
-    if pair[0][0].reference == pair[1][0].reference:
-        message = f"expected two policies, found {one} and {other}, which are the same"
-        raise NotFound(message)
-    table = Table("what", one, other, box=None, pad_edge=False)
-    for found_difference in differences(pair[0], pair[1]):
-        cells = (found_difference.what, found_difference.one, found_difference.other)
+    with open_models(models, existing=True) as there:
+        found = there.diff(reference_of(one), reference_of(other))
+    if not found:
+        print(f"{one} and {other} are the same")
+        return
+    table = Table("what", escape(one), escape(other), box=None, pad_edge=False)
+    for difference in found:
+        cells = (difference.what, difference.one, difference.other)
         table.add_row(*(escape(text) for text in cells))
     console().print(table)
+
+
+def export(
+    policy: Policy,
+    folder: Annotated[Path, typer.Argument(help="Folder of models; made where there is none.")],
+    name: Annotated[
+        str, typer.Option("--as", help="Name there, as whose champion; default: its own name.")
+    ] = "",
+    models: ModelsFolder = MODELS,
+) -> None:
+    """Write a policy as JSON and safetensors, to take it elsewhere or to ship it."""
+    from cellhive.app.policies import export_as, reference_of  # noqa: PLC0415
+
+    print(export_as(reference_of(policy), folder, name, models))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 MODELS = Path("models")
+"""Folder of the user's models; see ``app.models``."""
 
 ModelsFolder = Annotated[
     Path, typer.Option("--models", help="Folder of the store of trained policies.")

@@ -85,8 +85,10 @@ def start(
         list[str] | None,
         typer.Option(help="A setting of the learner, such as learning_rate=0.0005; repeatable."),
     ] = None,
-    parent: Annotated[
-        str, typer.Option(help="Registered policy to begin from, NAME or NAME@VERSION.")
+    parent: Annotated[str, typer.Option(help="Policy to begin from, NAME or NAME@VERSION.")] = "",
+    against: Annotated[
+        str,
+        typer.Option(help="Policy that has to be beaten; default: the champion of the same name."),
     ] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same curve.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, or cuda where torch sees one.")] = "cpu",
@@ -128,7 +130,7 @@ def start(
     options = composition.TrainOptions(
         recipe=with_changes(recipe_named(recipe), changes), name=name or recipe, seed=seed,
         device=device, checkpoint_every=checkpoint_every, time_limit_s=_limit_s(time_limit),
-        models=models, parent=parent, command=_typed(),
+        models=models, parent=parent, against=against, command=_typed(),
     )  # fmt: skip
     check_folder(out, "--out")
     check_folder(models, "--models")
@@ -161,6 +163,12 @@ def resume(
         changes["time_limit_s"] = _limit_s(time_limit)
     with messages.status("Preparing ...") as status:
         training = composition.resume(folder, status.update, changes)
+    there = composition.registered(training)
+    if there and training.trainer.number >= training.options.recipe.iterations:
+        number = training.trainer.number
+        print(f"all {number} iterations are done, and {there} is registered; go further: "
+              f"--iterations {2 * number}")  # fmt: skip
+        return
     _go(training, messages, gates=gates, tensorboard=tensorboard)
 
 

@@ -27,12 +27,10 @@ class Budget:
     arm: str
     decisions: float
     """Decisions of single cells."""
-    periods: float
-    """Reporting periods of whole networks that were simulated."""
     wall_s: float
     """Wall clock of the training [s]."""
     note: str = ""
-    """Machine, command, seeds."""
+    """Scenarios and command."""
 
 
 @dataclass(frozen=True)

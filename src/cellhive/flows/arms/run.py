@@ -14,6 +14,7 @@ from cellhive.flows.arms.guards import CountingGuard
 from cellhive.flows.decide import LoopSettings, Optimizer, PlanApplied, PlanGuard, Silent
 from cellhive.flows.evaluate import run_seed
 from cellhive.flows.headroom import HeadroomSettings, run_fixed, search_course
+from cellhive.flows.policy.plans import AUTHOR
 from cellhive.flows.trial import Hooks, TrialSettings
 from cellhive.flows.tuning import Course, RunJobs, SearchSettings, Setting, Tuned, in_turn, tune
 from cellhive.flows.watch import Kpis, Scoring, mean_kpis
@@ -30,7 +31,7 @@ FIXED = (*MOBILITY_SETS, *SEARCHED)
 UNLEARNED = (NOTHING, *MOBILITY_SETS, TUNED, BAYESIAN, RULES)
 """Arms that need no model, in the order of tables."""
 
-FOLLOWING = frozenset({"RL", "fixed"})
+FOLLOWING = frozenset({AUTHOR, "fixed"})
 """Authors with one plan for the whole network, who may go on where an own plan is watched."""
 
 OptimizerOf = Callable[[str], Optimizer]

@@ -28,10 +28,10 @@ CANDIDATE, CHAMPION, RULES, NOTHING = "candidate", "champion", "rules", "do noth
 
 HARD_RULES = frozenset(
     {"unknown", "value", "bounds", "grid", "duplicate", "read-back", "no-effect", "protected",
-     "step", "deviation", "sleep", "loop-free"}
+     "step", "deviation"}
 )  # fmt: skip
 """Rules that a policy must never run into: what they refuse could not be done at any time. The
-others say "not now", and depend on what else goes on in the network."""
+others say "not now", or depend on which of several plans comes first."""
 
 _PERIOD_S = 900.0
 

@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record, Version
-from cellhive.memory.batches.faults import fault, together_fine
+from cellhive.core.records import (
+    NOT_WRITTEN,
+    Metadata,
+    Metric,
+    Namespace,
+    Record,
+    RecordKind,
+    Version,
+)
+from cellhive.core.types import Floats32
+from cellhive.memory.batches.faults import columns_are_fine, fault, stacked
 from cellhive.memory.batches.rows import records_in_rows, versions_in_rows
 from cellhive.memory.peers import misfit
 from cellhive.memory.versions import HybridClock
 
 _FEWEST = 4
 """Records from which it pays to look at all together."""
+
+
+class _Columns(NamedTuple):
+    """What records hold, field by field in their order, but for whether they are deleted."""
+
+    namespaces: list[str]
+    ids: list[str]
+    kinds: list[RecordKind]
+    vectors: list[Floats32 | None]
+    metadata: list[Metadata]
+    texts: list[str]
+    payloads: list[bytes]
+    times_s: list[float]
+    origins: list[str]
+    versions: list[Version]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> _Columns:
+        """Take records apart."""
+        return cls(
+            [x.namespace for x in records], [x.id for x in records], [x.kind for x in records],
+            [x.vector for x in records], [x.metadata for x in records],
+            [x.text for x in records], [x.payload for x in records],
+            [x.time_s for x in records], [x.origin for x in records],
+            [x.version for x in records],
+        )  # fmt: skip
 
 
 class Stamps:
@@ -41,22 +77,19 @@ class Stamps:
             BadInput: One of them cannot be kept and shared, or has a version; none is stamped.
             NotFound: A namespace is not declared.
         """
-        if len(records) < _FEWEST or not self._surely_fit(records):
-            for record in records:
-                self._must_fit(record)
         count, first = len(records), self.sequence + 1
         if count < _FEWEST:
+            for record in records:
+                self._must_fit(record)
             return [self._one(record) for record in records]
+        columns = _Columns.of(records)
+        if not self._surely_fit(columns):
+            for record in records:
+                self._must_fit(record)
         times = self._clock.ticks(count)
         self.sequence += count
         versions = versions_in_rows(times, self._writer, range(first, first + count), count)
-        return records_in_rows(
-            count, [x.namespace for x in records], [x.id for x in records],
-            [x.kind for x in records], [x.vector for x in records],
-            [x.metadata for x in records], [x.text for x in records],
-            [x.payload for x in records], [x.time_s for x in records],
-            [x.origin for x in records], versions, [x.deleted for x in records],
-        )  # fmt: skip
+        return records_in_rows(count, *columns[:-1], versions, [x.deleted for x in records])
 
     def _one(self, record: Record) -> Record:
         self.sequence += 1
@@ -66,12 +99,20 @@ class Stamps:
             record.payload, record.time_s, record.origin, version, record.deleted,
         )  # fmt: skip
 
-    def _surely_fit(self, records: Sequence[Record]) -> bool:
+    def _surely_fit(self, columns: _Columns) -> bool:
         """Whether a look at all of them shows that each may be written; False is no proof."""
-        space = self._namespaces.get(records[0].namespace)
-        if space is None or any(x.version is not NOT_WRITTEN for x in records):
+        count, name, origin = len(columns.ids), columns.namespaces[0], columns.origins[0]
+        space = self._namespaces.get(name)
+        if space is None or columns.versions.count(NOT_WRITTEN) != count:
             return False
-        matrix = together_fine(records)
+        if columns.namespaces.count(name) != count or columns.origins.count(origin) != count:
+            return False
+        if not columns_are_fine(
+            (name, origin), columns.ids, columns.metadata, [*filter(None, columns.texts)],
+            [*filter(None, columns.payloads)], columns.times_s,
+        ):  # fmt: skip
+            return False
+        matrix = stacked(columns.vectors)
         return (
             matrix is not None
             and matrix.shape[1] == space.dimension

@@ -39,14 +39,25 @@ FUNCTIONS = {
 """Heads of each function, in the order of precedence, which is that of the rules."""
 
 _OWN_PART = {"energy": "energy", "coverage": "coverage", "load": "capacity", "mobility": "mobility"}
+SHARED = RewardSettings().neighbour_share
 _OTHERS = 0.25
 """Weight of the objectives that are not a function's own: it answers for what it does to them."""
 
 
-def joint_role(heads: Sequence[str] = HEADS, neighbours: int = 4, hidden: int = 64) -> list[Role]:
-    """Return one role for all knobs, paid by the whole objective."""
+def joint_role(
+    heads: Sequence[str] = HEADS, neighbours: int = 4, hidden: int = 64, shared: float = SHARED
+) -> list[Role]:
+    """Return one role for all knobs, paid by the whole objective.
+
+    Args:
+        heads: Parameters that may be turned.
+        neighbours: Strongest neighbours a cell sees, K.
+        hidden: Width of the hidden layers.
+        shared: See ``RewardSettings.neighbour_share``.
+    """
     ordered = tuple(head for head in HEADS if head in heads)
-    return [Role("joint", PolicyShape(ordered, neighbours, hidden), RewardSettings())]
+    shape = PolicyShape(ordered, neighbours, hidden)
+    return [Role("joint", shape, RewardSettings(neighbour_share=shared))]
 
 
 def function_roles(
