@@ -78,7 +78,7 @@ def test_a_model_found_in_data_speaks_for_its_own_quantities() -> None:
     posterior = discover(
         statistics_of(panel, names), rng, knowledge=radio_knowledge(names, by_definition=False)
     )
-    causes = found_causes(posterior)
+    causes = found_causes(posterior, 0.5)
     assert "sinr_mean_db" in causes.descendants("electrical_tilt_deg")
     assert "sinr_mean_db" not in causes.parents("sinr_mean_db")
     index = causes.names.index

@@ -11,7 +11,8 @@ import pytest
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Mode, Network, Outcome, Parameters, Plan
 from cellhive.flows.decide import LoopSettings
-from cellhive.flows.recall.situations import CELLS, situations
+from cellhive.flows.recall.optimizer import RecallSettings
+from cellhive.flows.recall.situations import CELLS, lost, situations
 from cellhive.flows.training.history import (
     Remembered,
     demonstrate,
@@ -238,9 +239,9 @@ def test_what_cannot_be_history_is_refused(record: RunRecord) -> None:
 
 def _known(situation: np.ndarray, action: Action, effect: float) -> Pattern:
     """Return a pattern of sixty experiences of six runs."""
-    each = Evidence(10, 10.0, effect, 10.0, 0.0, 0.0)
+    each = Evidence(10, 10.0, effect, 0.01, 0.0, 0.0)
     shares = tuple(Share(f"run-{run}", each) for run in range(6))
-    whole = Evidence(60, 60.0, effect, 60.0, 0.0, 0.0)
+    whole = Evidence(60, 60.0, effect, 0.06, 0.0, 0.0)
     return Pattern(CELLS, action, situation, situation.copy(), whole, False, shares)
 
 
@@ -252,10 +253,14 @@ def test_a_memory_is_a_teacher_where_it_knows_the_situation() -> None:
     frame = env.simulator.frame(0, 0.0, 900.0)
     fresh = np.ones((1, env.network.cells), np.bool_)
     here = situations(env.network, held, held, [frame], fresh)
-    cell = int(np.flatnonzero(here.known_cells)[0])
-    good = _known(here.cells[cell], Action("MRO", "time_to_trigger_s", -1), 12.0)
+    loss = np.where(here.known_cells, lost(CELLS, here.cells), 0.0)
+    cell = int(loss.argmax())  # memory promises nothing where nothing is lost
+    good = _known(here.cells[cell], Action("MRO", "time_to_trigger_s", -1), 0.9 * loss[cell])
     idle = _known(here.cells[cell], NOTHING, 0.0)
-    shown = demonstrate(env, [5], make=lambda: Remembered([good, idle]), paired=False)
+    eager = RecallSettings(gain=0.01, wrong=0.5)
+    shown = demonstrate(
+        env, [5], make=lambda: Remembered([good, idle], settings=eager), paired=False
+    )
     timer = shown.columns.index("time_to_trigger_s")
     assert shown.action[0, 0, cell, timer] == DOWN
     others = np.delete(shown.action[0, 0], timer, axis=-1)

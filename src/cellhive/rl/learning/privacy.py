@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -243,10 +243,7 @@ def _opacus() -> _Opacus:
             "`pip install -c constraints.txt 'cellhive[train]'`"
         )
         raise NotFound(message) from problem
-    return cast(
-        "_Opacus",
-        _Opacus(
-            GradSampleModuleFastGradientClipping, DPOptimizerFastGradientClipping,
-            DPTensorFastGradientClipping, RDPAccountant, get_noise_multiplier,
-        ),
+    return _Opacus(
+        GradSampleModuleFastGradientClipping, DPOptimizerFastGradientClipping,
+        DPTensorFastGradientClipping, RDPAccountant, get_noise_multiplier,
     )  # fmt: skip

@@ -52,4 +52,4 @@ def _hold(weight: Tensor, seen: Bools) -> None:
     keep = torch.from_numpy(seen.astype("float32")).to(weight.device)
     with torch.no_grad():
         weight.mul_(keep)
-    weight.register_hook(lambda gradient: gradient * keep)
+    weight.register_hook(lambda gradient: gradient * keep)  # type: ignore[no-untyped-call]
