@@ -16,7 +16,7 @@ from cellhive.adapters.scenarios import scenario_named
 from cellhive.adapters.scenarios.studies import load_arms, save_arms
 from cellhive.adapters.scenarios.unseen_city import NAME as UNSEEN
 from cellhive.adapters.scenarios.unseen_city import unseen_city
-from cellhive.app.policies import MODELS, found, is_policy, resolved
+from cellhive.app.policies import MODELS, is_policy, load, resolved
 from cellhive.app.runs import optimizer_named
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
@@ -51,7 +51,7 @@ class ArmsOptions:
     """List of OpenCellID, or its folder, for the city that nothing was trained on."""
     workers: int = 2
     """Processes; 1 runs everything in this one."""
-    models: Path = MODELS
+    models: Path = Path(MODELS)
     """Folder of the store that trained policies, "rl:NAME", are looked for in."""
 
     def checked(self) -> ArmsOptions:
@@ -177,7 +177,7 @@ def _with_policies(options: ArmsOptions, study: ArmStudy) -> tuple[ArmsOptions, 
             arms.append(arm)
             continue
         version = resolved(arm, options.models)
-        lineage = found(version, options.models)[0].lineage
+        lineage = load(version, options.models).manifest.lineage
         for name in options.scenarios:
             scenario = scenario_of(name, 0, options.sites)
             if scenario.name in lineage.scenarios:
