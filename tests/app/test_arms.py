@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,7 +117,7 @@ def test_policies_are_named_by_version_and_may_not_know_the_test(
     }
     for name, city in (("honest", 100), ("cheat", 201)):
         lineage = Lineage(("tiny",), (201, 1, city), budget={"decisions": 5.0, "wall_s": 60.0})
-        with closing(open_models(tmp_path)) as store:
+        with open_models(tmp_path) as store:
             store.add(ModelManifest(name, (role_of("joint", shape),), lineage), tensors)
     known = replace(options, arms=("rl:honest@1",), models=tmp_path)
     study = compare_arms(known)

@@ -51,7 +51,7 @@ class ArmsOptions:
     """List of OpenCellID, or its folder, for the city that nothing was trained on."""
     workers: int = 2
     """Processes; 1 runs everything in this one."""
-    models: Path = MODELS
+    models: Path = Path(MODELS)
     """Folder of the store that trained policies, "rl:NAME", are looked for in."""
 
     def checked(self) -> ArmsOptions:

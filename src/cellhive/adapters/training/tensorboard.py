@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ class TensorBoard:
             BadInput: The package that writes them is not installed.
         """
         try:
-            from tensorboardX import SummaryWriter  # noqa: PLC0415 - only who trains has it
+            package: Any = importlib.import_module("tensorboardX")  # only who trains has it
         except ImportError as error:
             raise BadInput(
                 place="--tensorboard", expected="the package tensorboardX", found="none",
                 remedy="install the extra: pip install 'cellhive[train]', or --no-tensorboard",
             ) from error  # fmt: skip
         purge = done + 1 if done else None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=purge)
+        self._writer: Any = package.SummaryWriter(str(folder), purge_step=purge)
 
     def __call__(self, event: object) -> None:
         """Write a point of the curve."""

@@ -11,6 +11,7 @@ import numpy as np
 from cellhive.core.errors import BadInput
 from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import (
+    Bools,
     Change,
     Floats32,
     Ints,
@@ -239,7 +240,7 @@ class PolicyOptimizer:
         allowed = np.empty(options.shape, np.bool_)
         fill_masks(track.course, track.rules, place, options, (now_s, True), allowed)
         allowed[0] &= ~track.blocked(place)
-        cells = frame.valid.any(axis=1)
+        cells: Bools = np.asarray(frame.valid.any(axis=1))
         known = np.repeat(cells, len(seat.actions.columns))
         towards = track.rules.target[np.maximum(place, 0)]
         known &= (place >= 0) & ((towards < 0) | cells[np.maximum(towards, 0)])
