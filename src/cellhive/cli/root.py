@@ -31,7 +31,7 @@ from cellhive.cli.output import (
 )
 from cellhive.cli.training.app import train_app
 from cellhive.cli.training.options import MODELS, ModelsFolder
-from cellhive.cli.twin import twin_app
+from cellhive.cli.twin.app import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
 

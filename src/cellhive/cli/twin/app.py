@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellhive.cli.film import film
 from cellhive.cli.output import console
-from cellhive.cli.validate_handover import validate_handover
+from cellhive.cli.twin.film import film
+from cellhive.cli.twin.validate_handover import validate_handover
 from cellhive.core.errors import BadInput
 
 if TYPE_CHECKING:
