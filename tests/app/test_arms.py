@@ -11,7 +11,7 @@ import pytest
 
 from cellhive.adapters.scenarios.studies import load_arms
 from cellhive.app.arms import ArmsOptions, Progress, compare_arms
-from cellhive.app.policies import open_models
+from cellhive.app.learning.policies import open_models
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.models import Lineage, ModelManifest
 from cellhive.flows.arms.run import ArmSettings

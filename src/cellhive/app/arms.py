@@ -16,7 +16,7 @@ from cellhive.adapters.scenarios import scenario_named
 from cellhive.adapters.scenarios.studies import load_arms, save_arms
 from cellhive.adapters.scenarios.unseen_city import NAME as UNSEEN
 from cellhive.adapters.scenarios.unseen_city import unseen_city
-from cellhive.app.policies import MODELS, is_policy, load, resolved
+from cellhive.app.learning.policies import MODELS, is_policy, load, resolved
 from cellhive.app.runs import optimizer_named
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound

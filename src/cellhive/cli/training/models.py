@@ -32,7 +32,7 @@ def promote(
 
     A version that failed a gate, or was put to none, is refused unless a reason is given.
     """
-    from cellhive.app.policies import open_models, reference_of  # noqa: PLC0415
+    from cellhive.app.learning.policies import open_models, reference_of  # noqa: PLC0415
 
     with open_models(models, existing=True) as there:
         reference = reference_of(policy)
@@ -49,7 +49,7 @@ def list_models(
     ] = False,
 ) -> None:
     """List the policies there are, yours and those that come with CellHive."""
-    from cellhive.app.policies import open_models  # noqa: PLC0415
+    from cellhive.app.learning.policies import open_models  # noqa: PLC0415
     from cellhive.core.types import to_jsonable  # noqa: PLC0415
 
     with open_models(models, existing=True) as there:
@@ -74,7 +74,7 @@ def list_models(
 
 def diff(one: Policy, other: Policy, models: ModelsFolder = MODELS) -> None:
     """Say in what two policies differ: knobs, data, budget, figures, gates, weights."""
-    from cellhive.app.policies import open_models, reference_of  # noqa: PLC0415
+    from cellhive.app.learning.policies import open_models, reference_of  # noqa: PLC0415
 
     with open_models(models, existing=True) as there:
         found = there.diff(reference_of(one), reference_of(other))
@@ -97,6 +97,6 @@ def export(
     models: ModelsFolder = MODELS,
 ) -> None:
     """Write a policy as JSON and safetensors, to take it elsewhere or to ship it."""
-    from cellhive.app.policies import export_as, reference_of  # noqa: PLC0415
+    from cellhive.app.learning.policies import export_as, reference_of  # noqa: PLC0415
 
     print(export_as(reference_of(policy), folder, name, models))

@@ -17,7 +17,7 @@ from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.core.errors import BadInput, CellHiveError
 
 if TYPE_CHECKING:
-    from cellhive.app.training import Training
+    from cellhive.app.learning.training import Training
     from cellhive.core.ports import Observer
     from cellhive.flows.training.train import TrainingEnded
 
@@ -117,7 +117,7 @@ def start(
     Exit code: 0 done, 1 failed or gates not passed, 2 wrong input, 130 interrupted.
     """
     from cellhive.adapters.files import check_folder  # noqa: PLC0415
-    from cellhive.app import training as composition  # noqa: PLC0415 - --help must not wait
+    from cellhive.app.learning import training as composition  # noqa: PLC0415 - --help must not wait
     from cellhive.flows.training.recipe import recipe_named, with_changes  # noqa: PLC0415
 
     changes = {
@@ -155,7 +155,7 @@ def resume(
     The curve goes on as if nothing had happened: the same numbers, on the same machine and
     device. A checkpoint that is damaged is left out, and the one before it is taken.
     """
-    from cellhive.app import training as composition  # noqa: PLC0415
+    from cellhive.app.learning import training as composition  # noqa: PLC0415
 
     messages = console(stderr=True)
     changes: dict[str, Any] = {"iterations": iterations, "device": device}
@@ -228,7 +228,7 @@ def _go(training: Training, messages: Console, *, gates: bool, tensorboard: bool
 def _trained(
     training: Training, messages: Console, stop: Stop, tensorboard: bool | None
 ) -> TrainingEnded:
-    from cellhive.app import training as composition  # noqa: PLC0415
+    from cellhive.app.learning import training as composition  # noqa: PLC0415
     from cellhive.reports.training.live import training_view  # noqa: PLC0415
 
     board = _board(training, tensorboard)
@@ -257,7 +257,7 @@ def _board(training: Training, wanted: bool | None) -> Any:
 
 def _finish(training: Training, messages: Console, *, gates: bool) -> None:
     """Judge and register, and say how to use it."""
-    from cellhive.app import training as composition  # noqa: PLC0415
+    from cellhive.app.learning import training as composition  # noqa: PLC0415
 
     judged = None
     if gates:

@@ -20,7 +20,7 @@ from cellhive import __version__
 from cellhive.adapters.run_codec import from_jsonable
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.training.folder import TrainingFolder
-from cellhive.app.policies import MODELS, load, model_of, open_models, shown
+from cellhive.app.learning.policies import MODELS, load, model_of, open_models, shown
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.models import CANDIDATE, CHAMPION, Lineage, ModelManifest

@@ -1,0 +1,1 @@
+"""Trained policies put together: as optimisers by name, and the trainings they come from."""
