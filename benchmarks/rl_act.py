@@ -25,7 +25,7 @@ from _bench import Row, report
 from _drivers import DRIVERS, middle, peers_python, run
 
 from cellhive.adapters.models.embedded import EmbeddedModels
-from cellhive.app.models import Models, following, publish
+from cellhive.app.learning.models import Models, following, publish
 from cellhive.core.errors import CellHiveError
 from cellhive.core.models import GateResult, ModelManifest
 from cellhive.rl.act import Acting

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cellhive.adapters.scenarios.studies import load_arms
-from cellhive.app.arms import ArmsOptions, Progress, compare_arms
+from cellhive.app.learning.arms import ArmsOptions, Progress, compare_arms
 from cellhive.app.learning.policies import open_models
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.models import Lineage, ModelManifest

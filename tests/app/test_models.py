@@ -12,7 +12,7 @@ from policies import case, drawn
 
 from cellhive.adapters.models.files import FolderModels
 from cellhive.adapters.models.follow import ModelNotTaken, ModelTaken
-from cellhive.app.models import Models, following, open_models, publish
+from cellhive.app.learning.models import Models, following, open_models, publish
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.models import Lineage, ModelManifest
 from cellhive.rl.act import Acting

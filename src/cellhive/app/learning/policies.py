@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellhive.app.models import MODELS, open_models
+from cellhive.app.learning.models import MODELS, open_models
 from cellhive.core.errors import NotFound
 from cellhive.core.models import CHAMPION
 from cellhive.flows.decide import Optimizer
 from cellhive.flows.policy.plans import AUTHOR
 
 if TYPE_CHECKING:
-    from cellhive.app.models import LoadedModel
+    from cellhive.app.learning.models import LoadedModel
     from cellhive.flows.policy.optimizer import Model
 
 PREFIX = "rl:"

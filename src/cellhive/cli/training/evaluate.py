@@ -70,7 +70,7 @@ def evaluate(
     from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.adapters.scenarios import scenario_names  # noqa: PLC0415
     from cellhive.adapters.scenarios.unseen_city import NAME  # noqa: PLC0415
-    from cellhive.app.arms import (  # noqa: PLC0415
+    from cellhive.app.learning.arms import (  # noqa: PLC0415
         ArmsOptions,
         Progress,
         compare_arms,
