@@ -109,7 +109,7 @@ def curve(start: Start, seed: int, judge: Judge, iterations: int, level: float) 
     if start.masked:
         restrict(actor, visible_features(known_causes(), HEADS, SHAPE.neighbours))
     gains = [judge.gain(actor)]
-    while len(gains) <= iterations and not reached(gains, level):
+    while len(gains) <= iterations and reached(gains, level) is None:
         trainer.iterate()
         gains.append(judge.gain(actor))
     return gains
