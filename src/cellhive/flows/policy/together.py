@@ -12,9 +12,9 @@ _TURNED_BY = {
     "ES": ("asleep",),
     "CCO": ("electrical_tilt_deg", "tx_power_dbm"),
     "MLB": ("cio_db",),
-    "MRO": ("cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s"),
+    "MRO": ("cio_db",),  # hysteresis and timing of a cell only where offsets cannot help
 }
-"""Parameters that each rule-based function turns."""
+"""Parameters that each rule-based function is for."""
 
 
 def left_to_rules(model: Model) -> frozenset[str]:
