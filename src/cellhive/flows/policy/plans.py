@@ -27,9 +27,10 @@ class Wanted(NamedTuple):
 class Grouping:
     """How changes become plans."""
 
-    neighbours: int = 6
+    neighbours: int = -1
     """Neighbours of the cell with the strongest wish that join its plan: those that the loop
-    watches with it. Negative: the plan takes in the whole network."""
+    watches with it. Negative: the plan takes in the whole network, which no cell left alone is
+    like: neighbourhoods were rolled back by comparison with cells that the policy changed too."""
 
 
 def function_of(role: str, parameter: str) -> str:

@@ -26,8 +26,8 @@ def left_to_rules(model: Model) -> frozenset[str]:
 class PolicyWithRules:
     """A policy, and the rules for what it does not turn.
 
-    What shapes the cells goes first, as among the rules: where coverage or sleep has just
-    been changed, the policy's plans wait.
+    The policy is asked first: it settles within hours, and then leaves the field to the rules,
+    whose changes never end. The other way round it hardly gets to act on the highway.
     """
 
     def __init__(self, model: Model) -> None:
@@ -38,10 +38,10 @@ class PolicyWithRules:
     def propose(
         self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
     ) -> list[Plan]:
-        """Return the plans of the rules, then those of the policy."""
+        """Return the plans of the policy, then those of the rules."""
         return [
-            *self.rules.propose(network, parameters, frames, now_s),
             *self.policy.propose(network, parameters, frames, now_s),
+            *self.rules.propose(network, parameters, frames, now_s),
         ]
 
     def learn(self, outcome: Outcome) -> None:

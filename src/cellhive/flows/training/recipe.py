@@ -101,11 +101,12 @@ RECIPES = {
             hidden=32, iterations=30, gates=GateTerms(cities=4, hours=4.0),
         ),
         TrainingRecipe(
-            "champion", "Every knob, on every scenario that comes with the package.",
+            "champion", "Timing of handovers, on every scenario that comes with the package.",
             scenarios=("highway-corridor", "mis-tilted", "hex-urban", "stadium-surge",
                        "night-energy", "healthy"),
-            cities=8, networks=1, periods=24, random_start=True, iterations=150,
-            gates=GateTerms(cities=5, hours=8.0, observed_s=60.0),
+            cities=4, networks=1, periods=16, random_start=True,
+            heads=("a3_offset_db", "hysteresis_db", "time_to_trigger_s"), iterations=80,
+            gates=GateTerms(cities=5, hours=6.0, observed_s=20.0),
         ),
     )
 }  # fmt: skip
