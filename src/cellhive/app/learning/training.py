@@ -28,6 +28,7 @@ from cellhive.core.ports import Observer
 from cellhive.core.types import Floats32, to_jsonable
 from cellhive.flows.decide import Optimizer
 from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
+from cellhive.flows.policy.together import PolicyWithRules
 from cellhive.flows.training import gates
 from cellhive.flows.training.recipe import (
     FUNCTIONS,
@@ -324,12 +325,15 @@ def candidate_of(training: Training) -> Model:
 def judge(training: Training, observer: Observer) -> gates.Judged:
     """Put what was learnt to the gates: in the loop, in cities held out."""
     model = candidate_of(training)
+    made: Callable[[Model], Optimizer] = (
+        PolicyWithRules if training.options.recipe.gates.beside_rules else PolicyOptimizer
+    )
     arms: dict[str, Callable[[], Optimizer]] = {
-        gates.CANDIDATE: lambda: PolicyOptimizer(model), gates.RULES: Rules,
+        gates.CANDIDATE: lambda: made(model), gates.RULES: Rules,
     }  # fmt: skip
     champion = _champion(training.options)
     if champion is not None:
-        arms[gates.CHAMPION] = lambda: PolicyOptimizer(champion)
+        arms[gates.CHAMPION] = lambda: made(champion)
     with ThreadPoolExecutor(max_workers=2) as pool:
         bench = gates.Bench(
             arms, Guard, lambda s, seed, observed_s: build_twin(s, seed, observed_s=observed_s),

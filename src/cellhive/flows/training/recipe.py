@@ -29,6 +29,8 @@ class GateTerms:
     """Scenarios in which nothing is wrong: there it must do no harm, and need not gain."""
     margin: float = 0.5
     """Loss of the objective that counts as none [points]."""
+    beside_rules: bool = False
+    """The rules act for what the policy does not turn, as with "rl:NAME+rules"."""
     latency_s: float = 0.005
     """Longest 99th percentile of a decision for a whole network [s]."""
 
@@ -106,7 +108,7 @@ RECIPES = {
                        "night-energy", "healthy"),
             cities=4, networks=1, periods=16, random_start=True,
             heads=("a3_offset_db", "hysteresis_db", "time_to_trigger_s"), iterations=80,
-            gates=GateTerms(cities=5, hours=6.0, observed_s=20.0),
+            gates=GateTerms(cities=5, hours=6.0, observed_s=20.0, beside_rules=True),
         ),
     )
 }  # fmt: skip
