@@ -227,14 +227,13 @@ class PolicyOptimizer:
         answers = [logits(seen) for logits in seat.logits]
         for which in reversed(range(len(answers))):
             place, answer = seat.places[which], answers[which]
-            mine = mask[:, place]
-            joined = self.model.roles[which].shape.joined(mine)
-            best = np.where(joined > 0, answer, -np.inf).argmax(axis=-1)
-            best = np.broadcast_to(best, mine.shape[:2])
-            may = np.take_along_axis(mine, best[..., None], axis=-1)[..., 0] > 0
-            prevails = may & (best != KEEP)
+            may = self.model.roles[which].shape.joined(mask[:, place])
+            best = np.where(may > 0, answer, -np.inf).argmax(axis=-1)
+            prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])
             by[:, place] = np.where(prevails, which, by[:, place])
+        # one decision for all cells asks for steps that some of them may not take
+        option[np.take_along_axis(mask, option[..., None], axis=-1)[..., 0] == 0] = KEEP
         return _Choice(seen, mask, answers, option, by)
 
     def _mask(self, seat: _Seat, frame: KpiFrame, now_s: float) -> Masks:
