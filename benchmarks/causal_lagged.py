@@ -187,7 +187,7 @@ def rows_of(head: str, ours: Found, peers: dict[str, Found], last: bool) -> list
         told = len(theirs.cpu_s)
         label = f"{name}, {told} of {len(ours.f1)} series" if name else ""
         if name and not told:
-            label = f"{name}: no answer in time"
+            label += " in time"  # the table says "no answer" behind it
         f1, precision, cpu = middle(ours.f1), middle(ours.precision), middle(ours.cpu_s)
         beside = [middle(one)[0] if told else None for one in (theirs.f1, theirs.precision)]
         their_s = middle(theirs.cpu_s)[0] if told else None

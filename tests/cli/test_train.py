@@ -91,7 +91,8 @@ def test_stopped_training_goes_on_to_the_same_end(
     assert again.out.startswith("all 4 iterations are done, and tiny@2 is registered; go further")
     same = cellhive("train", "diff", "tiny@1", "tiny@2")
     assert same.code == 0
-    assert "wall_s" in same.out
+    # unless the two took as long to a tenth of a second, that alone differs
+    assert "wall_s" in same.out or same.out == "tiny@1 and tiny@2 are the same\n"
     assert "root mean square" not in same.out  # the weights are the same to the bit
 
 

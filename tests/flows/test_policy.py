@@ -21,7 +21,7 @@ from cellhive.ran.scenarios import Scenario
 from cellhive.ran.users import Traffic, UserMix
 from cellhive.rl.actions import HEADS, KEEP, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
-from cellhive.rl.policy import FLAT, PolicyShape, next_cells
+from cellhive.rl.policy import FLAT, NETWORK, PolicyShape, next_cells
 
 SMALL = Scenario(
     "small", "One site, two layers.", (),
@@ -100,7 +100,7 @@ def test_track_knows_from_parameters_what_the_environment_remembers() -> None:
         env.step(chosen)
 
 
-@pytest.mark.parametrize("encoder", ["neighbours", FLAT])
+@pytest.mark.parametrize("encoder", ["neighbours", FLAT, NETWORK])
 def test_policy_proposes_what_it_would_do_in_the_environment(encoder: str) -> None:
     """The same observation, the same mask, the same choice: plans hold the changes made there."""
     policy = model(("joint", HEADS), encoder=encoder)
@@ -114,7 +114,9 @@ def test_policy_proposes_what_it_would_do_in_the_environment(encoder: str) -> No
         before = env.parameters()
         plans = optimizer.propose(env.network, before, [frame], now_s)
         changes = {(c.object_id, c.parameter): c.after for p in plans for c in p.changes}
-        env.step(np.where(env.masks() > 0, logits(env.seen()[0])[None], -np.inf).argmax(-1))
+        mask = policy.roles[0].shape.joined(env.masks())  # as where it learns
+        choices = np.where(mask > 0, logits(env.seen()[0])[None], -np.inf).argmax(-1)
+        env.step(np.broadcast_to(choices, env.keep().shape))
         after = env.parameters()
         done = {
             (name, parameter): float(getattr(after, parameter)[index])
@@ -228,6 +230,23 @@ def test_reasons_are_written_for_engineers() -> None:
     assert all(reason.startswith("The policy gives this step ") for reason in reasons)
     assert any("(mean " in reason for reason in reasons)
     assert plans[0].evidence == ("policy random@1", "period from 28800 s to 29700 s")
+
+
+def test_a_decision_for_all_cells_says_so() -> None:
+    """Of one decision for the network every change has the same odds, and no cell's features."""
+    env = environment()
+    env.reset([8])
+    frame, now_s = frame_at(env)
+    plans = PolicyOptimizer(model(("joint", HEADS), encoder=NETWORK)).propose(
+        env.network, env.parameters(), [frame], now_s
+    )
+    of_a_kind: dict[str, set[str]] = {}
+    changes = [change for plan in plans for change in plan.changes if change.target is None]
+    for change in changes:
+        of_a_kind.setdefault(change.parameter, set()).add(change.reason)
+    assert len(changes) > len(of_a_kind) > 0
+    assert all(len(reasons) == 1 for reasons in of_a_kind.values())
+    assert changes[0].reason.endswith(" %, for all cells alike.")
 
 
 def test_frames_without_its_counters_are_refused_by_name() -> None:

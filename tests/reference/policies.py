@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from cellhive.rl.observations import SLOT_FEATURES
-from cellhive.rl.policy import FLAT, PolicyShape
+from cellhive.rl.policy import FLAT, NETWORK, PolicyShape
 
 SHAPES = (
     PolicyShape(), PolicyShape(encoder=FLAT), PolicyShape(heads=("cio_db",), neighbours=3),
     PolicyShape(heads=("electrical_tilt_deg", "tx_power_dbm"), hidden=19, message=7),
+    PolicyShape(encoder=NETWORK, hidden=24),
 )  # fmt: skip
 
 
@@ -30,21 +31,23 @@ def case(shape: PolicyShape, cells: int, networks: int, seed: int = 0):
     near[0] = -1
     mask = (rng.random((networks, cells, shape.columns, 3)) < 0.6).astype(np.int8)
     mask[..., 1] = 1
-    return seen, near, mask
+    return seen, near, shape.joined(mask)
 
 
 def logits_of(shape: PolicyShape, arrays, seen, near) -> np.ndarray:
-    """Return the logits, (E, C, D, 3), in float64, as ``PolicyShape.actor_tensors`` says."""
+    """Return the logits, (E, A, D, 3), in float64, as ``PolicyShape.actor_tensors`` says."""
     w = {name: array.astype(np.float64) for name, array in arrays.items()}
     networks, cells, _ = seen.shape
-    out = np.empty((networks, cells, shape.columns, 3))
+    out = np.empty((networks, shape.deciding(cells), shape.columns, 3))
     own = shape.own_features
     for e in range(networks):
         x = seen[e].astype(np.float64)
-        if shape.encoder == FLAT:
+        if shape.encoder in (FLAT, NETWORK):
             hidden = np.tanh(x @ w["own.weight"].T + w["own.bias"])
+            if shape.encoder == NETWORK:
+                hidden = hidden.mean(axis=0, keepdims=True)
             z = np.tanh(hidden @ w["trunk.weight"].T + w["trunk.bias"])
-            out[e] = (z @ w["cell.weight"].T + w["cell.bias"]).reshape(cells, -1, 3)
+            out[e] = (z @ w["cell.weight"].T + w["cell.bias"]).reshape(len(z), -1, 3)
             continue
         hidden = np.tanh(x[:, :own] @ w["own.weight"].T + w["own.bias"])
         for c in range(cells):

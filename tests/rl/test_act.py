@@ -14,7 +14,7 @@ from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.rl.act import Acting, Published, by_role
 from cellhive.rl.policy import FLAT, PolicyShape
 
-NAMES = ["neighbours", "flat", "cio only", "own columns only"]
+NAMES = ["neighbours", "flat", "cio only", "own columns only", "network"]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)

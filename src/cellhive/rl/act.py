@@ -115,6 +115,9 @@ def by_role(
 class Acting:
     """Decides for the cells of one network, or of several copies of it, in one role.
 
+    Axis ``A`` counts who decides: the cells, or one for all of them where the encoder is that
+    of the network (``PolicyShape.deciding``; ``PolicyShape.joined`` makes the mask for it).
+
     One thread at a time: what a call returns is overwritten by the next. For another
     thread make ``beside()``, which has room of its own and shares the weights.
     """
@@ -162,11 +165,11 @@ class Acting:
         self.cells = len(self._near)
         if networks < 1:
             raise BadInput(place="networks", expected="1 or more", found=str(networks))
-        rows = (networks, self.cells, shape.columns)
+        rows = (networks, shape.deciding(self.cells), shape.columns)
         self._seen = np.zeros((networks, self.cells, shape.features), np.float32)
         self._mask = np.ones((*rows, OPTIONS), np.int8)
         self._logits = np.zeros((*rows, OPTIONS), np.float32)
-        self._flat_logits = self._logits.reshape(networks, self.cells, -1)
+        self._flat_logits = self._logits.reshape(*rows[:2], -1)
         self._chances = np.zeros((*rows, OPTIONS), np.float32)
         self._uniform = np.zeros(rows, np.float32)
         self._actions = np.ones(rows, np.int64)
@@ -190,11 +193,11 @@ class Acting:
         self, seen: Floats32, mask: Masks | None = None, *, weights: Weights | None = None,
         out: Chosen | None = None,
     ) -> Chosen:  # fmt: skip
-        """Return the most likely option that may be chosen of every column, (E, C, D).
+        """Return the most likely option that may be chosen of every column, (E, A, D).
 
         Args:
             seen: Observations, (E, C, F); float32 in one piece is read where it lies.
-            mask: 1 where an option may be chosen, (E, C, D, 3); None means everywhere.
+            mask: 1 where an option may be chosen, (E, A, D, 3); None means everywhere.
             weights: Decide with these; by default with those published last.
             out: Where to write it; by default an array that the next call overwrites.
 
@@ -219,7 +222,7 @@ class Acting:
     def logits(
         self, seen: Floats32, mask: Masks | None = None, *, weights: Weights | None = None
     ) -> Floats32:
-        """Return the logits, (E, C, D, 3), -1e9 where masked; arguments as for ``choose``."""
+        """Return the logits, (E, A, D, 3), -1e9 where masked; arguments as for ``choose``."""
         self._take()
         try:
             self._infer(seen, weights)
@@ -233,7 +236,7 @@ class Acting:
     def probabilities(
         self, seen: Floats32, mask: Masks | None = None, *, weights: Weights | None = None
     ) -> Floats32:
-        """Return the probability of every option, (E, C, D, 3), 0 where masked."""
+        """Return the probability of every option, (E, A, D, 3), 0 where masked."""
         self._take()
         try:
             self._infer(seen, weights)
@@ -246,7 +249,7 @@ class Acting:
         self, seen: Floats32, mask: Masks | None, rng: np.random.Generator, *,
         weights: Weights | None = None,
     ) -> Chosen:  # fmt: skip
-        """Return options drawn with their probabilities, (E, C, D); as ``choose`` otherwise."""
+        """Return options drawn with their probabilities, (E, A, D); as ``choose`` otherwise."""
         self._take()
         try:
             self._infer(seen, weights)
@@ -289,8 +292,8 @@ class Acting:
             return self._mask.reshape(-1, OPTIONS)
         if mask.shape != self._mask.shape:
             raise BadInput(
-                place="mask", expected=f"shape {self._mask.shape} (networks, cells, columns, "
-                "options)", found=f"shape {mask.shape}",
+                place="mask", expected=f"shape {self._mask.shape} (networks, who "
+                "decides, columns, options)", found=f"shape {mask.shape}",
             )  # fmt: skip
         if mask.dtype != np.int8 or not mask.flags.c_contiguous:
             np.not_equal(mask, 0, out=self._mask.view(np.bool_))
@@ -312,7 +315,7 @@ class ActingTogether:
         }
 
     def choose(self, seen: Mapping[str, Floats32], mask: Mapping[str, Masks]) -> dict[str, Chosen]:
-        """Return the options of every role, each (E, C, D); see ``Acting.choose``."""
+        """Return the options of every role, each (E, A, D); see ``Acting.choose``."""
         weights = self.published.current
         return {
             role: acting.choose(seen[role], mask.get(role), weights=weights)

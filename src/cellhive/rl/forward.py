@@ -17,7 +17,7 @@ from cellhive.core.types import Floats32, Ints
 from cellhive.ran.link import exp2_f32
 from cellhive.rl.actions import KEEP, OPTIONS
 from cellhive.rl.observations import SLOT_FEATURES
-from cellhive.rl.policy import FLAT, PolicyShape
+from cellhive.rl.policy import NEIGHBOURS, NETWORK, PolicyShape
 
 F32 = np.float32
 Chars = npt.NDArray[np.int8]
@@ -50,15 +50,19 @@ class Sizes(NamedTuple):
     slots: int
     """Columns that are about neighbours, from ``towards``: K or 0."""
     flat: bool
+    """Whether all features of a cell go in at once, and no cell hears another."""
+    whole: bool
+    """Whether the network decides as one: the mean over its cells goes on."""
 
 
 def sizes_of(shape: PolicyShape) -> Sizes:
     """Return the sizes of a shape."""
-    flat = shape.encoder == FLAT
+    flat = shape.encoder != NEIGHBOURS
     slots = 0 if flat else shape.slot_columns
     return Sizes(
         shape.features, shape.features if flat else shape.own_features, shape.neighbours,
         shape.hidden, shape.message, (shape.columns - slots) * OPTIONS, slots, flat,
+        shape.encoder == NETWORK,
     )  # fmt: skip
 
 
@@ -229,9 +233,20 @@ def _answer(sizes: Sizes, z: Floats32, message: Floats32, weights: Floats32, at:
 
 
 @compiled
+def _mean(hidden: Floats32, y: Floats32) -> None:
+    """Fill the mean over the cells, (H,)."""
+    y[:] = F32(0.0)
+    for c in range(hidden.shape[0]):
+        for o in range(y.size):
+            y[o] += hidden[c, o]
+    for o in range(y.size):
+        y[o] /= F32(hidden.shape[0])
+
+
+@compiled
 def forward(sizes: Sizes, seen: Floats32, near: Ints, weights: Floats32, scratch: Floats32,
             logits: Floats32) -> int:  # fmt: skip
-    """Fill the logits of every cell of every network, (E, C, L).
+    """Fill the logits of all who decide in every network, (E, A, L): the cells, or it as one.
 
     Args:
         sizes: Of the shape.
@@ -266,8 +281,11 @@ def forward(sizes: Sizes, seen: Floats32, near: Ints, weights: Floats32, scratch
         bad = _encode(sizes, seen[e], weights, hidden, known)
         if bad >= 0:
             return int(e * cells + bad)
-        for c in range(cells):
-            joined[:size] = hidden[c]
+        if sizes.whole:
+            _mean(hidden, joined[:size])
+        for c in range(logits.shape[1]):
+            if not sizes.whole:
+                joined[:size] = hidden[c]
             if not sizes.flat:
                 _hear(sizes, seen[e, c], near[c], weights, slot, known, message, score,
                       joined[size:])  # fmt: skip

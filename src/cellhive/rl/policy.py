@@ -8,8 +8,10 @@ which order they stand. Learning (``rl.learning``) and serving (``rl.act``) read
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from cellhive.core.errors import BadInput
 from cellhive.core.models import ModelRole
@@ -22,6 +24,7 @@ FLAT, NEIGHBOURS, NETWORK = "flat", "neighbours", "network"
 over all cells, so that one decision turns the same knobs of every cell alike."""
 
 _MOST_HIDDEN = 4096
+Mask = TypeVar("Mask", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,17 @@ class PolicyShape:
     def slot_columns(self) -> int:
         """Columns that are about neighbours: K or 0; they come first."""
         return self.neighbours if "cio_db" in self.heads else 0
+
+    def deciding(self, cells: int) -> int:
+        """Return how many decide in a network of some cells, A: every cell, or it as one."""
+        return 1 if self.encoder == NETWORK else cells
+
+    def joined(self, mask: npt.NDArray[Mask]) -> npt.NDArray[Mask]:
+        """Return a mask of cells, (..., C, D, 3), for those who decide, (..., A, D, 3).
+
+        Where the network decides as one it may choose what any cell may.
+        """
+        return mask.max(axis=-3, keepdims=True) if self.encoder == NETWORK else mask
 
     def actor_tensors(self) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every tensor of the actor; weights are (out, in).

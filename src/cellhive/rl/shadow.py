@@ -64,11 +64,13 @@ class Shadow:
         """
         sides = (champion, candidate)
         one, other = (
-            (s.networks, s.cells, s.shape.neighbours, s.shape.heads) for s in sides
+            (s.networks, s.cells, s.shape.deciding(s.cells), s.shape.neighbours, s.shape.heads)
+            for s in sides
         )  # fmt: skip
         if one != other:
             raise BadInput(
-                place="candidate", expected=f"networks, cells, neighbours and heads {one}",
+                place="candidate",
+                expected=f"networks, cells, deciding ones, neighbours and heads {one}",
                 found=str(other), remedy="train it for the same, or judge it in a trial",
             )  # fmt: skip
         self._champion, self._candidate, self._observer = champion, candidate, observer
@@ -81,7 +83,7 @@ class Shadow:
         self.failed = 0
         """Decisions in which the candidate gave no answer."""
         self._serials = (0, 0)
-        rows = (champion.networks, champion.cells, len(self.columns))
+        rows = (champion.networks, champion.shape.deciding(champion.cells), len(self.columns))
         self._options = np.ones((*rows, OPTIONS), np.int8)
         nothing = np.ones(rows, np.int64)
         _count(nothing, nothing, self._options, self.counts)  # compiled before anybody waits

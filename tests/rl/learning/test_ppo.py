@@ -53,6 +53,7 @@ def _batch(logits: torch.Tensor, moves: list[int], advantage: float, before: flo
         mask=torch.ones(shape, dtype=torch.bool), moves=torch.tensor([[moves]]),
         likely=torch.tensor([[before]]), advantages=torch.tensor([[advantage]]),
         returns=torch.tensor([[2.0]]), around=torch.zeros(1, 2),
+        curious=torch.full((1, 1), 3.0),
     )  # fmt: skip
 
 
@@ -76,6 +77,7 @@ def test_loss_by_hand(advantage: float, before: float, policy: float, clipped: f
     entropy = -(0.5 * math.log(0.5) + 0.5 * math.log(0.25) + 0.2 * math.log(0.1)
                 + 0.8 * math.log(0.8))  # fmt: skip
     assert float(terms.entropy) == pytest.approx(entropy, rel=1e-5)
+    assert float(terms.curiosity) == pytest.approx(3.0 * entropy, rel=1e-5)
     ratio = 2.0 / math.exp(before)
     assert float(terms.kl) == pytest.approx(ratio - 1 - math.log(ratio), rel=1e-4)
 
@@ -126,6 +128,7 @@ def test_learns_which_option_pays() -> None:
             torch.from_numpy(moves.astype(np.int64)), torch.from_numpy(likely),
             torch.from_numpy((pay - learner.values(seen)).astype(np.float32)),
             torch.from_numpy(pay.astype(np.float32)), surroundings(torch.from_numpy(seen)),
+            torch.ones(64, 4),
         )  # fmt: skip
         losses = learner.update([batch], rng)
         assert learner.sound(losses) == ""
@@ -145,7 +148,7 @@ def test_scale_follows_the_returns() -> None:
 
 
 def test_gradient_written_out_is_that_of_torch() -> None:
-    """Masked options, clipped and unclipped cells, good and bad advantages, an entropy."""
+    """Masked options, clipped and unclipped cells, good and bad advantages, entropy by cell."""
     rng = np.random.default_rng(4)
     mask = rng.random((5, 7, 3, 3)) < 0.7
     mask[..., KEEP] = True
@@ -158,11 +161,12 @@ def test_gradient_written_out_is_that_of_torch() -> None:
     batch = Batch(
         torch.zeros(0), torch.zeros(0), masked, torch.from_numpy(moves.astype(np.int64)),
         torch.from_numpy(likely), advantages_, torch.zeros(5, 7), torch.zeros(0),
+        torch.from_numpy(rng.uniform(0.2, 3.0, likely.shape).astype(np.float32)),
     )  # fmt: skip
     terms = loss_terms(low, torch.zeros(5, 7), batch, 0.2)
-    (terms.policy - 0.05 * terms.entropy).backward()
+    (terms.policy - 0.05 * terms.curiosity).backward()
     gradient, sums = loss_gradient(
-        logits, masked, batch.moves, batch.likely, batch.advantages, (0.2, 0.05)
+        logits, masked, batch.moves, batch.likely, batch.advantages, batch.curious, (0.2, 0.05)
     )
     assert logits.grad is not None
     torch.testing.assert_close(gradient, logits.grad, atol=1e-7, rtol=1e-4)

@@ -51,6 +51,28 @@ def test_same_seed_same_curve_and_a_state_goes_on_exactly(build: Build, kind: st
     assert sum(reports[0].parts.values()) == pytest.approx(reports[0].reward)
 
 
+@pytest.mark.parametrize("kind", ["functions", "network"])
+def test_curiosity_by_cell_is_part_of_the_state(build: Build, kind: str) -> None:
+    """It teaches something else, goes on exactly, and is not taken from a state without it."""
+    adaptive = replace(QUICK, adaptive=True, entropy=0.1)
+    envs = [build(2), build(1, periods=3)]
+    whole = Trainer(ROLES[kind], adaptive, envs, seed=5)
+    reports = [whole.iterate() for _ in range(2)]
+    plain = Trainer(ROLES[kind], replace(adaptive, adaptive=False), envs, seed=5)
+    assert plain.iterate().reward == reports[0].reward  # played with the same first weights
+    assert not same(plain.arrays(ROLES[kind][0].name), whole.arrays(ROLES[kind][0].name))
+    first = Trainer(ROLES[kind], adaptive, envs, seed=5)
+    first.iterate()
+    again = Trainer(ROLES[kind], adaptive, envs, seed=5)
+    again.restore(first.state())
+    assert again.iterate() == reports[1]
+    assert same(again.state(), whole.state())
+    before = again.state()
+    with pytest.raises(BadInput, match="exploration state"):
+        again.restore(plain.state())
+    assert same(again.state(), before)
+
+
 def test_several_environments_with_different_networks_teach_one_policy(build: Build) -> None:
     """Environments may differ in the number of networks and of decisions."""
     trainer = Trainer(ROLES["joint"], QUICK, [build(2), build(1, periods=3)], seed=1)

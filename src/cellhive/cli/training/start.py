@@ -81,6 +81,13 @@ def start(
         ),
     ] = None,
     hidden: Annotated[int | None, typer.Option(help="Width of the hidden layers.")] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="What a decision is made of: neighbours (the cell and those next to it), flat "
+            "(both in one row) or network (one decision for all cells)."
+        ),
+    ] = None,
     learning: Annotated[
         list[str] | None,
         typer.Option(help="A setting of the learner, such as learning_rate=0.0005; repeatable."),
@@ -123,7 +130,7 @@ def start(
     changes = {
         "scenarios": tuple(scenario) if scenario else None, "cities": cities,
         "networks": networks, "iterations": iterations, "periods": periods,
-        "observed_s": observed, "roles": roles, "hidden": hidden,
+        "observed_s": observed, "roles": roles, "hidden": hidden, "encoder": encoder,
         "heads": tuple(head.strip() for head in heads.split(",")) if heads else None,
         "learning": _settings(learning),
     }  # fmt: skip

@@ -39,7 +39,7 @@ from cellhive.rl.actions import (
 from cellhive.rl.admission import NOTHING, admit, fill_masks
 from cellhive.rl.env import GOLDEN, Masks
 from cellhive.rl.observations import KPI_FEATURES, RATE_FEATURES, Observations
-from cellhive.rl.policy import PolicyShape, check_tensors, next_cells
+from cellhive.rl.policy import NETWORK, PolicyShape, check_tensors, next_cells
 
 Tensors = dict[str, Floats32]
 
@@ -87,7 +87,7 @@ class Model:
 
 
 Forward = Callable[[PolicyRole, Network], Logits]
-"""Makes what computes the logits of a role in a network, (C, F) to (C, D, 3)."""
+"""Makes what computes the logits of a role in a network, (C, F) to (A, D, 3)."""
 
 
 def acting(role: PolicyRole, network: Network) -> Logits:
@@ -129,7 +129,7 @@ class _Choice(NamedTuple):
     mask: Masks
     """(C, D, 3)"""
     answers: list[Floats32]
-    """Logits of each role, (C, D of the role, 3)."""
+    """Logits of each role, (A, D of the role, 3): of every cell, or one for all."""
     option: Ints
     """(C, D)"""
     role: Ints
@@ -227,10 +227,13 @@ class PolicyOptimizer:
         answers = [logits(seen) for logits in seat.logits]
         for which in reversed(range(len(answers))):
             place, answer = seat.places[which], answers[which]
-            best = np.where(mask[:, place] > 0, answer, -np.inf).argmax(axis=-1)
+            may = self.model.roles[which].shape.joined(mask[:, place])
+            best = np.where(may > 0, answer, -np.inf).argmax(axis=-1)
             prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])
             by[:, place] = np.where(prevails, which, by[:, place])
+        # one decision for all cells asks for steps that some of them may not take
+        option[np.take_along_axis(mask, option[..., None], axis=-1)[..., 0] == 0] = KEEP
         return _Choice(seen, mask, answers, option, by)
 
     def _mask(self, seat: _Seat, frame: KpiFrame, now_s: float) -> Masks:
@@ -269,19 +272,26 @@ class PolicyOptimizer:
         if not chosen:
             return []
         role, place = self.model.roles[which], seat.places[which]
+        alike = role.shape.encoder == NETWORK
         own = {int(column): index for index, column in enumerate(place)}
-        mine = np.array([(c, own[d], option) for c, d, option, _ in chosen], np.int32)
-        answer, mask = choice.answers[which], choice.mask[:, place]
-        gave = influence(seat.logits[which], choice.seen, mine)
+        mine = np.array(
+            [(0 if alike else c, own[d], option) for c, d, option, _ in chosen], np.int32
+        )
+        answer, mask = choice.answers[which], role.shape.joined(choice.mask[:, place])
+        gave = None if alike else influence(seat.logits[which], choice.seen, mine)
         margins = answer[mine[:, 0], mine[:, 1], mine[:, 2]] - answer[mine[:, 0], mine[:, 1], KEEP]
         wanted = []
         for index, (cell, column, _, after) in enumerate(chosen):
             knob = seat.actions.columns[column]
             before = float(values[seat.actions.place[cell * len(seat.actions.columns) + column]])
             share, kept = odds(answer, mask, mine[index].tolist())
-            drivers = seat.words.drivers(choice.seen, cell, gave[index], self.settings.drivers)
             reason = f"The policy gives this step {100 * share:.0f} %, keeping {100 * kept:.0f} %"
-            reason += f"; for it speak {drivers}." if drivers else "."
+            if gave is None:
+                reason += ", for all cells alike."
+            else:
+                most = self.settings.drivers
+                drivers = seat.words.drivers(choice.seen, cell, gave[index], most)
+                reason += f"; for it speak {drivers}." if drivers else "."
             change = self._change(seat, cell, knob, (before, after), reason)
             function = function_of(role.name, knob.parameter)
             wanted.append(Wanted(function, float(margins[index]), change))

@@ -100,7 +100,7 @@ RECIPES = {
         TrainingRecipe(
             "quick", "Handover settings on the highway: a few minutes, to see how it goes.",
             networks=4, heads=("a3_offset_db", "time_to_trigger_s", "cio_db"), neighbours=2,
-            hidden=32, iterations=30, gates=GateTerms(cities=4, hours=4.0),
+            hidden=32, iterations=30, gates=GateTerms(cities=8, hours=4.0),
         ),
         TrainingRecipe(
             "champion", "Timing of handovers, on every scenario that comes with the package.",

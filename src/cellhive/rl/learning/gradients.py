@@ -65,7 +65,8 @@ def _shift(logits: Floats32, mask: Bools, shifted: Floats32) -> None:
 @compiled
 def _differentiate(
     shifted: Floats32, chances: Floats32, moves: npt.NDArray[np.int64], likely: Floats32,
-    advantages: Floats32, settings: tuple[float, float], gradient: Floats32, sums: Floats,
+    advantages: Floats32, curious: Floats32, settings: tuple[float, float], gradient: Floats32,
+    sums: Floats,
 ) -> None:  # fmt: skip
     """Fill the gradient of the loss by the logits, and sum up its parts over cells.
 
@@ -75,11 +76,12 @@ def _differentiate(
         moves: Options chosen, (N, D).
         likely: Logarithm of their probability then, (N,).
         advantages: (N,)
+        curious: What the weight of the entropy is multiplied by, (N,).
         settings: Clip, and weight of the entropy.
         gradient: Written, (N * D, 3); of the mean over the cells.
         sums: Written: policy, entropy, divergence, clipped; (4,).
     """
-    clip, curious = settings
+    clip, weight = settings
     cells, columns = moves.shape
     share = 1.0 / cells
     sums[:] = 0.0
@@ -96,7 +98,7 @@ def _differentiate(
                 entropy -= chance * (shifted[row, k] - log_total)
             for k in range(OPTIONS):
                 log = shifted[row, k] - log_total
-                gradient[row, k] = curious * share * chances[row, k] * (log + entropy)
+                gradient[row, k] = weight * curious[n] * share * chances[row, k] * (log + entropy)
             now += shifted[row, moves[n, d]] - log_total
             sums[1] += entropy
         difference = now - likely[n]
@@ -119,7 +121,7 @@ def _differentiate(
 
 def loss_gradient(
     logits: Tensor, mask: Tensor, moves: Tensor, likely: Tensor, advantages: Tensor,
-    settings: tuple[float, float],
+    curious: Tensor, settings: tuple[float, float],
 ) -> tuple[Tensor, Floats]:  # fmt: skip
     """Return the gradient of a policy's loss by its logits, and the parts of the loss.
 
@@ -129,6 +131,7 @@ def loss_gradient(
         moves: (N, A, D) int64.
         likely: (N, A)
         advantages: (N, A)
+        curious: What the weight of the entropy is multiplied by, (N, A).
         settings: Clip, and weight of the entropy.
 
     Returns:
@@ -142,6 +145,6 @@ def loss_gradient(
     columns = moves.shape[-1]
     _differentiate(
         shifted, chances, moves.numpy().reshape(-1, columns), likely.numpy().reshape(-1),
-        advantages.numpy().reshape(-1), settings, gradient, sums,
+        advantages.numpy().reshape(-1), curious.numpy().reshape(-1), settings, gradient, sums,
     )  # fmt: skip
     return torch.from_numpy(gradient).view_as(logits), sums

@@ -63,6 +63,9 @@ class TrainingSettings:
     do anyway cancels out. Each seed costs one more episode, the first time it is played."""
     episode_seeds: int = 64
     """Different episodes of an environment, which come again; 0 means always new ones."""
+    adaptive: bool = False
+    """Give every cell an entropy's weight of its own, after how surprising it still is, how far
+    its decisions have settled and what a wrong one would cost; see ``exploration``."""
     patience: int = 3
     """Updates in a row that may fail before training stops."""
 
@@ -122,6 +125,8 @@ class Batch(NamedTuple):
     """(N, A)"""
     around: Tensor
     """From ``networks.surroundings``, (N, 2 F)."""
+    curious: Tensor
+    """What the weight of the entropy is multiplied by, (N, A); 1 means as usual."""
 
 
 def advantages(
@@ -153,6 +158,8 @@ class Terms(NamedTuple):
     entropy: Tensor
     kl: Tensor
     clipped: Tensor
+    curiosity: Tensor
+    """The entropy with the weights of the batch: what the loss has in it."""
 
 
 def loss_terms(logits: Tensor, values: Tensor, batch: Batch, clip: float) -> Terms:
@@ -170,12 +177,12 @@ def loss_terms(logits: Tensor, values: Tensor, batch: Batch, clip: float) -> Ter
     ratio = difference.exp()
     held = ratio.clamp(1 - clip, 1 + clip)
     policy = -torch.min(ratio * batch.advantages, held * batch.advantages).mean()
-    entropy = -(logs.exp() * logs).sum((-1, -2)).mean()
+    entropy = -(logs.exp() * logs).sum((-1, -2))
     value = (values - batch.returns).square().mean()
     with torch.no_grad():
         kl = (ratio - 1 - difference).mean()
         clipped = (ratio != held).float().mean()
-    return Terms(policy, value, entropy, kl, clipped)
+    return Terms(policy, value, entropy.mean(), kl, clipped, (entropy * batch.curious).mean())
 
 
 class Scale:
@@ -386,9 +393,10 @@ class Learner:
         settings = self.settings
         logits = self.actor(part.seen, part.near, part.mask)
         terms = loss_terms(logits, self._normal_values(part.seen, part.around), part, settings.clip)
-        loss = terms.policy + settings.value_weight * terms.value - settings.entropy * terms.entropy
+        loss = terms.policy + settings.value_weight * terms.value
+        loss -= settings.entropy * terms.curiosity
         loss.backward()  # type: ignore[no-untyped-call]
-        return torch.stack([term.detach() for term in terms])
+        return torch.stack([term.detach() for term in terms[:5]])
 
     def _sloped(self, part: Batch) -> Tensor:
         """Do the same with the gradient by logits and values written out."""
@@ -396,7 +404,7 @@ class Learner:
         logits = self.actor(part.seen, part.near)
         values = self._normal_values(part.seen, part.around)
         slope, sums = loss_gradient(
-            logits, part.mask, part.moves, part.likely, part.advantages,
+            logits, part.mask, part.moves, part.likely, part.advantages, part.curious,
             (settings.clip, settings.entropy),
         )  # fmt: skip
         error = values.detach() - part.returns

@@ -87,10 +87,7 @@ class Stage:
 
     def masks_of(self, which: int, mask: Masks) -> Masks:
         """Return what a role may choose, (..., A, D, 3), from a mask of the environment."""
-        mine = mask[..., self.places[which], :]
-        if self.roles[which].shape.encoder == NETWORK:
-            mine = mine.max(axis=-3, keepdims=True)
-        return mine
+        return self.roles[which].shape.joined(mask[..., self.places[which], :])
 
     def rewards_of(self, which: int, points: Floats) -> Floats:
         """Return what a role is paid, (..., A), for points (..., C, 4)."""
@@ -177,8 +174,7 @@ class Stage:
         size = (periods, networks, cells)
         choices = []
         for role in self.roles:
-            deciding = 1 if role.shape.encoder == NETWORK else cells
-            flat = (periods, networks, deciding)
+            flat = (periods, networks, role.shape.deciding(cells))
             choices.append(
                 Choices(np.empty((*flat, role.shape.columns), np.int8), np.empty(flat, np.float32))
             )

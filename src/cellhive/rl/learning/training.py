@@ -15,13 +15,15 @@ import numpy.typing as npt
 import torch
 
 from cellhive.core.errors import BadInput, Conflict
-from cellhive.core.types import Floats32
+from cellhive.core.types import Floats, Floats32
 from cellhive.rl.admission import REASONS
 from cellhive.rl.env import CellEnvironment
+from cellhive.rl.learning.exploration import Exploration
 from cellhive.rl.learning.networks import surroundings
 from cellhive.rl.learning.ppo import Batch, Learner, Losses, TrainingSettings, advantages
 from cellhive.rl.learning.roles import Role, check_roles
 from cellhive.rl.learning.rollout import Clock, Rollout, Stage
+from cellhive.rl.policy import NETWORK
 from cellhive.rl.rewards import OBJECTIVES
 
 __all__ = ["Iteration", "Role", "Trainer", "TrainingSettings"]
@@ -109,6 +111,12 @@ class Trainer:
             )  # fmt: skip
         for name, arrays in (actors or {}).items():
             self.learner(name).actor.load(arrays)
+        self._explorations = {
+            (role.name, place): Exploration(role.shape.deciding(stage.env.network.cells))
+            for role in roles
+            for place, stage in enumerate(self._stages)
+            if settings.adaptive
+        }
         self.number, self.decisions, self._failures = 0, 0, 0
 
     def learner(self, role: str) -> Learner:
@@ -164,6 +172,9 @@ class Trainer:
         state: State = {"trainer": np.array(numbers, np.int64)}
         for role, learner in zip(self.roles, self._learners, strict=True):
             state |= {f"{role.name}/{name}": array for name, array in learner.state().items()}
+        for (name, place), exploration in self._explorations.items():
+            parts = exploration.state()
+            state |= {f"{name}/explored/{place}/{part}": array for part, array in parts.items()}
         return state
 
     def restore(self, state: State) -> None:
@@ -179,6 +190,7 @@ class Trainer:
                 found="none" if numbers is None else f"seed {numbers.reshape(-1)[:1].tolist()}",
             )  # fmt: skip
         before = [learner.state() for learner in self._learners]
+        explored = {key: one.state() for key, one in self._explorations.items()}
         try:
             for role, learner in zip(self.roles, self._learners, strict=True):
                 first = f"{role.name}/"
@@ -186,7 +198,15 @@ class Trainer:
                     {name.removeprefix(first): array for name, array in state.items()
                      if name.startswith(first)}
                 )  # fmt: skip
+            for (role_name, place), exploration in self._explorations.items():
+                first = f"{role_name}/explored/{place}/"
+                exploration.restore(
+                    {name.removeprefix(first): array for name, array in state.items()
+                     if name.startswith(first)}
+                )  # fmt: skip
         except BadInput:
+            for key, one in explored.items():
+                self._explorations[key].restore(one)
             for learner, last in zip(self._learners, before, strict=True):
                 learner.restore(last)
             raise
@@ -217,17 +237,15 @@ class Trainer:
     def _learn(self, which: int, rollouts: Sequence[Rollout], spend: Spending) -> Losses:
         """Let one role learn from all environments."""
         learner = self._learners[which]
-        batches = [
-            self._judged(which, stage, rollout)
-            for stage, rollout in zip(self._stages, rollouts, strict=True)
-        ]
+        batches = [self._judged(which, place, rollout) for place, rollout in enumerate(rollouts)]
         spend("judge")
         losses = learner.update(batches, self._random(_SHUFFLES, which, self.number))
         spend("update")
         return losses
 
-    def _judged(self, which: int, stage: Stage, rollout: Rollout) -> Batch:
+    def _judged(self, which: int, place: int, rollout: Rollout) -> Batch:
         """Return what a role learns from in one environment."""
+        stage = self._stages[place]
         learner, settings, choices = self._learners[which], self.settings, rollout.choices[which]
         rewards = stage.rewards_of(which, rollout.points - rollout.idle)
         values = learner.values(rollout.seen)
@@ -245,7 +263,21 @@ class Trainer:
             likely=tensor(choices.log_probability),
             advantages=tensor(found.astype(np.float32)),
             returns=tensor(returns.astype(np.float32)),
+            curious=tensor(self._curiosity(which, place, rollout, found)),
         )  # fmt: skip
+
+    def _curiosity(self, which: int, place: int, rollout: Rollout, surprise: Floats) -> Floats32:
+        """Return what the weight of the entropy is multiplied by, (T, E, A)."""
+        role = self.roles[which]
+        exploration = self._explorations.get((role.name, place))
+        if exploration is None:
+            return np.ones(surprise.shape, np.float32)
+        # what a choice came to in unlikelihood is, in the mean over choices, their entropy
+        exploration.learn(surprise, -rollout.choices[which].log_probability)
+        seen = rollout.seen[:-1]
+        if role.shape.encoder == NETWORK:
+            seen = seen.mean(axis=2, keepdims=True)
+        return exploration.weights(seen)
 
     def _settle(self, trouble: str, before: Sequence[State]) -> None:
         """Keep an update, or take it back and learn more slowly."""
