@@ -106,8 +106,9 @@ RECIPES = {
             "champion", "Timing of handovers, on every scenario that comes with the package.",
             scenarios=("highway-corridor", "mis-tilted", "hex-urban", "stadium-surge",
                        "night-energy", "healthy"),
-            cities=4, networks=1, periods=16, random_start=True,
-            heads=("a3_offset_db", "hysteresis_db", "time_to_trigger_s"), iterations=80,
+            cities=3, networks=1, periods=16, random_start=True,
+            heads=("a3_offset_db", "hysteresis_db", "time_to_trigger_s"), iterations=70,
+            learning={"episode_seeds": 16},
             gates=GateTerms(cities=5, hours=6.0, observed_s=20.0, beside_rules=True),
         ),
     )
