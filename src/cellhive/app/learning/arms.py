@@ -51,6 +51,8 @@ class ArmsOptions:
     """List of OpenCellID, or its folder, for the city that nothing was trained on."""
     workers: int = 2
     """Processes; 1 runs everything in this one."""
+    guarded: tuple[bool, ...] = (True, False)
+    """With the guard, without it, or both."""
     models: Path = Path(MODELS)
     """Folder of the store that trained policies, "rl:NAME", are looked for in."""
 
@@ -147,7 +149,11 @@ def compare_arms(
         options, study = _with_policies(options, study)
         optimizer = partial(optimizer_named, models=options.models)
     tasks = list(_missing(options, study, optimizer))
-    total = sum(len(_modes(arm)) for arm in options.arms) * options.seeds * len(options.scenarios)
+    total = (
+        sum(len(_modes(arm, options)) for arm in options.arms)
+        * options.seeds
+        * len(options.scenarios)
+    )
     begin, fresh = time.monotonic(), 0
     left = sum(len(task.guarded) for task in tasks)
     if not tasks:
@@ -193,9 +199,9 @@ def _with_policies(options: ArmsOptions, study: ArmStudy) -> tuple[ArmsOptions, 
     return replace(options, arms=tuple(dict.fromkeys(arms))), study
 
 
-def _modes(arm: str) -> tuple[bool, ...]:
+def _modes(arm: str, options: ArmsOptions) -> tuple[bool, ...]:
     """Return how an arm is run: doing nothing needs no guard."""
-    return (True,) if arm == NOTHING else (True, False)
+    return (True,) if arm == NOTHING else options.guarded
 
 
 def _missing(options: ArmsOptions, study: ArmStudy, optimizer: OptimizerOf) -> Iterator[_Task]:
@@ -206,7 +212,7 @@ def _missing(options: ArmsOptions, study: ArmStudy, optimizer: OptimizerOf) -> I
             for arm in options.arms:
                 lacking = tuple(
                     guarded
-                    for guarded in _modes(arm)
+                    for guarded in _modes(arm, options)
                     if not study.has(scenario.name, arm, guarded, seed)
                 )
                 if lacking:

@@ -10,10 +10,13 @@ import typer
 
 from cellhive.cli.output import console
 from cellhive.cli.training.options import MODELS, ModelsFolder
+from cellhive.core.errors import BadInput
 
 QUICK_SEEDS, FULL_SEEDS = 3, 10
 QUICK_SCENARIOS = ("highway-corridor", "mis-tilted")
 QUICK_HOURS = 4.0
+GUARDED = {"both": (True, False), "on": (True,), "off": (False,)}
+"""With the guard and without, by what --guard says."""
 
 
 def evaluate(
@@ -56,6 +59,9 @@ def evaluate(
         ),
     ] = None,
     models: ModelsFolder = MODELS,
+    guard: Annotated[
+        str, typer.Option(help="both: each arm with the guard and without; on, or off.")
+    ] = "both",
     workers: Annotated[int, typer.Option(help="Processes.")] = 2,
     out: Annotated[
         Path, typer.Option(help="Results, .json; or .md for a page with the results beside it.")
@@ -86,6 +92,8 @@ def evaluate(
     from cellhive.reports.page import write_atomic  # noqa: PLC0415
 
     check_output(out, "--out", (".json", ".md"))
+    if guard not in GUARDED:
+        raise BadInput(place="--guard", expected=", ".join(GUARDED), found=guard)
     names = list(scenario or (scenario_names() if full else QUICK_SCENARIOS))
     if sites is not None and NAME not in names:
         names.append(NAME)
@@ -95,6 +103,7 @@ def evaluate(
         seeds=(FULL_SEEDS if full else QUICK_SEEDS) if seeds is None else seeds,
         settings=replace(ArmSettings(), hours=hours, observed_s=observed, evaluations=evaluations),
         out=out.with_suffix(".json"), sites=sites, workers=workers, models=models,
+        guarded=GUARDED[guard],
     ).checked()  # fmt: skip
     messages = console(stderr=True)
 
