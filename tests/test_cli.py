@@ -69,7 +69,7 @@ def refused(
         ("--observed", "0", "found 0"),
         ("--scenario", "nope", "out of hex-urban, highway-corridor"),
         ("--scenario", "", "found ''"),
-        ("--optimizer", "nope", "one of none, rules, es, cco, mlb, mro, found 'nope'"),
+        ("--optimizer", "nope", "one of none, rules, es, cco, mlb, mro, or rl:NAME"),
         ("--mode", "nope", "'nope' is not one of 'shadow', 'assist', 'autonomous'"),
         ("--bbox", "1,2,3,4", "give --sites FILE too"),
         ("--freeze", "17-21", "such as 17:00-21:30, found '17-21'"),

@@ -107,7 +107,7 @@ def test_both_propose_and_each_learns_of_its_own() -> None:
     turned = {change.parameter for plan in moved for change in plan.changes}
     assert turned
     assert turned <= set(MOBILITY)
-    assert plans.index(slept[0]) < plans.index(moved[0])  # what shapes the cells goes first
+    assert plans.index(moved[-1]) < plans.index(slept[0])  # the policy is asked first
 
     def steps(some: list[Plan]) -> set[tuple[str, str, bool]]:
         return {(c.object_id, c.parameter, c.after > c.before) for p in some for c in p.changes}

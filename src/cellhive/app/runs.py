@@ -395,6 +395,7 @@ def options_of(record: RunRecord) -> RunOptions:
         values["protected"] = tuple(str(name) for name in values["protected"])
         values["freeze"] = tuple(str(window) for window in values.get("freeze", ()))
         values["models"] = Path(str(values.get("models", MODELS)))
+        values["optimizer"] = str(values.get("optimizer", RunOptions.optimizer))
         return RunOptions(**values).checked()
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(

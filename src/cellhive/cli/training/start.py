@@ -44,7 +44,7 @@ def start(
         str,
         typer.Option(
             help="What to train: quick (minutes: handover settings on the highway) or champion "
-            "(hours: every knob, every scenario). The options below change parts of it."
+            "(hours: timing of handovers, every scenario). The options below change parts of it."
         ),
     ] = "quick",
     name: Annotated[

@@ -273,7 +273,8 @@ class Trainer:
         if exploration is None:
             return np.ones(surprise.shape, np.float32)
         # what a choice came to in unlikelihood is, in the mean over choices, their entropy
-        exploration.learn(surprise, -rollout.choices[which].log_probability)
+        unlikely = -rollout.choices[which].log_probability.astype(np.float64)
+        exploration.learn(surprise, unlikely)
         seen = rollout.seen[:-1]
         if role.shape.encoder == NETWORK:
             seen = seen.mean(axis=2, keepdims=True)
