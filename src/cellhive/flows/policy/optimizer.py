@@ -106,6 +106,9 @@ class PolicySettings:
     grouping: Grouping = field(default_factory=Grouping)
     drivers: int = 3
     """Features that a reason names at most."""
+    margin: float = 0.0
+    """Log-odds by which a step must be preferred to keeping: 0 takes every preferred step, more
+    makes a policy that settles and leaves room for others."""
 
 
 class _Seat(NamedTuple):
@@ -228,7 +231,9 @@ class PolicyOptimizer:
         for which in reversed(range(len(answers))):
             place, answer = seat.places[which], answers[which]
             may = self.model.roles[which].shape.joined(mask[:, place])
-            best = np.where(may > 0, answer, -np.inf).argmax(axis=-1)
+            sure = answer.copy()
+            sure[..., KEEP] += self.settings.margin
+            best = np.where(may > 0, sure, -np.inf).argmax(axis=-1)
             prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])
             by[:, place] = np.where(prevails, which, by[:, place])
