@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import ray
@@ -23,11 +24,13 @@ from cellhive.rl.learning.training import Iteration, check_patience, summary
 
 _COUNTERS = "cellhive"
 _ATTEMPTS = 5
-"""How often lost runners are waited for, each time as long as a probe may take."""
-_PROBE_S = 30.0
+"""How often in a row nothing may come back from runners that seemed to be there."""
+_PROBES, _PAUSE_S = 60, 1.0
+"""How often, and how far apart [s], it is seen whether a lost runner is back."""
+_PROBE_S = 10.0
 
 
-class CellTraining(Algorithm):  # type: ignore[misc]  # optional packages
+class CellTraining(Algorithm):
     """Trains roles as ``rl.learning.training.Trainer`` does, with many processes.
 
     What is played in an iteration follows from the seed, the number of the iteration and the
@@ -71,6 +74,11 @@ class CellTraining(Algorithm):  # type: ignore[misc]  # optional packages
         for name, value in (("reward", self.last.reward), ("gain", self.last.gain),
                             ("decisions", self.decisions)):  # fmt: skip
             self.metrics.log_value((ENV_RUNNER_RESULTS, name), value, window=1)
+
+    @classmethod
+    def get_default_config(cls) -> AlgorithmConfig:
+        """Return RLlib's settings before a plan is made."""
+        return CellTrainingConfig()
 
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
         """Take runners that Ray has started again back in; weights come with the next piece."""
@@ -132,12 +140,14 @@ class CellTraining(Algorithm):  # type: ignore[misc]  # optional packages
         Raises:
             Conflict: None came back.
         """
-        for _ in range(_ATTEMPTS):
+        pause = threading.Event()
+        for _ in range(_PROBES):
             if self.restore_env_runners(self.env_runner_group):
                 return
+            pause.wait(_PAUSE_S)
         message = (
             f"all {self.plan.runners} runners are gone and none was started again within "
-            f"{_ATTEMPTS * _PROBE_S:.0f} s; see whether the cluster has processors left: ray status"
+            f"{_PROBES * _PAUSE_S:.0f} s; see whether the cluster has processors left: ray status"
         )
         raise Conflict(message)
 
@@ -162,7 +172,7 @@ class CellTraining(Algorithm):  # type: ignore[misc]  # optional packages
         return learnt
 
 
-class _Everyone(TrainingData):  # type: ignore[misc]  # optional packages
+class _Everyone(TrainingData):
     """Training data that every learner gets whole."""
 
     def shard(self, num_shards: int, **_: Any) -> list[tuple[Any, dict[str, Any]]]:
@@ -171,7 +181,23 @@ class _Everyone(TrainingData):  # type: ignore[misc]  # optional packages
         return [(_Everyone(batch_refs=[reference]), {}) for _ in range(num_shards)]
 
 
-def config_of(plan: Plan, cpus_per_learner: int = 1) -> AlgorithmConfig:
+class CellTrainingConfig(AlgorithmConfig):
+    """RLlib's settings of a training; what is trained is in the ``Plan``."""
+
+    def __init__(self, algo_class: type[Algorithm] | None = None) -> None:
+        """Begin with RLlib's own."""
+        super().__init__(algo_class or CellTraining)
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Return what a role is made of."""
+        return RLModuleSpec(module_class=RoleModule)
+
+    def get_default_learner_class(self) -> type[CellLearner]:
+        """Return what learns."""
+        return CellLearner
+
+
+def config_of(plan: Plan, cpus_per_learner: int = 1) -> CellTrainingConfig:
     """Return RLlib's configuration of a training.
 
     Args:
@@ -189,8 +215,8 @@ def config_of(plan: Plan, cpus_per_learner: int = 1) -> AlgorithmConfig:
         )  # fmt: skip
     seen, chosen = spaces_of(plan.roles[0].shape)
     cuda = plan.device != "cpu"
-    return (
-        AlgorithmConfig(algo_class=CellTraining)
+    config: CellTrainingConfig = (
+        CellTrainingConfig()
         .framework("torch")
         .environment(
             None, env_config={PLAN: plan}, observation_space=seen, action_space=chosen,
@@ -207,10 +233,10 @@ def config_of(plan: Plan, cpus_per_learner: int = 1) -> AlgorithmConfig:
             num_gpus_per_learner=int(cuda),
         )
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
-        .training(learner_class=CellLearner)
         .fault_tolerance(
             restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0,
             env_runner_health_probe_timeout_s=_PROBE_S,
         )
         .reporting(min_time_s_per_iteration=0)
     )  # fmt: skip
+    return config

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cellhive.adapters.ray.plan import Plan
 from cellhive.adapters.ray.runner import PLAN
-from cellhive.core.errors import BadInput
+from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.types import Floats32
 from cellhive.rl.learning.episodes import SHUFFLES, Part, Played, batch_of, joined, random_of
 from cellhive.rl.learning.ppo import Batch, Learner, Losses
@@ -55,7 +55,7 @@ class _Peers:
         torch.distributed.all_reduce(numbers)
 
 
-class CellLearner(TorchLearner):  # type: ignore[misc]  # optional packages
+class CellLearner(TorchLearner):
     """Learns all roles.
 
     Several learners see the same lesson, take turns with the networks of each minibatch, and
@@ -88,6 +88,7 @@ class CellLearner(TorchLearner):  # type: ignore[misc]  # optional packages
 
     def update(self, training_data: Any, **_: Any) -> dict[str, Any]:
         """Learn from a ``Lesson``; what came of it is in ``learnt``."""
+        training_data.solve_refs()
         lesson: Lesson = training_data.batch
         played = lesson.played
         if self.config.num_learners:  # what comes from the object store cannot be written to
@@ -109,6 +110,15 @@ class CellLearner(TorchLearner):  # type: ignore[misc]  # optional packages
                 self.metrics.log_value((name, loss), float(value), window=1)
         metrics: dict[str, Any] = self.metrics.reduce()
         return metrics
+
+    def compute_loss_for_module(self, **_: Any) -> Tensor:
+        """Refuse: losses and gradients are ``rl.learning.ppo.Learner``'s, in ``update``.
+
+        Raises:
+            Conflict: Always.
+        """
+        message = "the loss of a role is computed by its learner; call update with a Lesson"
+        raise Conflict(message)
 
     def states(self) -> State:
         """Return copies of everything needed to go on exactly, by role and name."""

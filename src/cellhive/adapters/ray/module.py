@@ -18,7 +18,7 @@ NEAR, MASK = "near", "mask"
 """Columns of a batch beside RLlib's own: see ``networks.Actor.forward``."""
 
 
-class RoleModule(TorchRLModule, InferenceOnlyAPI):  # type: ignore[misc]  # optional packages
+class RoleModule(TorchRLModule, InferenceOnlyAPI):
     """Actor and central critic of one role; processes that only play have no critic.
 
     ``model_config`` holds ``shape``, ``seed``, ``keep_bias``, and ``arrays``: tensors to begin

@@ -31,7 +31,7 @@ def spaces_of(shape: PolicyShape) -> tuple[gym.Space[Any], gym.Space[Any]]:
     return seen, gym.spaces.MultiDiscrete([OPTIONS] * shape.columns)
 
 
-class CellEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # optional packages
+class CellEnvRunner(EnvRunner, Checkpointable):
     """Plays pieces of an iteration; it needs to remember nothing, so any other can go on."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -52,7 +52,7 @@ class CellEnvRunner(EnvRunner, Checkpointable):  # type: ignore[misc]  # optiona
         spec = self.config.get_multi_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
 
-    def sample(  # type: ignore[override]
+    def sample(
         self, number: int = 0, pieces: Sequence[Piece] = (), state: dict[str, Any] | None = None,
         **_: Any,
     ) -> list[tuple[Piece, Played]]:  # fmt: skip

@@ -28,6 +28,8 @@ Clock = Callable[[], float]
 
 _BUILD_S = 120.0
 """Time in which all processes have to be there."""
+_LOOKS, _LOOK_S = 20, 0.25
+"""How often, and how far apart [s], it is seen whether processors are free."""
 _STORE_BYTES = 200_000_000
 """Object store of a cluster started here: an iteration is some megabytes."""
 
@@ -198,13 +200,18 @@ def _check_processors(plan: Plan) -> None:
         BadInput: The cluster has too few processors for all processes.
     """
     learning = plan.learners if plan.device == "cpu" else 0
-    wanted, there = plan.runners + learning, ray.available_resources().get("CPU", 0.0)
-    if wanted > there:
-        raise BadInput(
-            place="runners and learners", expected=f"at most {there:g} processes, one for each "
-            "free processor of the cluster", found=f"{plan.runners} runners and {learning} "
-            "learners", remedy="ask for fewer, or see who holds the others: ray status",
-        )  # fmt: skip
+    wanted, pause = plan.runners + learning, threading.Event()
+    for _ in range(_LOOKS):
+        there = ray.available_resources().get("CPU", 0.0)
+        if wanted <= there:
+            return
+        pause.wait(_LOOK_S)  # those of a training that has just ended come back after a moment
+    raise BadInput(
+        place="runners and learners",
+        expected=f"at most {there:g} processes, one for each free processor of the cluster",
+        found=f"{plan.runners} runners and {learning} learners",
+        remedy="ask for fewer, or see who holds the others: ray status",
+    )
 
 
 def _built(plan: Plan, within_s: float) -> CellTraining:
@@ -219,7 +226,7 @@ def _built(plan: Plan, within_s: float) -> CellTraining:
     def build() -> None:
         try:
             found.append(config_of(plan).build_algo())
-        except BaseException as error:  # noqa: BLE001 - raised again in the other thread
+        except BaseException as error:  # raised again in the other thread
             errors.append(error)
 
     thread = threading.Thread(target=build, daemon=True)

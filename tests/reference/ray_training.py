@@ -1,0 +1,171 @@
+"""Trainings on Ray, in a process of their own: Ray warns, and leaves threads behind.
+
+Each part prints what it found as a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.cluster_utils import Cluster
+
+from cellhive.adapters.ray.training import RayTrainer
+from cellhive.core.errors import BadInput
+from cellhive.ran.layout import SiteDesign, hex_grid
+from cellhive.ran.scenarios import Scenario
+from cellhive.ran.users import Traffic, UserMix
+from cellhive.rl.actions import ActionSettings
+from cellhive.rl.env import CellEnvironment, EnvironmentSettings
+from cellhive.rl.learning.ppo import TrainingSettings
+from cellhive.rl.learning.roles import function_roles
+from cellhive.rl.learning.training import Trainer
+
+HEADS = ("cio_db", "a3_offset_db")
+ROLES = function_roles(HEADS, hidden=8)
+"""Two functions, load and mobility: RLlib has two modules."""
+LEARNING = TrainingSettings(minibatch=24, epochs=2, episode_seeds=4)
+STORE_BYTES = 80_000_000
+
+State = dict[str, Any]
+
+
+def environments(count: int) -> list[CellEnvironment]:
+    """Return a site of two layers with users who differ from place to place."""
+    scenario = Scenario(
+        "small", "One site, two layers.", (),
+        lambda: hex_grid(1, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
+        users_per_cell=4,
+        mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
+        traffic=Traffic(mean_session_s=5.0, mean_pause_s=5.0), hours=2.0,
+    )  # fmt: skip
+    return [
+        CellEnvironment(
+            EnvironmentSettings(
+                scenario, observed_s=2.0, warm_up_s=2.0, periods=4, city_seed=seed,
+                actions=ActionSettings(heads=HEADS),
+            ), 4,
+        )
+        for seed in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def alone(count: int, iterations: int) -> Trainer:
+    """Return a training in this process."""
+    trainer = Trainer(ROLES, LEARNING, environments(count), seed=5)
+    for _ in range(iterations):
+        trainer.iterate()
+    return trainer
+
+
+def farthest(left: State, right: State) -> float:
+    """Return the largest difference of two states, infinite where they are not alike."""
+    if left.keys() != right.keys():
+        return float("inf")
+    return max(float(np.abs(np.asarray(left[k], float) - right[k]).max()) for k in left)
+
+
+def on_one_machine(tell: Callable[..., None]) -> None:
+    """Runners and learners in all ways, a killed runner, a checkpoint, too few processors."""
+    ray.init(num_cpus=3, include_dashboard=False, object_store_memory=STORE_BYTES,
+             log_to_driver=False, configure_logging=False)  # fmt: skip
+    wanted = alone(2, 2).state()
+    with RayTrainer(ROLES, LEARNING, environments(2), 5, runners=2) as trainer:
+        trainer.iterate()
+        last = trainer.iterate()
+        tell(two_runners=farthest(trainer.state(), wanted), gain=last.gain, made=last.made,
+             decisions=last.decisions)  # fmt: skip
+        _killed(trainer, tell)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.algorithm.save_to_path(folder)
+            kept = trainer.state()
+            tell(files=sorted(path.name for path in Path(folder).iterdir()))
+            trainer.iterate()
+            trainer.algorithm.restore_from_path(folder)
+            tell(restored=farthest(trainer.state(), kept))
+            tell(goes_on=trainer.iterate().number - int(kept["trainer"][1]))
+    unlike = RayTrainer(ROLES, LEARNING, environments(1), 5, runners=0, learners=2)
+    with unlike as trainer:
+        trainer.iterate()
+        trainer.iterate()
+        tell(two_learners=farthest(trainer.state(), alone(1, 2).state()))
+        trainer.restore(alone(1, 1).state())
+        tell(from_process=trainer.number)
+        try:
+            trainer.restore({"trainer": np.array([6, 0, 0, 0])})
+        except BadInput as error:
+            tell(refused=str(error))
+    try:
+        RayTrainer(ROLES, LEARNING, environments(1), 5, runners=9)
+    except BadInput as error:
+        tell(too_many=str(error))
+
+
+def _killed(trainer: RayTrainer, tell: Callable[..., None]) -> None:
+    """Kill a runner: the other plays what it should have; kill both: they come back."""
+    group = trainer.algorithm.env_runner_group
+
+    def kill(count: int) -> None:
+        pids = group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
+        for pid in pids[:count]:
+            os.kill(pid, signal.SIGKILL)
+
+    kill(1)
+    trainer.iterate()
+    tell(one_killed=farthest(trainer.state(), alone(2, 3).state()),
+         healthy=group.num_healthy_remote_env_runners())  # fmt: skip
+    pause = threading.Event()
+    while group.num_healthy_remote_env_runners() < 2 and trainer.number < 100:
+        pause.wait(0.5)
+        trainer.iterate()
+    tell(healthy_again=group.num_healthy_remote_env_runners())
+    kill(2)
+    before = trainer.number
+    trainer.iterate()
+    tell(iterations_after_both_killed=trainer.number - before)
+
+
+def on_two_nodes(tell: Callable[..., None]) -> None:
+    """A runner on each of two nodes; one node goes, and another comes."""
+    small = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
+    cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    other = cluster.add_node(**small)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    wanted = alone(2, 2).state()
+    try:
+        with RayTrainer(ROLES, LEARNING, environments(2), 5, runners=2) as trainer:
+            group = trainer.algorithm.env_runner_group
+            nodes = group.foreach_env_runner(
+                lambda runner: ray.get_runtime_context().get_node_id(), local_env_runner=False
+            )
+            trainer.iterate()
+            cluster.remove_node(other)
+            trainer.iterate()
+            tell(nodes=len(set(nodes)), lost_a_node=farthest(trainer.state(), wanted))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def main() -> None:
+    """Run one of the parts."""
+    torch.set_num_threads(1)
+    found: State = {}
+    parts = {"machine": on_one_machine, "nodes": on_two_nodes}
+    parts[sys.argv[1]](lambda **told: found.update(told))
+    ray.shutdown()
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
