@@ -1,6 +1,6 @@
 """Trainings on Ray, in a process of their own: Ray warns, and leaves threads behind.
 
-Each part prints what it found as a line of JSON.
+It prints what it found as a line of JSON.
 """
 
 from __future__ import annotations
@@ -75,27 +75,36 @@ def farthest(left: State, right: State) -> float:
     return max(float(np.abs(np.asarray(left[k], float) - right[k]).max()) for k in left)
 
 
-def on_one_machine(tell: Callable[..., None]) -> None:
-    """Runners and learners in all ways, a killed runner, a checkpoint, too few processors."""
-    ray.init(num_cpus=3, include_dashboard=False, object_store_memory=STORE_BYTES,
-             log_to_driver=False, configure_logging=False)  # fmt: skip
+def runners_on_two_nodes(nodes: Cluster, tell: Callable[..., None]) -> None:
+    """Two runners come to the same as none; then one is killed, both, and a node."""
     wanted = alone(2, 2).state()
     with RayTrainer(ROLES, LEARNING, environments(2), 5, runners=2) as trainer:
+        group = trainer.algorithm.env_runner_group
+        where = group.foreach_env_runner(
+            lambda runner: ray.get_runtime_context().get_node_id(), local_env_runner=False
+        )
         trainer.iterate()
         last = trainer.iterate()
-        tell(two_runners=farthest(trainer.state(), wanted), gain=last.gain, made=last.made,
-             decisions=last.decisions)  # fmt: skip
+        tell(two_runners=farthest(trainer.state(), wanted), nodes=len(set(where)),
+             gain=last.gain, made=last.made, decisions=last.decisions)  # fmt: skip
         _killed(trainer, tell)
         with tempfile.TemporaryDirectory() as folder:
             trainer.algorithm.save_to_path(folder)
             kept = trainer.state()
             tell(files=sorted(path.name for path in Path(folder).iterdir()))
+            nodes.remove_node(next(iter(nodes.worker_nodes)))
             trainer.iterate()
+            with_one = trainer.state()
+            tell(healthy_with_a_node_less=group.num_healthy_remote_env_runners())
             trainer.algorithm.restore_from_path(folder)
             tell(restored=farthest(trainer.state(), kept))
-            tell(goes_on=trainer.iterate().number - int(kept["trainer"][1]))
-    unlike = RayTrainer(ROLES, LEARNING, environments(1), 5, runners=0, learners=2)
-    with unlike as trainer:
+            trainer.iterate()
+            tell(played_again=farthest(trainer.state(), with_one))
+
+
+def learners_on_two_nodes(tell: Callable[..., None]) -> None:
+    """Two learners come to what one does, up to rounding, and take a state of one."""
+    with RayTrainer(ROLES, LEARNING, environments(1), 5, runners=0, learners=2) as trainer:
         trainer.iterate()
         trainer.iterate()
         tell(two_learners=farthest(trainer.state(), alone(1, 2).state()))
@@ -135,35 +144,26 @@ def _killed(trainer: RayTrainer, tell: Callable[..., None]) -> None:
     tell(iterations_after_both_killed=trainer.number - before)
 
 
-def on_two_nodes(tell: Callable[..., None]) -> None:
-    """A runner on each of two nodes; one node goes, and another comes."""
+def main() -> None:
+    """Train on a cluster of two nodes."""
+    torch.set_num_threads(1)
     small = {"num_cpus": 1, "object_store_memory": STORE_BYTES}
-    cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-    other = cluster.add_node(**small)
-    os.environ["RAY_ADDRESS"] = cluster.address
-    wanted = alone(2, 2).state()
+    nodes = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    nodes.add_node(**small)
+    os.environ["RAY_ADDRESS"] = nodes.address
+    found: State = {}
+
+    def tell(**told: object) -> None:
+        found.update(told)
+
     try:
-        with RayTrainer(ROLES, LEARNING, environments(2), 5, runners=2) as trainer:
-            group = trainer.algorithm.env_runner_group
-            nodes = group.foreach_env_runner(
-                lambda runner: ray.get_runtime_context().get_node_id(), local_env_runner=False
-            )
-            trainer.iterate()
-            cluster.remove_node(other)
-            trainer.iterate()
-            tell(nodes=len(set(nodes)), lost_a_node=farthest(trainer.state(), wanted))
+        ray.init(log_to_driver=False, configure_logging=False)
+        runners_on_two_nodes(nodes, tell)
+        nodes.add_node(**small)
+        learners_on_two_nodes(tell)
     finally:
         ray.shutdown()
-        cluster.shutdown()
-
-
-def main() -> None:
-    """Run one of the parts."""
-    torch.set_num_threads(1)
-    found: State = {}
-    parts = {"machine": on_one_machine, "nodes": on_two_nodes}
-    parts[sys.argv[1]](lambda **told: found.update(told))
-    ray.shutdown()
+        nodes.shutdown()
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -153,8 +153,8 @@ class RayTrainer:
         names = [known.name for known in self.roles]
         if role not in names:
             raise BadInput(place="role", expected=f"one of {', '.join(names)}", found=repr(role))
-        arrays: dict[str, Floats32] = self._of_learners(lambda learner: learner.arrays(role))[0]
-        return arrays
+        found: list[dict[str, Floats32]] = self._of_learners(lambda learner: learner.arrays(role))
+        return found[0]
 
     def close(self) -> None:
         """End the processes, and leave Ray if it was not there before."""
