@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import ray
 from training_case import Case, Pass, measure
 
+from cellhive.adapters.ray.plan import places_of
 from cellhive.adapters.ray.training import RayTrainer
 from cellhive.rl.env import CellEnvironment
 
@@ -17,7 +18,9 @@ def on_ray(case: Case, style: str) -> Iterator[Pass]:
              object_store_memory=100_000_000, log_to_driver=False,
              configure_logging=False)  # fmt: skip
     environment = CellEnvironment(case.settings, case.networks)
-    trainer = RayTrainer([case.role], case.learning, [environment], 1, runners=case.runners)
+    trainer = RayTrainer(
+        [case.role], case.learning, places_of([environment]), 1, runners=case.runners
+    )
     before = 0
     while True:
         told = trainer.iterate()

@@ -20,6 +20,7 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
+from cellhive.adapters.ray.plan import Place, places_of
 from cellhive.adapters.ray.training import RayTrainer
 from cellhive.core.errors import BadInput
 from cellhive.ran.layout import SiteDesign, hex_grid
@@ -34,7 +35,7 @@ from cellhive.rl.learning.training import Trainer
 HEADS = ("cio_db", "a3_offset_db")
 ROLES = function_roles(HEADS, hidden=8)
 """Two functions, load and mobility: RLlib has two modules."""
-LEARNING = TrainingSettings(minibatch=24, epochs=2, episode_seeds=4)
+LEARNING = TrainingSettings(minibatch=24, epochs=2, episode_seeds=4, adaptive=True)
 STORE_BYTES = 80_000_000
 
 State = dict[str, Any]
@@ -60,6 +61,11 @@ def environments(count: int) -> list[CellEnvironment]:
     ]  # fmt: skip
 
 
+def places(count: int) -> tuple[Place, ...]:
+    """Return the same, to be built elsewhere."""
+    return places_of(environments(count))
+
+
 def alone(count: int, iterations: int) -> Trainer:
     """Return a training in this process."""
     trainer = Trainer(ROLES, LEARNING, environments(count), seed=5)
@@ -78,7 +84,7 @@ def farthest(left: State, right: State) -> float:
 def runners_on_two_nodes(nodes: Cluster, tell: Callable[..., None]) -> None:
     """Two runners come to the same as none; then one is killed, both, and a node."""
     wanted = alone(2, 2).state()
-    with RayTrainer(ROLES, LEARNING, environments(2), 5, runners=2) as trainer:
+    with RayTrainer(ROLES, LEARNING, places(2), 5, runners=2) as trainer:
         group = trainer.algorithm.env_runner_group
         where = group.foreach_env_runner(
             lambda runner: ray.get_runtime_context().get_node_id(), local_env_runner=False
@@ -104,7 +110,7 @@ def runners_on_two_nodes(nodes: Cluster, tell: Callable[..., None]) -> None:
 
 def learners_on_two_nodes(tell: Callable[..., None]) -> None:
     """Two learners come to what one does, up to rounding, and take a state of one."""
-    with RayTrainer(ROLES, LEARNING, environments(1), 5, runners=0, learners=2) as trainer:
+    with RayTrainer(ROLES, LEARNING, places(1), 5, runners=0, learners=2) as trainer:
         trainer.iterate()
         trainer.iterate()
         tell(two_learners=farthest(trainer.state(), alone(1, 2).state()))
@@ -115,7 +121,7 @@ def learners_on_two_nodes(tell: Callable[..., None]) -> None:
         except BadInput as error:
             tell(refused=str(error))
     try:
-        RayTrainer(ROLES, LEARNING, environments(1), 5, runners=9)
+        RayTrainer(ROLES, LEARNING, places(1), 5, runners=9)
     except BadInput as error:
         tell(too_many=str(error))
 

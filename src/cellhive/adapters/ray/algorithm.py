@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -20,7 +21,7 @@ from cellhive.adapters.ray.plan import Piece, Plan
 from cellhive.adapters.ray.runner import PLAN, CellEnvRunner, spaces_of
 from cellhive.core.errors import Conflict
 from cellhive.rl.learning.episodes import Played, joined, weight_seeds
-from cellhive.rl.learning.training import Iteration, check_patience, summary
+from cellhive.rl.learning.training import PARTS, Iteration, check_patience, summary
 
 _COUNTERS = "cellhive"
 _ATTEMPTS = 5
@@ -43,6 +44,9 @@ class CellTraining(Algorithm):
     """Decisions of cells so far."""
     failures = 0
     """Updates in a row that had to be taken back."""
+    clock: Callable[[], float] = staticmethod(lambda: 0.0)
+    """What ``Iteration.seconds`` are measured with: all of playing counts as simulate, all of
+    learning as update."""
     last: Iteration | None = None
     """What the last iteration came to."""
 
@@ -58,17 +62,21 @@ class CellTraining(Algorithm):
         Raises:
             Conflict: Too many updates in a row were taken back, or all runners are gone.
         """
+        begun_s = self.clock()
         played = self._played()
+        played_s = self.clock()
         tallies = [one.tally for one in played]
         number = self.number + 1
         trouble = next((tally.trouble for tally in tallies if tally.trouble), "")
         learnt = self._learnt(Lesson(number, played, trouble))
+        seconds = dict.fromkeys(PARTS, 0.0)
+        seconds |= {"simulate": played_s - begun_s, "update": self.clock() - played_s}
         self.number = number
         self.decisions += sum(tally.decisions for tally in tallies)
         self.failures = self.failures + 1 if learnt.trouble else 0
         check_patience(self.failures, self.plan.settings, learnt.trouble)
         self.last = summary(
-            number, self.decisions, tallies, learnt.losses, {}, learnt.trouble,
+            number, self.decisions, tallies, learnt.losses, seconds, learnt.trouble,
             learnt.learning_rate,
         )  # fmt: skip
         for name, value in (("reward", self.last.reward), ("gain", self.last.gain),

@@ -14,9 +14,18 @@ from cellhive.adapters.ray.plan import Plan
 from cellhive.adapters.ray.runner import PLAN
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.types import Floats32
-from cellhive.rl.learning.episodes import SHUFFLES, Part, Played, batch_of, joined, random_of
+from cellhive.rl.learning.episodes import (
+    SHUFFLES,
+    Explorations,
+    Part,
+    Played,
+    State,
+    batch_of,
+    joined,
+    random_of,
+)
 from cellhive.rl.learning.ppo import Batch, Learner, Losses
-from cellhive.rl.learning.training import State, slow_down, update
+from cellhive.rl.learning.training import slow_down, update
 
 
 @dataclass
@@ -79,7 +88,7 @@ class CellLearner(TorchLearner):
         """Make our learners, which have their own optimiser."""
         plan: Plan = self.config.env_config[PLAN]
         peers = _Peers() if self.config.num_learners > 1 else None
-        self.roles = {}
+        self.roles, self.explorations = {}, Explorations(plan.roles, plan.settings, plan.cells())
         for role in plan.roles:
             module = self._module[role.name]
             self.roles[role.name] = Learner(
@@ -101,7 +110,7 @@ class CellLearner(TorchLearner):
         else:
             losses, trouble = update(
                 self.roles, lambda which: self._batches(which, played),
-                lambda: random_of(plan.seed, SHUFFLES, lesson.number),
+                lambda which: random_of(plan.seed, SHUFFLES, which, lesson.number),
             )  # fmt: skip
         rate = next(iter(self.roles.values())).learning_rate
         self.learnt = Learnt(losses, trouble, rate)
@@ -123,7 +132,7 @@ class CellLearner(TorchLearner):
     def states(self) -> State:
         """Return copies of everything needed to go on exactly, by role and name."""
         return {f"{role}/{name}": array for role, learner in self.roles.items()
-                for name, array in learner.state().items()}  # fmt: skip
+                for name, array in learner.state().items()} | self.explorations.state()  # fmt: skip
 
     def go_on_from(self, state: State) -> None:
         """Go on from ``states``.
@@ -147,13 +156,14 @@ class CellLearner(TorchLearner):
             first = f"{role}/"
             learner.restore({name.removeprefix(first): array for name, array in state.items()
                              if name.startswith(first)})  # fmt: skip
+        self.explorations.restore(state)
 
     def _batches(self, which: int, played: list[Played]) -> list[Batch]:
-        learner = list(self.roles.values())[which]
+        name, learner = list(self.roles.items())[which]
         return [
             batch_of(learner, one.seen, torch.from_numpy(one.near).to(learner.device),
-                     Part(*one.roles[which]))
-            for one in played
+                     Part(*one.roles[which]), self.explorations.of(name, place))
+            for place, one in enumerate(played)
         ]  # fmt: skip
 
     def _make_modules_ddp_if_necessary(self) -> None:

@@ -86,6 +86,12 @@ class Plan:
             for share in range(self.shares(which))
         ]
 
+    def cells(self) -> list[int]:
+        """Return the number of cells of each environment, where cells differ in curiosity."""
+        if not self.settings.adaptive:
+            return []
+        return [place.settings.scenario.network().cells for place in self.places]
+
     def environment(self, which: int) -> CellEnvironment:
         """Build an environment with the networks of a share."""
         place = self.places[which]

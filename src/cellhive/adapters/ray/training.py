@@ -6,6 +6,7 @@ of ``RAY_ADDRESS`` (in a pod of KubeRay that is set) and else starts one on this
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,13 +17,13 @@ import numpy as np
 import ray
 
 from cellhive.adapters.ray.algorithm import CellTraining, config_of
-from cellhive.adapters.ray.plan import Plan, places_of
+from cellhive.adapters.ray.plan import Place, Plan
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.types import Floats32
-from cellhive.rl.env import CellEnvironment
+from cellhive.rl.learning.episodes import State
 from cellhive.rl.learning.ppo import TrainingSettings
 from cellhive.rl.learning.roles import Role
-from cellhive.rl.learning.training import Iteration, State
+from cellhive.rl.learning.training import Iteration
 
 Clock = Callable[[], float]
 
@@ -49,6 +50,8 @@ def connect(cpus: int | None = None) -> bool:
         usual |= {
             "num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE_BYTES,
         }  # fmt: skip
+    # Ray and RLlib warn of what is theirs: old names, restarts, interfaces that may change
+    logging.getLogger("ray").setLevel(logging.ERROR)
     ray.init(**usual)
     return True
 
@@ -62,7 +65,7 @@ class RayTrainer:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what training is: who, how, where, by how many
         self, roles: Sequence[Role], settings: TrainingSettings,
-        environments: Sequence[CellEnvironment], seed: int, device: str = "cpu",
+        places: Sequence[Place], seed: int, device: str = "cpu",
         actors: Mapping[str, dict[str, Floats32]] | None = None, clock: Clock | None = None,
         *, runners: int = 2, learners: int = 0, build_s: float = _BUILD_S,
     ) -> None:  # fmt: skip
@@ -71,7 +74,7 @@ class RayTrainer:
         Args:
             roles: As of ``Trainer``.
             settings: As of ``Trainer``.
-            environments: As of ``Trainer``; runners build their own after them.
+            places: Environments, which runners build; see ``plan.places_of``.
             seed: As of ``Trainer``.
             device: Of the learners.
             actors: First weights of some roles.
@@ -85,15 +88,16 @@ class RayTrainer:
             Conflict: The processes were not there in time.
         """
         plan = Plan(
-            tuple(roles), settings, places_of(environments), seed, runners, learners, device,
+            tuple(roles), settings, tuple(places), seed, runners, learners, device,
             dict(actors or {}),
         )  # fmt: skip
         self.plan, self.roles, self.settings, self.seed = plan, plan.roles, settings, seed
-        self._clock = clock or (lambda: 0.0)
         self._connected = connect()
         try:
             _check_processors(plan)
             self._algorithm = _built(plan, build_s)
+            if clock is not None:
+                self._algorithm.clock = clock
         except BaseException:
             self._leave()
             raise
@@ -114,19 +118,17 @@ class RayTrainer:
         Raises:
             Conflict: ``patience`` updates in a row had to be taken back, or all runners died.
         """
-        begun_s = self._clock()
         self._algorithm.train()
         done: Iteration | None = self._algorithm.last
         assert done is not None  # noqa: S101 - set by every training step
-        object.__setattr__(done, "seconds", {"iteration": self._clock() - begun_s})
         return done
 
     def state(self) -> State:
         """Return copies of everything needed to go on exactly, as ``Trainer.state``."""
         algorithm = self._algorithm
         numbers = (self.seed, algorithm.number, algorithm.decisions, algorithm.failures)
-        states = self._of_learners(lambda learner: learner.states())[0]
-        return {"trainer": np.array(numbers, np.int64)} | states
+        states: list[State] = self._of_learners(lambda learner: learner.states())
+        return {"trainer": np.array(numbers, np.int64)} | states[0]
 
     def restore(self, state: State) -> None:
         """Go on from a state of such a training, here or of a ``Trainer``.

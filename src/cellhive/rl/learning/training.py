@@ -43,6 +43,7 @@ PARTS = ("simulate", "forward", "judge", "update")
 """Where the time of an iteration goes: the twin with observations and guard, the policies that
 play, advantages and values, gradient steps."""
 
+
 @dataclass(frozen=True)
 class Iteration:
     """What an iteration came to."""
