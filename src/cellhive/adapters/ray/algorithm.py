@@ -246,5 +246,6 @@ def config_of(plan: Plan, cpus_per_learner: int = 1) -> CellTrainingConfig:
             env_runner_health_probe_timeout_s=_PROBE_S,
         )
         .reporting(min_time_s_per_iteration=0)
+        .debugging(log_level="ERROR")
     )  # fmt: skip
     return config

@@ -1,7 +1,8 @@
 """A training on Ray that looks like one in process: the same iterations, states and tensors.
 
-Where Ray runs is Ray's business: ``connect`` asks ``ray.init()``, which goes to the cluster
-of ``RAY_ADDRESS`` (in a pod of KubeRay that is set) and else starts one on this machine.
+Where Ray runs is not said here: ``connect`` goes to the cluster of ``RAY_ADDRESS``, which is
+set in a pod of KubeRay and may be "auto" for one that runs on this machine already; without
+it one is started on this machine, for this process.
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ def connect(cpus: int | None = None) -> bool:
     usual: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     if not os.environ.get("RAY_ADDRESS"):
         usual |= {
+            "address": "local",
             "num_cpus": cpus, "include_dashboard": False, "object_store_memory": _STORE_BYTES,
         }  # fmt: skip
     # Ray and RLlib warn of what is theirs: old names, restarts, interfaces that may change
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for name in ("ray", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     ray.init(**usual)
     return True
 
