@@ -14,7 +14,7 @@ from cellhive.rl.env import CellEnvironment
 
 def on_ray(case: Case, style: str) -> Iterator[Pass]:
     """Train with RLlib, and runners, networks and learner of ours."""
-    ray.init(num_cpus=max(1, case.runners), include_dashboard=False,
+    ray.init("local", num_cpus=max(1, case.runners), include_dashboard=False,
              object_store_memory=100_000_000, log_to_driver=False,
              configure_logging=False)  # fmt: skip
     environment = CellEnvironment(case.settings, case.networks)

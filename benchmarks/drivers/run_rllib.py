@@ -18,7 +18,7 @@ from cellhive.rl.env import CellEnvironment
 
 def rllib(case: Case, style: str) -> Iterator[Pass]:
     """Train with RLlib's PPO as it comes: new API stack, one style."""
-    ray.init(num_cpus=max(1, case.runners), include_dashboard=False,
+    ray.init("local", num_cpus=max(1, case.runners), include_dashboard=False,
              object_store_memory=100_000_000, log_to_driver=False,
              configure_logging=False)  # fmt: skip
     learning, periods = case.learning, case.settings.decisions

@@ -63,7 +63,14 @@ def test_learners_come_to_what_one_does(found: dict[str, Any]) -> None:
     assert "began from seed 5, found seed [6]" in found["refused"]
 
 
-def test_too_few_processors_are_told(found: dict[str, Any]) -> None:
+def test_a_training_begun_on_ray_goes_on_here(found: dict[str, Any]) -> None:
+    """As ``cellhive train`` composes it: recipe, folder, checkpoints, curve."""
+    assert found["command"] == ["done", 2]
+    assert (found["rows"], found["trainer"]) == (2, "Trainer")
+
+
+def test_too_few_processors_and_slow_ones_are_told(found: dict[str, Any]) -> None:
     """RLlib would wait without end."""
+    assert "0 runners and 0 learners were not there within 0 s" in found["too_slow"]
     assert "at most 2 processes" in found["too_many"]
     assert "found 9 runners" in found["too_many"]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ import torch
 from ray.cluster_utils import Cluster
 
 from cellhive.adapters.ray.plan import Place, places_of
-from cellhive.adapters.ray.training import RayTrainer
+from cellhive.adapters.ray.training import BUILDS, Late, RayTrainer
+from cellhive.app.learning.training import HERE, RAY, TrainOptions, begin, resume, run
 from cellhive.core.errors import BadInput
+from cellhive.flows.training.recipe import recipe_named, with_changes
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.ran.scenarios import Scenario
 from cellhive.ran.users import Traffic, UserMix
@@ -126,6 +129,35 @@ def learners_on_two_nodes(tell: Callable[..., None]) -> None:
         tell(too_many=str(error))
 
 
+def as_the_command_does(tell: Callable[..., None]) -> None:
+    """A recipe in a folder, begun on Ray and gone on with here."""
+    small = {"cities": 1, "networks": 1, "periods": 2, "observed_s": 2.0, "hidden": 8,
+             "heads": HEADS, "iterations": 1}  # fmt: skip
+    recipe = with_changes(recipe_named("quick"), small)
+    with tempfile.TemporaryDirectory() as folder:
+        models, root = Path(folder) / "models", Path(folder) / "training"
+        options = TrainOptions(recipe, "tiny", models=models, on=RAY, runners=0)
+        with closing(begin(options, root, tell=lambda words: None)) as training:
+            run(training)
+        (path,) = root.iterdir()
+        changes = {"on": HERE, "iterations": 2}
+        with closing(resume(path, lambda words: None, changes)) as training:
+            ended = run(training)
+            tell(command=[ended.why, ended.number], rows=len(training.folder.curve()),
+                 trainer=type(training.trainer).__name__)  # fmt: skip
+
+
+def too_slow(tell: Callable[..., None]) -> None:
+    """Processes that are not there in time, and are ended when they are."""
+    try:
+        RayTrainer(ROLES, LEARNING, places(1), 5, runners=0, build_s=0.01)
+    except Late as error:
+        tell(too_slow=str(error))
+    for thread in threading.enumerate():
+        if thread.name == BUILDS:
+            thread.join()
+
+
 def _killed(trainer: RayTrainer, tell: Callable[..., None]) -> None:
     """Kill a runner: the other plays what it should have; kill both: they come back."""
     group = trainer.algorithm.env_runner_group
@@ -167,6 +199,8 @@ def main() -> None:
         runners_on_two_nodes(nodes, tell)
         nodes.add_node(**small)
         learners_on_two_nodes(tell)
+        as_the_command_does(tell)
+        too_slow(tell)
     finally:
         ray.shutdown()
         nodes.shutdown()

@@ -168,12 +168,21 @@ class CellTraining(Algorithm):
         ]
 
     def _learnt(self, lesson: Lesson) -> Learnt:
-        """Let the learners learn."""
+        """Let the learners learn.
+
+        Raises:
+            Conflict: One of several is gone; what they had learnt since a checkpoint is lost.
+        """
         group = self.learner_group
-        if group.is_local:
-            told = group.update(training_data=TrainingData(batch=lesson))
-        else:  # each learner has the whole lesson, and takes its part of every minibatch
-            told = group.update(training_data=_Everyone(batch=lesson))
+        kind = TrainingData if group.is_local else _Everyone
+        try:
+            told = group.update(training_data=kind(batch=lesson))
+        except ray.exceptions.RayError as error:
+            message = (
+                f"a learner failed in iteration {lesson.number}: {type(error).__name__}; go on "
+                "from the last checkpoint"
+            )
+            raise Conflict(message) from error
         self.metrics.aggregate(told, key=LEARNER_RESULTS)
         found = group.foreach_learner(lambda learner: learner.learnt)
         learnt: Learnt = next(iter(found)).get()

@@ -55,6 +55,8 @@ class Plan:
         check_roles(self.roles)
         if not self.places:
             raise BadInput(place="environments", expected="one or more", found="none")
+        if self.device not in {"cpu", "cuda"}:
+            raise BadInput(place="device", expected="cpu or cuda", found=repr(self.device))
         for name, count in (("runners", self.runners), ("learners", self.learners)):
             if count < 0:
                 raise BadInput(place=name, expected="0 or more", found=str(count))

@@ -28,6 +28,8 @@ from cellhive.rl.learning.training import Iteration
 
 Clock = Callable[[], float]
 
+BUILDS = "cellhive-ray-builds"
+"""Name of the thread that waits for the processes of a training."""
 _BUILD_S = 120.0
 """Time in which all processes have to be there."""
 _LOOKS, _LOOK_S = 20, 0.25
@@ -59,6 +61,10 @@ def connect(cpus: int | None = None) -> bool:
     return True
 
 
+class Late(Conflict):
+    """The processes of a training were not there in time."""
+
+
 class RayTrainer:
     """Trains in many processes; see ``rl.learning.training.Trainer``, which it stands in for.
 
@@ -88,7 +94,7 @@ class RayTrainer:
 
         Raises:
             BadInput: It cannot be trained so, or the cluster has not the processors.
-            Conflict: The processes were not there in time.
+            Late: The processes were not there in time.
         """
         plan = Plan(
             tuple(roles), settings, tuple(places), seed, runners, learners, device,
@@ -101,6 +107,8 @@ class RayTrainer:
             self._algorithm = _built(plan, build_s)
             if clock is not None:
                 self._algorithm.clock = clock
+        except Late:  # what is still being built would begin another Ray: this one goes with us
+            raise
         except BaseException:
             self._leave()
             raise
@@ -223,26 +231,30 @@ def _built(plan: Plan, within_s: float) -> CellTraining:
     """Return the algorithm; RLlib itself would wait for its processes without end.
 
     Raises:
-        Conflict: It was not there in time.
+        Late: It was not there in time.
     """
     found: list[CellTraining] = []
     errors: list[BaseException] = []
+    late = threading.Event()
 
     def build() -> None:
         try:
             found.append(config_of(plan).build_algo())
+            if late.is_set():
+                found[0].stop()
         except BaseException as error:  # raised again in the other thread
             errors.append(error)
 
-    thread = threading.Thread(target=build, daemon=True)
+    thread = threading.Thread(target=build, name=BUILDS, daemon=True)
     thread.start()
     thread.join(within_s)
     if errors:
         raise errors[0]
     if not found:
+        late.set()
         message = (
             f"{plan.runners} runners and {plan.learners} learners were not there within "
             f"{within_s:.0f} s; the cluster may be busy or have lost a machine: ray status"
         )
-        raise Conflict(message)
+        raise Late(message)
     return found[0]
