@@ -246,7 +246,7 @@ def batch_of(
     curious = np.ones(found.shape, np.float32)
     if exploration is not None:
         # what a choice came to in unlikelihood is, in the mean over choices, their entropy
-        exploration.learn(found, -part.likely)
+        exploration.learn(found, -part.likely.astype(np.float64))
         whole = learner.shape.encoder == NETWORK
         curious = exploration.weights(seen[:-1].mean(2, keepdims=True) if whole else seen[:-1])
     flat = tensor(seen[:-1])

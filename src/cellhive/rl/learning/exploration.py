@@ -78,7 +78,7 @@ class Exploration:
         self._surprise, self._entropy = np.zeros(cells), np.zeros(cells)
         self._weight, self._iterations = 0.0, 0
 
-    def learn(self, surprise: Floats, entropy: Floats | Floats32) -> None:
+    def learn(self, surprise: Floats, entropy: Floats) -> None:
         """Take in an iteration.
 
         Args:
