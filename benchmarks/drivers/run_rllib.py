@@ -18,8 +18,9 @@ from cellhive.rl.env import CellEnvironment
 
 def rllib(case: Case, style: str) -> Iterator[Pass]:
     """Train with RLlib's PPO as it comes: new API stack, one style."""
-    ray.init(num_cpus=1, include_dashboard=False, object_store_memory=100_000_000,
-             log_to_driver=False, configure_logging=False)  # fmt: skip
+    ray.init("local", num_cpus=max(1, case.runners), include_dashboard=False,
+             object_store_memory=100_000_000, log_to_driver=False,
+             configure_logging=False)  # fmt: skip
     learning, periods = case.learning, case.settings.decisions
     cells = CellEnvironment(case.settings).network.cells
     batch = case.networks * periods * cells
@@ -29,7 +30,8 @@ def rllib(case: Case, style: str) -> Iterator[Pass]:
                                                      "scenario": case.settings.scenario})
         .multi_agent(policies={"cell"}, policy_mapping_fn=lambda *_, **__: "cell",
                      count_steps_by="agent_steps")
-        .env_runners(num_env_runners=0, num_envs_per_env_runner=case.networks,
+        .env_runners(num_env_runners=case.runners,
+                     num_envs_per_env_runner=case.networks // max(1, case.runners),
                      rollout_fragment_length=periods * cells)
         .learners(num_learners=0)
         .rl_module(model_config=DefaultModelConfig(

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
@@ -45,6 +46,8 @@ class Case:
     networks: int
     hidden: int
     learning: TrainingSettings
+    runners: int = 0
+    """Processes that play; 0 means the one that learns."""
 
     @property
     def role(self) -> Role:
@@ -106,6 +109,29 @@ class Pass:
     """Returns its tensors."""
 
 
+def family_s() -> float:
+    """Return the processor time of this process and all that came of it, Ray's daemons too [s].
+
+    Those that have ended in between are not counted.
+    """
+    parents, spent = {}, {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:  # it has just ended
+                continue
+            pid = int(folder.name)
+            parents[pid], spent[pid] = int(words[1]), int(words[11]) + int(words[12])
+    ticks, me = 0, os.getpid()
+    for pid, used in spent.items():
+        older = pid
+        while older not in {me, 0}:
+            older = parents.get(older, 0)
+        ticks += used if older == me else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     """Train as the command line says, and tell what it cost.
 
@@ -118,6 +144,7 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     parser.add_argument("--style", choices=styles, default=styles[0])
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=3)
+    parser.add_argument("--runners", type=int, help="on Ray; the time of all processes counts")
     parser.add_argument("--judge-every", type=int, default=0)
     parser.add_argument("--until", type=float, default=float("inf"), help="gain to stop at")
     options = parser.parse_args()
@@ -126,14 +153,16 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     case = {"fast": fast, "road": road}[options.case](options.hidden)
+    case = replace(case, runners=options.runners or 0)
+    clock_s = process_time if options.runners is None else family_s
     passes = train(case, options.style)
     if options.judge_every == 0:
         next(passes)  # compiles, and builds what is built once
     told: dict[str, Any] = {"cells": [], "cpu_s": [], "wall_s": [], "parts": [], "gain": []}
     for number in range(1, options.iterations + 1):
-        cpu_s, wall_s = process_time(), perf_counter()
+        cpu_s, wall_s = clock_s(), perf_counter()
         done = next(passes)
-        told["cpu_s"].append(process_time() - cpu_s)
+        told["cpu_s"].append(clock_s() - cpu_s)
         told["wall_s"].append(perf_counter() - wall_s)
         told["cells"].append(done.cells)
         told["parts"].append(done.parts)

@@ -24,7 +24,7 @@ from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 from cellhive.adapters.ray.multi_agent import CellsMultiAgentEnv
 
-ray.init(num_cpus=2, include_dashboard=False, object_store_memory=80_000_000,
+ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=80_000_000,
          log_to_driver=False, configure_logging=False)
 config = (
     PPOConfig()

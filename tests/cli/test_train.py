@@ -137,6 +137,7 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "start", "--parent", "nobody"), "'nobody'"),
         (("train", "start", "--time-limit", "0"), "more than 0 minutes"),
         (("train", "start", "--device", "abacus", "--scenario", "small.yaml", *QUICK), "'abacus'"),
+        (("train", "start", "--on", "moon"), "--on: expected here or ray, found 'moon'"),
         (("train", "resume", "nothing"), "found no training.json"),
         (("train", "promote", "nobody@1"), "no 'nobody'; train one: cellhive train start"),
         (("train", "promote", "nobody"), "nobody:3 or nobody:candidate"),

@@ -19,6 +19,7 @@ from cellhive.rl.learning.ppo import (  # noqa: E402
     Scale,
     TrainingSettings,
     advantages,
+    first_networks,
     loss_terms,
 )
 from cellhive.rl.learning.roles import columns_in, function_roles, merged  # noqa: E402
@@ -114,7 +115,7 @@ def test_learns_which_option_pays() -> None:
     """A bandit: turning up pays, whatever is seen; the update finds it and the value of it."""
     shape = PolicyShape(heads=("a3_offset_db",), neighbours=1, hidden=8, encoder=FLAT)
     settings = TrainingSettings(learning_rate=0.02, minibatch=64, keep_bias=0.0, entropy=0.0)
-    learner = Learner(shape, settings, seed=1)
+    learner = Learner(first_networks(shape, 1, settings.keep_bias), settings)
     rng = np.random.default_rng(1)
     seen = rng.uniform(0, 1, (64, 4, shape.features)).astype(np.float32)
     near, mask = torch.zeros(4, 1, dtype=torch.long), np.ones((64, 4, 1, 3), np.int8)

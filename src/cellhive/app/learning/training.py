@@ -34,6 +34,7 @@ from cellhive.flows.training.recipe import (
     FUNCTIONS,
     TrainingRecipe,
     environments_of,
+    settings_of,
     training_seeds,
 )
 from cellhive.flows.training.train import (
@@ -55,6 +56,8 @@ from cellhive.rl.policy import next_cells, role_of
 if TYPE_CHECKING:
     from cellhive.rl.learning.roles import Role
 
+HERE, RAY = "here", "ray"
+"""Where a training runs."""
 REGISTERED = "registered"
 """File in the folder of a training that says what came of it."""
 _DECISIONS_TIMED = 200
@@ -79,6 +82,12 @@ class TrainOptions:
     """Policy that has to be beaten; empty means the champion of the same name, if there is one."""
     command: str = ""
     """What was typed, for the lineage."""
+    on: str = HERE
+    """Where it is trained: ``HERE``, in this process, or on ``RAY``, in several."""
+    runners: int = 2
+    """Processes that play, on Ray."""
+    learners: int = 0
+    """Processes that learn, on Ray; 0 means this one."""
 
     def __post_init__(self) -> None:
         """Refuse what no training can be."""
@@ -88,6 +97,8 @@ class TrainOptions:
                 place="--seed", expected="a whole number from 0 to 4294967295",
                 found=str(self.seed),
             )  # fmt: skip
+        if self.on not in {HERE, RAY}:
+            raise BadInput(place="--on", expected=f"{HERE} or {RAY}", found=repr(self.on))
         if self.checkpoint_every < 1:
             raise BadInput(
                 place="--checkpoint-every", expected="1 or more", found=str(self.checkpoint_every)
@@ -116,6 +127,12 @@ class Training:
     spent_s: float = 0.0
     """Wall time of iterations so far, earlier ones included [s]."""
     observers: list[Observer] = field(default_factory=list)
+
+    def close(self) -> None:
+        """End the processes that train, where there are others than this."""
+        end: Callable[[], None] | None = getattr(self.trainer, "close", None)
+        if end is not None:
+            end()
 
 
 Tell = Callable[[str], None]
@@ -204,7 +221,8 @@ def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptio
         "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
         "checkpoint_every": int(facts["checkpoint_every"]), "models": Path(facts["models"]),
         "command": str(facts["command"]), "parent": str(facts["parent"]),
-        "against": str(facts["against"]),
+        "against": str(facts["against"]), "on": str(facts.get("on", HERE)),
+        "runners": int(facts.get("runners", 2)), "learners": int(facts.get("learners", 0)),
     }  # fmt: skip
     return TrainOptions(recipe, **(usual | given))
 
@@ -214,7 +232,8 @@ def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) ->
         "recipe": to_jsonable(options.recipe), "name": options.name, "seed": options.seed,
         "device": options.device, "checkpoint_every": options.checkpoint_every,
         "models": str(options.models), "parent": options.parent, "command": options.command,
-        "against": options.against, "scenarios": dict(texts),
+        "against": options.against, "scenarios": dict(texts), "on": options.on,
+        "runners": options.runners, "learners": options.learners,
         "started": now.isoformat(timespec="seconds"),
         "version": __version__, "sources": source_digest(), "python": platform.python_version(),
         "numpy": np.__version__, "torch": metadata.version("torch"),
@@ -258,6 +277,8 @@ def _trainer(
     from cellhive.rl.learning.training import Trainer  # noqa: PLC0415 - needs torch
 
     roles = roles_of(options.recipe)
+    if options.on == RAY:
+        return _on_ray(options, roles, scenarios, actors, tell), roles
     environments = environments_of(
         options.recipe, scenarios, lambda name, seed: tell(f"Building {name}, city {seed} ...")
     )
@@ -266,6 +287,27 @@ def _trainer(
         actors or None, time.monotonic,
     )  # fmt: skip
     return trainer, roles
+
+
+def _on_ray(
+    options: TrainOptions, roles: Sequence[Role], scenarios: Sequence[Scenario],
+    actors: Mapping[str, dict[str, Floats32]], tell: Tell,
+) -> Learns:  # fmt: skip
+    try:
+        from cellhive.adapters.ray.plan import Place  # noqa: PLC0415 - needs Ray
+        from cellhive.adapters.ray.training import RayTrainer  # noqa: PLC0415
+    except ImportError as error:
+        raise BadInput(
+            place="--on ray", expected="the package ray", found="none",
+            remedy="install the extra: pip install 'cellhive[ray]'",
+        ) from error  # fmt: skip
+    recipe = options.recipe
+    tell(f"Starting {options.runners} runners and {options.learners} learners on Ray ...")
+    places = [Place(settings, recipe.networks) for settings in settings_of(recipe, scenarios)]
+    return RayTrainer(
+        roles, learning_of(recipe), places, options.seed, options.device, actors or None,
+        time.monotonic, runners=options.runners, learners=options.learners,
+    )  # fmt: skip
 
 
 def roles_of(recipe: TrainingRecipe) -> list[Role]:

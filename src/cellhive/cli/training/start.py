@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 _SECONDS = 60.0
 
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="here: in this process; ray: in several, on the cluster of RAY_ADDRESS or on this "
+        "machine. Default: here, or as it began."
+    ),
+]  # fmt: skip
+Runners = Annotated[
+    int | None, typer.Option(help="With --on ray: processes that simulate; default 2.")
+]
+Learners = Annotated[
+    int | None,
+    typer.Option(help="With --on ray: processes that learn; default 0: the command itself."),
+]
 TimeLimit = Annotated[
     float | None,
     typer.Option(help="Minutes after which no further iteration begins; it can be gone on with."),
@@ -102,6 +117,9 @@ def start(
     checkpoint_every: Annotated[
         int, typer.Option(help="Iterations between two checkpoints; the last three are kept.")
     ] = 10,
+    on: Where = None,
+    runners: Runners = None,
+    learners: Learners = None,
     time_limit: TimeLimit = None,
     gates: Gates = True,
     tensorboard: Board = None,
@@ -138,13 +156,16 @@ def start(
         recipe=with_changes(recipe_named(recipe), changes), name=name or recipe, seed=seed,
         device=device, checkpoint_every=checkpoint_every, time_limit_s=_limit_s(time_limit),
         models=models, parent=parent, against=against, command=_typed(),
+        on=on or composition.HERE,
+        **_processes(runners, learners),
     )  # fmt: skip
     check_folder(out, "--out")
     check_folder(models, "--models")
     messages = console(stderr=True)
     with messages.status("Preparing; the first time kernels are compiled ...") as status:
         training = composition.begin(options, out, status.update)
-    _go(training, messages, gates=gates, tensorboard=tensorboard)
+    with closing(training):
+        _go(training, messages, gates=gates, tensorboard=tensorboard)
 
 
 def resume(
@@ -153,6 +174,9 @@ def resume(
         int | None, typer.Option(help="Go further than was planned: iterations in the end.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: as it began.")] = None,
+    on: Where = None,
+    runners: Runners = None,
+    learners: Learners = None,
     time_limit: TimeLimit = None,
     gates: Gates = True,
     tensorboard: Board = None,
@@ -165,18 +189,26 @@ def resume(
     from cellhive.app.learning import training as composition  # noqa: PLC0415
 
     messages = console(stderr=True)
-    changes: dict[str, Any] = {"iterations": iterations, "device": device}
+    changes: dict[str, Any] = {"iterations": iterations, "device": device, "on": on}
+    changes |= _processes(runners, learners)
     if time_limit is not None:
         changes["time_limit_s"] = _limit_s(time_limit)
     with messages.status("Preparing ...") as status:
         training = composition.resume(folder, status.update, changes)
-    there = composition.registered(training)
-    if there and training.trainer.number >= training.options.recipe.iterations:
+    with closing(training):
+        there = composition.registered(training)
         number = training.trainer.number
-        print(f"all {number} iterations are done, and {there} is registered; go further: "
-              f"--iterations {2 * number}")  # fmt: skip
-        return
-    _go(training, messages, gates=gates, tensorboard=tensorboard)
+        if there and number >= training.options.recipe.iterations:
+            print(f"all {number} iterations are done, and {there} is registered; go further: "
+                  f"--iterations {2 * number}")  # fmt: skip
+            return
+        _go(training, messages, gates=gates, tensorboard=tensorboard)
+
+
+def _processes(runners: int | None, learners: int | None) -> dict[str, int]:
+    """Return what was said of processes."""
+    given = {"runners": runners, "learners": learners}
+    return {name: count for name, count in given.items() if count is not None}
 
 
 def _settings(given: list[str] | None) -> dict[str, float] | None:

@@ -156,6 +156,25 @@ def _seeds(name: str, split: tuple[int, int], count: int, word: str) -> range:
     return range(first, first + count)
 
 
+def settings_of(recipe: TrainingRecipe, scenarios: Sequence[Scenario]) -> list[EnvironmentSettings]:
+    """Return what the environment of every city of every scenario is.
+
+    Args:
+        recipe: The training.
+        scenarios: Its scenarios, read.
+    """
+    return [
+        EnvironmentSettings(
+            scenario, city_seed=seed, observed_s=recipe.observed_s,
+            periods=min(recipe.periods, EnvironmentSettings(scenario).decisions),
+            random_start=recipe.random_start,
+            actions=ActionSettings(heads=recipe.heads, neighbours=recipe.neighbours),
+        )
+        for scenario in scenarios
+        for seed in training_seeds(scenario, recipe.cities)
+    ]  # fmt: skip
+
+
 def environments_of(
     recipe: TrainingRecipe, scenarios: Sequence[Scenario],
     tell: Callable[[str, int], None] = lambda name, seed: None,
@@ -168,16 +187,9 @@ def environments_of(
         tell: Is told scenario and seed before a city is built.
     """
     built = []
-    for scenario in scenarios:
-        periods = min(recipe.periods, EnvironmentSettings(scenario).decisions)
-        for seed in training_seeds(scenario, recipe.cities):
-            tell(scenario.name, seed)
-            settings = EnvironmentSettings(
-                scenario, city_seed=seed, observed_s=recipe.observed_s, periods=periods,
-                random_start=recipe.random_start,
-                actions=ActionSettings(heads=recipe.heads, neighbours=recipe.neighbours),
-            )  # fmt: skip
-            built.append(CellEnvironment(settings, recipe.networks))
+    for settings in settings_of(recipe, scenarios):
+        tell(settings.scenario.name, settings.city_seed)
+        built.append(CellEnvironment(settings, recipe.networks))
     return built
 
 

@@ -88,8 +88,10 @@ class Learnt(Protocol):
 class Learns(Protocol):
     """A trainer; see ``rl.learning.training.Trainer``."""
 
-    number: int
-    """Iterations so far."""
+    @property
+    def number(self) -> int:
+        """Iterations so far."""
+        ...
 
     def iterate(self) -> Learnt:
         """Play an episode in every network and learn from it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -214,6 +214,37 @@ class Scale:
         return float(np.sqrt(max(_LEAST_DEVIATION, self.square / self.weight - self.centre**2)))
 
 
+class Peers(Protocol):
+    """Learners of the same role in other processes, each with a part of every minibatch."""
+
+    rank: int
+    """Of this one, from 0 on."""
+    count: int
+    """Of all."""
+
+    def add(self, numbers: Tensor) -> None:
+        """Replace numbers by their sum over all; everyone asks in the same order."""
+        ...
+
+
+def first_networks(shape: PolicyShape, seed: int, keep_bias: float) -> tuple[Actor, Critic]:
+    """Return actor and critic with weights drawn from a seed.
+
+    Args:
+        shape: Of the policy.
+        seed: Of the weights.
+        keep_bias: See ``TrainingSettings.keep_bias``.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        actor, critic = Actor(shape), Critic(shape)
+    with torch.no_grad():
+        for name, tensor in actor.named_parameters():
+            if name in ("cell.bias", "towards.bias"):
+                tensor.view(-1, OPTIONS)[:, KEEP] += keep_bias
+    return actor, critic
+
+
 class Learner:
     """Actor, critic and optimiser of one role.
 
@@ -222,17 +253,21 @@ class Learner:
     """
 
     def __init__(
-        self, shape: PolicyShape, settings: TrainingSettings, seed: int, device: str = "cpu"
-    ) -> None:
-        """Draw first weights from a seed."""
-        self.shape, self.settings, self.device = shape, settings, torch.device(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.actor, self.critic = Actor(shape), Critic(shape)
-        with torch.no_grad():
-            for name, tensor in self.actor.named_parameters():
-                if name in ("cell.bias", "towards.bias"):
-                    tensor.view(-1, OPTIONS)[:, KEEP] += settings.keep_bias
+        self, networks: tuple[Actor, Critic], settings: TrainingSettings, device: str = "cpu",
+        peers: Peers | None = None,
+    ) -> None:  # fmt: skip
+        """Take networks over.
+
+        Args:
+            networks: From ``first_networks``.
+            settings: How they learn.
+            device: Where.
+            peers: Others that learn the same at the same time; they must have the same
+                weights, batches and shuffles, and stay equal.
+        """
+        self.actor, self.critic = networks
+        self.shape, self.settings = self.actor.shape, settings
+        self.device, self.peers = torch.device(device), peers
         self.actor.to(self.device)
         self.critic.to(self.device)
         self._parts = [*self.actor.parameters(), *self.critic.parameters()]
@@ -377,12 +412,20 @@ class Learner:
 
     def _step(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Take one gradient step on some networks; return the terms and the gradient's length."""
-        settings = self.settings
-        part = Batch(batch.seen[rows], batch.near, *(tensor[rows] for tensor in batch[2:]))
+        settings, peers = self.settings, self.peers
         gradient = self._flat.grad
         assert gradient is not None  # noqa: S101 - set when the vector was made
         gradient.zero_()
-        terms = (self._sloped if self.device.type == "cpu" else self._derived)(part)
+        mine = rows if peers is None else rows[peers.rank :: peers.count]
+        terms = torch.zeros(5, device=self.device)
+        if len(mine):
+            part = Batch(batch.seen[mine], batch.near, *(tensor[mine] for tensor in batch[2:]))
+            terms = (self._sloped if self.device.type == "cpu" else self._derived)(part)
+        if peers is not None:
+            every = torch.cat([gradient, terms]) * (len(mine) / len(rows))
+            peers.add(every)
+            gradient.copy_(every[:-5])
+            terms = every[-5:]
         norm = gradient.norm()
         gradient.mul_((settings.gradient_norm / (norm + _LEAST_DEVIATION)).clamp(max=1.0))
         self._adam.step()

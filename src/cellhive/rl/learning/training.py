@@ -7,36 +7,41 @@ goes on as if it had not been, to the bit on one machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from cellhive.core.errors import BadInput, Conflict
-from cellhive.core.types import Floats, Floats32
+from cellhive.core.types import Floats32
 from cellhive.rl.admission import REASONS
 from cellhive.rl.env import CellEnvironment
-from cellhive.rl.learning.exploration import Exploration
-from cellhive.rl.learning.networks import surroundings
-from cellhive.rl.learning.ppo import Batch, Learner, Losses, TrainingSettings, advantages
+from cellhive.rl.learning.episodes import (
+    DRAWS,
+    SHUFFLES,
+    Explorations,
+    State,
+    Tally,
+    batch_of,
+    episode_seeds,
+    part_of,
+    random_of,
+    tally_of,
+    weight_seeds,
+)
+from cellhive.rl.learning.ppo import Batch, Learner, Losses, TrainingSettings, first_networks
 from cellhive.rl.learning.roles import Role, check_roles
 from cellhive.rl.learning.rollout import Clock, Rollout, Stage
-from cellhive.rl.policy import NETWORK
 from cellhive.rl.rewards import OBJECTIVES
 
 __all__ = ["Iteration", "Role", "Trainer", "TrainingSettings"]
 
-State = dict[str, npt.NDArray[np.generic]]
 Spending = Callable[[str], None]
 
 PARTS = ("simulate", "forward", "judge", "update")
 """Where the time of an iteration goes: the twin with observations and guard, the policies that
 play, advantages and values, gradient steps."""
-
-_EPISODES, _POOL, _DRAWS, _SHUFFLES, _WEIGHTS = range(5)
-"""Streams of random numbers that follow from the seed of a training."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +103,9 @@ class Trainer:
         self.device = _device(device)
         self._stages = [Stage(env, roles, self.device) for env in environments]
         self._clock = clock or (lambda: 0.0)
-        draws = np.random.SeedSequence([seed, _WEIGHTS]).generate_state(len(roles))
         self._learners = [
-            Learner(role.shape, settings, int(draw), self.device)
-            for role, draw in zip(roles, draws, strict=True)
+            Learner(first_networks(role.shape, draw, settings.keep_bias), settings, self.device)
+            for role, draw in zip(roles, weight_seeds(seed, len(roles)), strict=True)
         ]
         unknown = sorted(set(actors or {}) - {role.name for role in roles})
         if unknown:
@@ -111,12 +115,8 @@ class Trainer:
             )  # fmt: skip
         for name, arrays in (actors or {}).items():
             self.learner(name).actor.load(arrays)
-        self._explorations = {
-            (role.name, place): Exploration(role.shape.deciding(stage.env.network.cells))
-            for role in roles
-            for place, stage in enumerate(self._stages)
-            if settings.adaptive
-        }
+        cells = [stage.env.network.cells for stage in self._stages]
+        self._explorations = Explorations(roles, settings, cells)
         self.number, self.decisions, self._failures = 0, 0, 0
 
     def learner(self, role: str) -> Learner:
@@ -153,18 +153,25 @@ class Trainer:
             spent[part] += now_s - last_s
             last_s = now_s
 
-        before = [learner.state() for learner in self._learners]
         rollouts = [self._play(which, spend) for which in range(len(self._stages))]
-        self.number += 1
-        self.decisions += sum(int(np.prod(stage.shape)) for stage in self._stages)
-        trouble = _trouble(rollouts)
+        pairs = zip(self._stages, rollouts, strict=True)
+        tallies = [tally_of(stage, which, one) for which, (stage, one) in enumerate(pairs)]
+        number = self.number = self.number + 1
+        self.decisions += sum(tally.decisions for tally in tallies)
+        trouble = next((tally.trouble for tally in tallies if tally.trouble), "")
         losses: dict[str, Losses] = {}
-        if not trouble:
-            for which, role in enumerate(self.roles):
-                losses[role.name] = self._learn(which, rollouts, spend)
-                trouble = trouble or self._learners[which].sound(losses[role.name])
-        self._settle(trouble, before)
-        return self._summary(rollouts, losses, spent, trouble)
+        if trouble:
+            slow_down(self._learners)
+        else:
+            learners = dict(zip((role.name for role in self.roles), self._learners, strict=True))
+            losses, trouble = update(
+                learners, lambda which: self._batches(which, rollouts),
+                lambda which: random_of(self.seed, SHUFFLES, which, number), spend,
+            )  # fmt: skip
+        self._failures = self._failures + 1 if trouble else 0
+        check_patience(self._failures, self.settings, trouble)
+        rate = self._learners[0].learning_rate
+        return summary(number, self.decisions, tallies, losses, spent, trouble, rate)
 
     def state(self) -> State:
         """Return copies of everything needed to go on exactly, by name."""
@@ -172,10 +179,7 @@ class Trainer:
         state: State = {"trainer": np.array(numbers, np.int64)}
         for role, learner in zip(self.roles, self._learners, strict=True):
             state |= {f"{role.name}/{name}": array for name, array in learner.state().items()}
-        for (name, place), exploration in self._explorations.items():
-            parts = exploration.state()
-            state |= {f"{name}/explored/{place}/{part}": array for part, array in parts.items()}
-        return state
+        return state | self._explorations.state()
 
     def restore(self, state: State) -> None:
         """Go on from a state of a trainer with the same roles, settings and environments.
@@ -190,7 +194,6 @@ class Trainer:
                 found="none" if numbers is None else f"seed {numbers.reshape(-1)[:1].tolist()}",
             )  # fmt: skip
         before = [learner.state() for learner in self._learners]
-        explored = {key: one.state() for key, one in self._explorations.items()}
         try:
             for role, learner in zip(self.roles, self._learners, strict=True):
                 first = f"{role.name}/"
@@ -198,117 +201,111 @@ class Trainer:
                     {name.removeprefix(first): array for name, array in state.items()
                      if name.startswith(first)}
                 )  # fmt: skip
-            for (role_name, place), exploration in self._explorations.items():
-                first = f"{role_name}/explored/{place}/"
-                exploration.restore(
-                    {name.removeprefix(first): array for name, array in state.items()
-                     if name.startswith(first)}
-                )  # fmt: skip
+            self._explorations.restore(state)
         except BadInput:
-            for key, one in explored.items():
-                self._explorations[key].restore(one)
             for learner, last in zip(self._learners, before, strict=True):
                 learner.restore(last)
             raise
         self.number, self.decisions, self._failures = (int(number) for number in numbers[1:])
 
-    def _random(self, stream: int, *key: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, stream, *key])
-
-    def _seeds(self, which: int) -> list[int]:
-        """Return the seeds of the episodes of this iteration in one environment."""
-        networks, pool = self._stages[which].env.networks, self.settings.episode_seeds
-        rng = self._random(_EPISODES, which, self.number)
-        if not pool:
-            return [int(seed) for seed in rng.integers(2**32, size=networks)]
-        known = self._random(_POOL, which).integers(2**32, size=pool)
-        return [int(known[place]) for place in rng.choice(pool, networks, networks > pool)]
-
     def _play(self, which: int, spend: Spending) -> Rollout:
-        stage, seeds = self._stages[which], self._seeds(which)
-        idle = stage.idle(seeds) if self.settings.paired else None
-        if not self.settings.episode_seeds:
+        stage, settings = self._stages[which], self.settings
+        seeds = episode_seeds(self.seed, settings, which, self.number, stage.env.networks)
+        idle = stage.idle(seeds) if settings.paired else None
+        if not settings.episode_seeds:
             stage.forget()
         spend("simulate")
         actors = [learner.actor for learner in self._learners]
-        rng = self._random(_DRAWS, which, self.number)
+        rng = random_of(self.seed, DRAWS, which, self.number)
         return stage.play(actors, seeds, rng, idle, spend)
 
-    def _learn(self, which: int, rollouts: Sequence[Rollout], spend: Spending) -> Losses:
-        """Let one role learn from all environments."""
-        learner = self._learners[which]
-        batches = [self._judged(which, place, rollout) for place, rollout in enumerate(rollouts)]
-        spend("judge")
-        losses = learner.update(batches, self._random(_SHUFFLES, which, self.number))
-        spend("update")
-        return losses
-
-    def _judged(self, which: int, place: int, rollout: Rollout) -> Batch:
-        """Return what a role learns from in one environment."""
-        stage = self._stages[place]
-        learner, settings, choices = self._learners[which], self.settings, rollout.choices[which]
-        rewards = stage.rewards_of(which, rollout.points - rollout.idle)
-        values = learner.values(rollout.seen)
-        found, returns = advantages(rewards, values, settings.discount, settings.trace_decay)
-
-        def tensor(array: npt.NDArray[np.generic]) -> torch.Tensor:
-            flat = np.ascontiguousarray(array).reshape(-1, *array.shape[2:])
-            return torch.from_numpy(flat).to(self.device)
-
-        seen = tensor(rollout.seen[:-1])
-        return Batch(
-            seen=seen, near=stage.near, around=surroundings(seen),
-            mask=tensor(stage.masks_of(which, rollout.mask) > 0),
-            moves=tensor(choices.moves.astype(np.int64)),
-            likely=tensor(choices.log_probability),
-            advantages=tensor(found.astype(np.float32)),
-            returns=tensor(returns.astype(np.float32)),
-            curious=tensor(self._curiosity(which, place, rollout, found)),
-        )  # fmt: skip
-
-    def _curiosity(self, which: int, place: int, rollout: Rollout, surprise: Floats) -> Floats32:
-        """Return what the weight of the entropy is multiplied by, (T, E, A)."""
-        role = self.roles[which]
-        exploration = self._explorations.get((role.name, place))
-        if exploration is None:
-            return np.ones(surprise.shape, np.float32)
-        # what a choice came to in unlikelihood is, in the mean over choices, their entropy
-        unlikely = -rollout.choices[which].log_probability.astype(np.float64)
-        exploration.learn(surprise, unlikely)
-        seen = rollout.seen[:-1]
-        if role.shape.encoder == NETWORK:
-            seen = seen.mean(axis=2, keepdims=True)
-        return exploration.weights(seen)
-
-    def _settle(self, trouble: str, before: Sequence[State]) -> None:
-        """Keep an update, or take it back and learn more slowly."""
-        if not trouble:
-            self._failures = 0
-            return
-        for learner, last in zip(self._learners, before, strict=True):
-            learner.restore(last)
-            learner.learning_rate /= 2
-        self._failures += 1
-        if self._failures >= self.settings.patience:
-            message = (
-                f"training stopped after {self._failures} updates in a row were taken back: "
-                f"{trouble}; the weights are the last good ones, a lower learning rate or "
-                "other rewards may help"
+    def _batches(self, which: int, rollouts: Sequence[Rollout]) -> list[Batch]:
+        """Return what one role learns from in all environments."""
+        return [
+            batch_of(
+                self._learners[which], rollout.seen, stage.near, part_of(stage, which, rollout),
+                self._explorations.of(self.roles[which].name, place),
             )
-            raise Conflict(message)
+            for place, (stage, rollout) in enumerate(zip(self._stages, rollouts, strict=True))
+        ]  # fmt: skip
 
-    def _summary(self, rollouts: Sequence[Rollout], losses: Mapping[str, Losses],
-                 spent: Mapping[str, float], trouble: str) -> Iteration:  # fmt: skip
-        parts = np.mean([rollout.parts for rollout in rollouts], axis=0)
-        refused = np.sum([rollout.refused for rollout in rollouts], axis=0)
-        return Iteration(
-            number=self.number, decisions=self.decisions, reward=float(parts.sum()),
-            parts=dict(zip(OBJECTIVES, parts.tolist(), strict=True)),
-            gain=float(np.mean([rollout.gain for rollout in rollouts])), losses=losses,
-            made=sum(rollout.made for rollout in rollouts),
-            refused={why: int(n) for why, n in zip(REASONS[1:], refused, strict=True) if n},
-            seconds=spent, taken_back=trouble, learning_rate=self._learners[0].learning_rate,
-        )  # fmt: skip
+
+def update(
+    learners: Mapping[str, Learner], batches: Callable[[int], list[Batch]],
+    shuffle: Callable[[int], np.random.Generator], spend: Spending = lambda part: None,
+) -> tuple[dict[str, Losses], str]:  # fmt: skip
+    """Let roles learn; take back what all have learnt where one comes to no good.
+
+    Args:
+        learners: Of each role, by name.
+        batches: Returns what a role, by its place, learns from.
+        shuffle: Returns the random numbers that shuffle for a role, by its place.
+        spend: Told the part of the work that has just ended: judge, update.
+
+    Returns:
+        Losses by role, and why the update was taken back, "" where it was not.
+    """
+    before = [learner.state() for learner in learners.values()]
+    losses, trouble = {}, ""
+    for which, (name, learner) in enumerate(learners.items()):
+        ready = batches(which)
+        spend("judge")
+        losses[name] = learner.update(ready, shuffle(which))
+        spend("update")
+        trouble = trouble or learner.sound(losses[name])
+    if trouble:
+        for learner, last in zip(learners.values(), before, strict=True):
+            learner.restore(last)
+        slow_down(learners.values())
+    return losses, trouble
+
+
+def slow_down(learners: Iterable[Learner]) -> None:
+    """Halve learning rates."""
+    for learner in learners:
+        learner.learning_rate /= 2
+
+
+def check_patience(failures: int, settings: TrainingSettings, trouble: str) -> None:
+    """End a training in which too many updates in a row were taken back.
+
+    Raises:
+        Conflict: They were.
+    """
+    if failures >= settings.patience:
+        message = (
+            f"training stopped after {failures} updates in a row were taken back: "
+            f"{trouble}; the weights are the last good ones, a lower learning rate or "
+            "other rewards may help"
+        )
+        raise Conflict(message)
+
+
+def summary(  # noqa: PLR0913, PLR0917 - the parts of an iteration
+    number: int, decisions: int, tallies: Sequence[Tally], losses: Mapping[str, Losses],
+    seconds: Mapping[str, float], trouble: str, learning_rate: float,
+) -> Iteration:  # fmt: skip
+    """Return what an iteration came to; see ``Iteration``.
+
+    Args:
+        number: Of the iteration, from 1 on.
+        decisions: Of cells so far.
+        tallies: Of each environment.
+        losses: Of each role.
+        seconds: By ``PARTS``.
+        trouble: Why the update was taken back.
+        learning_rate: Of the next iteration.
+    """
+    parts = np.mean([tally.parts for tally in tallies], axis=0)
+    refused = np.sum([tally.refused for tally in tallies], axis=0)
+    return Iteration(
+        number=number, decisions=decisions, reward=float(parts.sum()),
+        parts=dict(zip(OBJECTIVES, parts.tolist(), strict=True)),
+        gain=float(np.mean([tally.gain for tally in tallies])), losses=losses,
+        made=sum(tally.made for tally in tallies),
+        refused={why: int(n) for why, n in zip(REASONS[1:], refused, strict=True) if n},
+        seconds=seconds, taken_back=trouble, learning_rate=learning_rate,
+    )  # fmt: skip
 
 
 def _device(name: str) -> str:
@@ -320,16 +317,3 @@ def _device(name: str) -> str:
             place="device", expected='"cpu", or "cuda" where torch sees one', found=repr(name)
         ) from error
     return name
-
-
-def _trouble(rollouts: Sequence[Rollout]) -> str:
-    """Return what is wrong with what was collected, or nothing."""
-    for which, rollout in enumerate(rollouts):
-        wrong = np.argwhere(~np.isfinite(rollout.points))
-        if len(wrong):
-            t, e, c, part = (int(place) for place in wrong[0])
-            return (
-                f"the {OBJECTIVES[part]} reward of environment {which}, network {e}, cell {c} is "
-                f"not finite in decision {t}, and {len(wrong) - 1} more"
-            )
-    return ""
