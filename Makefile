@@ -32,8 +32,11 @@ $(OTHER_VENV)/.done: pyproject.toml constraints.txt
 
 setup: $(VENV)/.run ## install without running
 
-run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report
+run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report; then a policy against the rules
 	@$(BIN)/cellhive run
+	@echo "The policy that ships beside the rules, on a highway in two cities it has not seen:"
+	@$(BIN)/cellhive train evaluate --scenario highway-corridor --arm nothing --arm rules \
+		--arm rl:general+rules --seeds 2 --hours 4 --observed 20 --guard on --out runs/arms.json
 
 # A real PostgreSQL for the tests, which start and stop clusters of their own; none is left running.
 postgres-server:

@@ -1,0 +1,50 @@
+"""The policy that ships: it loads, says where it comes from, and decides in the twin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cellhive.adapters.scenarios import scenario_named
+from cellhive.app.learning.policies import load, policy_named
+from cellhive.core.types import Mode
+from cellhive.flows.decide import LoopSettings
+from cellhive.flows.policy.plans import AUTHOR
+from cellhive.flows.policy.together import PolicyWithRules
+from cellhive.flows.trial import Hooks, RunStart, TrialSettings, run_trial
+from cellhive.ran.guard import Guard
+from cellhive.ran.scenarios import HOUR_S, activity_curve, build_world
+from cellhive.ran.simulator import Clock, Twin
+
+
+def test_it_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
+    """Command, scenarios and gates stand in its manifest; test cities are not among its own."""
+    manifest = load("rl:general", tmp_path).manifest
+    assert [role.heads for role in manifest.roles] == [
+        ("a3_offset_db", "hysteresis_db", "time_to_trigger_s")
+    ]
+    assert "cellhive train" in manifest.lineage.command
+    assert {"highway-corridor", "healthy"} <= set(manifest.lineage.scenarios)
+    assert manifest.gates
+    for name in manifest.lineage.scenarios:
+        first, last = scenario_named(name).splits.test
+        assert not [seed for seed in manifest.lineage.seeds[1:] if first <= seed <= last]
+
+
+def test_it_shortens_the_time_to_trigger_on_a_highway(tmp_path: Path) -> None:
+    """In two hours, with the rules beside it and under the guard, handovers come sooner."""
+    scenario = scenario_named("highway-corridor")
+    world, initial = build_world(scenario, 105)
+    optimizer = policy_named("rl:general+rules", tmp_path)
+    assert isinstance(optimizer, PolicyWithRules)
+    twin = Twin(
+        world, initial, seed=105, clock=Clock(900.0, 8.0, start_s=scenario.start_h * HOUR_S),
+        activity=activity_curve(scenario),
+    )  # fmt: skip
+    loop = replace(LoopSettings(), mode=Mode.AUTONOMOUS, may_follow=frozenset({AUTHOR}))
+    settings = TrialSettings(periods=8, loop=loop, branches=False, baseline=False)
+    start = RunStart("shipped", "", "", scenario.name, 105, {})
+    record = run_trial(twin, start, settings, optimizer, Guard(), Hooks())
+    assert [plan for plan in record.applied if plan.function.startswith(AUTHOR)]
+    after = twin.parameters().time_to_trigger_s
+    assert after.mean() < 0.7 * initial.time_to_trigger_s.mean()
