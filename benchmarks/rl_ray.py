@@ -9,7 +9,6 @@ is what is measured.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +28,7 @@ NOTES = (
     "16 networks of 7 sites and 21 cells with a user each, 0.4 s of radio per decision, 6 "
     "columns per cell; 32 decisions an iteration (10 752 of cells), 4 epochs, minibatch 1024, "
     "flat policy with tanh and a separate critic, float32; one thread in each process; after a "
-    "first iteration; rates are of the median iteration",
+    "first iteration; rates are of the median iteration, with half the range over iterations",
     "processor time is that of the process that learns and of all it started: runners and the "
     "daemons of Ray; wall time is on two processors",
     "ours has a central critic (it also sees mean and maximum of the network) and masks; RLlib's "
@@ -43,10 +42,13 @@ def trained(driver: str, hidden: int, runners: int, iterations: int) -> Mapping[
     return run(sys.executable, driver, "fast", *words, ours=True).told
 
 
-def rate(told: Mapping[str, Any], spent: str) -> float:
-    """Return the decisions of cells per second of the median iteration."""
-    pairs = zip(told["cells"], told[spent], strict=True)
-    return statistics.median(float(cells) / float(spent_s) for cells, spent_s in pairs)
+def rates(runs: Sequence[Mapping[str, Any]], spent: str) -> list[float]:
+    """Return the decisions of cells per second of each iteration of all runs."""
+    return [
+        float(cells) / float(spent_s)
+        for told in runs
+        for cells, spent_s in zip(told["cells"], told[spent], strict=True)
+    ]
 
 
 def compared(hidden: int, runners: int, repeats: int, iterations: int) -> list[Row]:
@@ -57,8 +59,8 @@ def compared(hidden: int, runners: int, repeats: int, iterations: int) -> list[R
         theirs.append(trained(THEIRS, hidden, runners, iterations))
     rows = []
     for spent, unit in (("cpu_s", "per CPU-s"), ("wall_s", "per s")):
-        mine, spread = middle([rate(told, spent) for told in ours])
-        peer, _ = middle([rate(told, spent) for told in theirs])
+        mine, spread = middle(rates(ours, spent))
+        peer, _ = middle(rates(theirs, spent))
         name = f"decisions of cells, 2 x {hidden}, {runners} runners"
         rows.append(Row(name, mine, unit, GOAL, PEER, peer, mine / peer, spread))
     return rows
