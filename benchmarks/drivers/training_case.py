@@ -172,4 +172,6 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
                 break
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # Ray takes seconds to shut down
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()  # or its daemons disturb the next
+    os._exit(0)  # RLlib takes seconds to take itself apart
