@@ -42,6 +42,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 ARMS = ROOT / "benchmarks" / "studies" / "arms.json"
+ARMS_COMMAND = (
+    "cellhive train evaluate --scenario NAME (each of those below) --sites LIST-OF-OPENCELLID "
+    "--arm nothing --arm rules --arm rl:general+rules --seeds 10 --hours 6 --observed 20 --guard on"
+)
 """Results of cellhive train evaluate."""
 RUN_ID = re.compile(r"\d{8}-\d{6}-(?=[a-z-]+-s\d)")
 COLUMNS = "100"
@@ -112,9 +116,10 @@ def all_blocks() -> dict[str, str]:
 
 def arms_text() -> str:
     """Return the comparison of arms, a picture above the table of every scenario."""
-    command = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
     if not ARMS.exists():
-        return f"Nothing compared yet: `{command}`."
+        full = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
+        return f"Nothing compared yet: `{full}`."
+    command = ARMS_COMMAND
     study = load_arms(ARMS)
     text = arms_markdown(study, shown_scenarios(list(library().values())), command)
     for name in study.scenarios:
