@@ -34,9 +34,9 @@ setup: $(VENV)/.run ## install without running
 
 run: $(VENV)/.run ## the closed loop on a 57-cell city, with a report; then a policy against the rules
 	@$(BIN)/cellhive run
-	@echo "The policy that ships beside the rules, on a highway in two cities it has not seen:"
+	@echo "The policy that ships beside the rules, on a highway in four cities it has not seen, six hours each:"
 	@$(BIN)/cellhive train evaluate --scenario highway-corridor --arm nothing --arm rules \
-		--arm rl:general+rules --seeds 2 --hours 4 --observed 20 --guard on --out runs/arms.json
+		--arm rl:general+rules --seeds 4 --hours 6 --observed 20 --guard on --out runs/arms.json
 
 # A real PostgreSQL for the tests, which start and stop clusters of their own; none is left running.
 postgres-server:
