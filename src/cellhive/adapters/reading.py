@@ -81,7 +81,7 @@ def read_paths(
     """
     reader = _Reader(mapping or Mapping())
     outcomes: list[FileOutcome] = []
-    files = _expand(paths, lambda error: outcomes.append(reader.closed(error)))
+    files = files_of(paths, lambda error: outcomes.append(reader.closed(error)))
     if not files:
         closed = "; ".join(f"{outcome.path}: {outcome.note}" for outcome in outcomes)
         raise BadInput(
@@ -109,7 +109,9 @@ def read_paths(
     return ReadResult(measurements, reader.findings.as_tuple(), tuple(outcomes))
 
 
-def _expand(paths: Sequence[Path], on_closed: Callable[[OSError], None]) -> list[tuple[Path, bool]]:
+def files_of(
+    paths: Sequence[Path], on_closed: Callable[[OSError], None]
+) -> list[tuple[Path, bool]]:
     """Return each file once, and whether it was named itself."""
     files: dict[Path, bool] = {}
     for path in paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,15 +9,14 @@ from cellhive.adapters.cm.bulk_cm import read_bulk_cm
 from cellhive.adapters.cm.cell_lists import read_cell_list
 from cellhive.adapters.cm.stated import Stated, put_together
 from cellhive.adapters.cm.tables import read_configuration_table
-from cellhive.core.errors import BadInput, NotFound
+from cellhive.adapters.reading import files_of, kind_of
+from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Severity
 from cellhive.diagnose.audit.configuration import Audit, Configuration
 from cellhive.diagnose.audit.run import audit
 
 AUDIT_SUFFIXES = (".html", ".htm", ".md", ".json")
 """Forms of the report of an audit."""
-
-_HEAD = 4096
 
 
 def audit_paths(
@@ -33,7 +31,7 @@ def audit_paths(
         BadInput: No file describes a cell.
     """
     stated = Stated()
-    for path in _files(paths):
+    for path, _ in files_of(paths, lambda error: stated.findings.add(_closed(error))):
         if on_file is not None:
             on_file(path)
         try:
@@ -46,35 +44,9 @@ def audit_paths(
     return conf, audit(conf), stated.findings.as_tuple()
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            message = f"{path}: there is no such file or folder"
-            raise NotFound(message)
-        inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        found += [p for p in inside if not p.name.startswith(".")]
-    return found
-
-
 def _reader(path: Path) -> Callable[[Path, Stated], int]:
     """Return the reader of a file by how it begins."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if head[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(path) as packed:
-                head = packed.read(_HEAD)
-        except (OSError, EOFError) as error:
-            raise BadInput(
-                place=str(path), expected="a whole gzip file", found=str(error)
-            ) from error
-    plain = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if plain[:1] == b"<":
-        return read_bulk_cm
-    if plain[:1] in {b"{", b"["}:
-        return _json
-    return read_configuration_table
+    return {"xml": read_bulk_cm, "json": _json}.get(kind_of(path), read_configuration_table)
 
 
 def _json(path: Path, stated: Stated) -> int:
@@ -86,3 +58,10 @@ def _json(path: Path, stated: Stated) -> int:
             return read_configuration_table(path, stated)
         except BadInput:
             raise first from None
+
+
+def _closed(error: OSError) -> Finding:
+    return Finding(
+        Severity.ERROR, "folder-not-read", "a folder that can be read",
+        error.strerror or str(error), "left out", file=str(error.filename or ""),
+    )  # fmt: skip

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Severity
 from cellhive.core.types import Bools, Floats, Ints
+from cellhive.ran.layout import local_xy
 
-EARTH_RADIUS_M = 6_371_008.8
-"""Mean radius of the Earth [m] (IUGG)."""
+IN_FRONT_DEG = 60.0
+"""How far off a cell's bearing another may lie to be in front of it [deg]: half a sector."""
 
 UNKNOWN_PCI = -1
 """Physical cell identity that the files do not state."""
@@ -96,17 +99,32 @@ class Configuration:
     def plane_m(self) -> Floats:
         """Positions on a plane that touches the middle of the network, east and north [m], (C, 2).
 
-        Good to a per mille over 100 km; NaN where there is no position.
+        NaN where there is no position; see ``ran.layout.local_xy`` for how far it holds.
         """
         if not self.located.any():
             return np.full((self.cells, 2), np.nan)
-        latitude, longitude = np.radians(self.latitude_deg), np.radians(self.longitude_deg)
-        middle = float(np.median(latitude[self.located]))
-        # longitudes as differences to one of them, so that networks on the date line stay whole
-        anchor = float(longitude[self.located][0])
-        turn = (longitude - anchor + np.pi) % (2 * np.pi) - np.pi
-        east = EARTH_RADIUS_M * np.cos(middle) * turn
-        return np.stack([east, EARTH_RADIUS_M * (latitude - middle)], axis=1)
+        middle = float(np.median(self.latitude_deg[self.located]))
+        # the first cell's longitude: a median would tear a network on the date line apart
+        origin = (middle, float(self.longitude_deg[self.located][0]))
+        return np.stack(local_xy(self.latitude_deg, self.longitude_deg, origin), axis=1)
+
+    def off_bearing_deg(self, cell: int, other: int) -> float:
+        """Return by how much another cell lies off the bearing of a cell, 0 to 180 [deg]."""
+        east, north = self.plane_m[other] - self.plane_m[cell]
+        off = math.degrees(math.atan2(east, north)) - float(self.azimuth_deg[cell])
+        return abs((off + 180.0) % 360.0 - 180.0)
+
+    def face_each_other(self, i: int, j: int) -> bool:
+        """Return whether each of two cells lies in front of the other."""
+        return max(self.off_bearing_deg(i, j), self.off_bearing_deg(j, i)) <= IN_FRONT_DEG
+
+    @cached_property
+    def site_distance_m(self) -> float:
+        """Median distance from a site to the next [m]; NaN where there is one only."""
+        places = np.unique(np.round(self.plane_m[self.located]), axis=0)
+        if len(places) < 2:  # noqa: PLR2004  # a distance needs two
+            return float("nan")
+        return float(np.median(np.asarray(cKDTree(places).query(places, k=[2])[0])))
 
     @cached_property
     def carrier_index(self) -> Ints:

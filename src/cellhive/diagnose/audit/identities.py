@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from cellhive.core.measurements import Severity
 from cellhive.core.types import Bools, Floats, Ints
@@ -23,31 +22,21 @@ TS 38.211 7.4.2.2)."""
 LTE_IDENTITIES, NR_IDENTITIES = 504, 1008
 """Physical cell identities there are in LTE and in NR."""
 
-_FACING_DEG = 60.0
-"""How far off a cell's bearing another site may lie to be in front of it [deg]."""
 _SHOWN = 4
 
 
 def identity_findings(conf: Configuration) -> tuple[list[AuditFinding], list[Check]]:
     """Return what is wrong with the identities of cells that are neighbours."""
     known = conf.physical_cell_id != UNKNOWN_PCI
-    relations = int(conf.relation_source.size)
-    if not known.any():
-        why = "no physical cell identities were given"
-        return [], [
-            Check("pci-collision", "PCI collisions", 0, "pairs", why),
-            Check("pci-confusion", "PCI confusions", 0, "cells", why),
-            Check("pci-mod-3", "Alike primary sequences", 0, "pairs", why),
+    lacks = "" if known.any() else "no physical cell identities were given"
+    lacks = lacks or ("" if conf.relation_source.size else "no neighbour relations were given")
+    if lacks:
+        return _range(conf), [
+            Check("pci-collision", "PCI collisions", 0, "pairs", lacks),
+            Check("pci-confusion", "PCI confusions", 0, "cells", lacks),
+            Check("pci-mod-3", "Alike primary sequences", 0, "pairs", lacks),
         ]
     pairs = _pairs(conf, known)
-    if relations == 0:
-        why = "no neighbour relations were given"
-        checks = [
-            Check("pci-collision", "PCI collisions", 0, "pairs", why),
-            Check("pci-confusion", "PCI confusions", 0, "cells", why),
-            Check("pci-mod-3", "Alike primary sequences", 0, "pairs", why),
-        ]
-        return [], checks
     shared = _confused(conf, known)
     choose = _Choice(conf, known, pairs, shared)
     found = [*_range(conf), *_collisions(conf, pairs, choose), *_confusions(conf, shared, choose)]
@@ -151,7 +140,7 @@ def _alike(conf: Configuration, pairs: list[tuple[int, int]]) -> tuple[list[Audi
         if pci[i] == pci[j] or pci[i] % PSS_SEQUENCES != pci[j] % PSS_SEQUENCES:
             continue
         same_site = bool(np.hypot(*(conf.plane_m[i] - conf.plane_m[j])) < 1.0)
-        if same_site or (_faces(conf, i, j) and _faces(conf, j, i)):
+        if same_site or conf.face_each_other(i, j):
             place = "on one mast" if same_site else "facing each other"
             out.append(
                 AuditFinding(
@@ -163,13 +152,6 @@ def _alike(conf: Configuration, pairs: list[tuple[int, int]]) -> tuple[list[Audi
                 )
             )  # fmt: skip
     return out, Check("pci-mod-3", title, len(looked), "pairs of neighbours with bearings")
-
-
-def _faces(conf: Configuration, i: int, j: int) -> bool:
-    """Return whether cell j lies in front of cell i."""
-    east, north = conf.plane_m[j] - conf.plane_m[i]
-    off = np.degrees(np.arctan2(east, north)) - conf.azimuth_deg[i]
-    return bool(abs((off + 180) % 360 - 180) <= _FACING_DEG)
 
 
 def _apart(conf: Configuration, i: int, j: int) -> str:
@@ -249,12 +231,3 @@ class _Choice:
             if users.size:
                 far[k] = np.hypot(*(conf.plane_m[users] - conf.plane_m[cell]).T).min()
         return far
-
-
-def nearest_site_m(plane_m: Floats) -> float:
-    """Return the median distance from a site to the next [m]; NaN where there is one only."""
-    places = np.unique(np.round(plane_m[np.isfinite(plane_m).all(axis=1)]), axis=0)
-    if len(places) < 2:  # noqa: PLR2004  # a distance needs two
-        return float("nan")
-    distance = np.asarray(cKDTree(places).query(places, k=[2])[0])
-    return float(np.median(distance))

@@ -8,9 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from cellhive.core.measurements import Severity
-from cellhive.core.types import Floats
 from cellhive.diagnose.audit.configuration import AuditFinding, Check, Configuration
-from cellhive.diagnose.audit.identities import nearest_site_m
 
 FAR_SITE_DISTANCES = 12.0
 """A relation this many times as long as the way to the next site is asked about, if it is also
@@ -20,7 +18,6 @@ _FAR_OF_OWN = 4.0
 """Times the median length of a cell's own relations that a long one must be."""
 _CLOSE = 1.6
 """A cell in front of another within this many site distances should be its neighbour."""
-_IN_FRONT_DEG = 60.0
 _SAME_PLACE_M = 30.0
 _FEW = 3
 
@@ -130,7 +127,7 @@ def _repeated(conf: Configuration) -> list[AuditFinding]:
 
 def _far(conf: Configuration) -> tuple[list[AuditFinding], Check]:
     title = "Neighbours too far away"
-    step_m = nearest_site_m(conf.plane_m)
+    step_m = conf.site_distance_m
     a, b = conf.relation_source, conf.relation_target
     both = conf.located[a] & conf.located[b] & (a != b)
     if not np.isfinite(step_m) or not both.any():
@@ -161,7 +158,7 @@ def _missing(conf: Configuration) -> tuple[list[AuditFinding], Check]:
     """Return cells of one carrier that face each other close by and are no neighbours."""
     title = "Missing neighbours"
     aimed = conf.located & np.isfinite(conf.azimuth_deg)
-    step_m = nearest_site_m(conf.plane_m)
+    step_m = conf.site_distance_m
     has = np.bincount(conf.relation_source, minlength=conf.cells) > 0
     if not aimed.any() or not np.isfinite(step_m):
         return [], Check("missing-neighbour", title, 0, "cells", "needs positions and bearings")
@@ -177,9 +174,7 @@ def _missing(conf: Configuration) -> tuple[list[AuditFinding], Check]:
             continue
         apart_m = float(np.hypot(*(conf.plane_m[i] - conf.plane_m[j])))
         same = apart_m < _SAME_PLACE_M
-        if same or (
-            _off_deg(conf, i, j) <= _IN_FRONT_DEG and _off_deg(conf, j, i) <= _IN_FRONT_DEG
-        ):
+        if same or (conf.face_each_other(i, j)):
             how = "stand on one mast" if same else f"face each other over {apart_m:.0f} m"
             out.append(
                 AuditFinding(
@@ -191,10 +186,3 @@ def _missing(conf: Configuration) -> tuple[list[AuditFinding], Check]:
                 )
             )  # fmt: skip
     return out, Check("missing-neighbour", title, int((aimed & has).sum()), "cells with bearings")
-
-
-def _off_deg(conf: Configuration, i: int, j: int) -> float:
-    """Return by how much cell j lies off the bearing of cell i [deg]."""
-    away: Floats = conf.plane_m[j] - conf.plane_m[i]
-    off = float(np.degrees(np.arctan2(away[0], away[1])) - conf.azimuth_deg[i])
-    return abs((off + 180) % 360 - 180)

@@ -15,7 +15,6 @@ from scipy.optimize import linear_sum_assignment
 from cellhive.core.measurements import Severity
 from cellhive.core.types import Floats
 from cellhive.diagnose.audit.configuration import AuditFinding, Check, Configuration
-from cellhive.diagnose.audit.identities import nearest_site_m
 
 CLEAR = 0.35
 """By how much the mean cosine between bearing and neighbours must rise, per cell that moves, for
@@ -160,7 +159,7 @@ def _places(conf: Configuration) -> tuple[list[AuditFinding], list[Check]]:
 
 def _lonely(conf: Configuration) -> list[AuditFinding]:
     """Return cells much farther from the middle than nearly all others."""
-    step_m = nearest_site_m(conf.plane_m)
+    step_m = conf.site_distance_m
     if not np.isfinite(step_m):
         return []
     placed = np.flatnonzero(conf.located)

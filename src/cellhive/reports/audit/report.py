@@ -15,6 +15,7 @@ from rich.text import Text
 
 from cellhive.core.measurements import Finding, Severity
 from cellhive.diagnose.audit.configuration import Audit, AuditFinding, Check, Configuration
+from cellhive.reports.causal.report import escaped
 from cellhive.reports.page import Cell, Column, Table, render, write_atomic, writer_for
 
 MOST_ROWS = 2000
@@ -143,29 +144,22 @@ def audit_json(report: AuditReport) -> str:
 
 def audit_markdown(report: AuditReport) -> str:
     """Return the report for messages and merge requests."""
-    lines = [f"# {_plain(report.heading)}", "", f"{report.lead()}.", "",
+    lines = [f"# {escaped(report.heading)}", "", f"{report.lead()}.", "",
              "| check | looked at | found |", "|---|---|---|"]  # fmt: skip
     for one in report.audit.checks:
         found = f"not checked: {one.skipped}" if one.skipped else str(report.audit.count(one.code))
-        lines.append(f"| {one.title} | {one.examined} {one.of} | {_plain(found)} |")
+        lines.append(f"| {one.title} | {one.examined} {one.of} | {escaped(found)} |")
     shown = report.audit.findings[:MOST_ROWS]
     lines += ["", "| severity | kind | cells | found | what to do |", "|---|---|---|---|---|"]
     lines += [
-        f"| {f.severity.value} | {f.code} | {_plain(_names(f.cells))} | {_plain(f.found)} | "
-        f"{_plain(f.action)} |"
+        f"| {f.severity.value} | {f.code} | {escaped(_names(f.cells))} | {escaped(f.found)} | "
+        f"{escaped(f.action)} |"
         for f in shown
     ]
     if len(report.audit.findings) > len(shown):
         lines += ["", f"and {len(report.audit.findings) - len(shown)} more."]
-    lines += ["", *(f"- {_plain(str(one))}" for one in report.reading)]
+    lines += ["", *(f"- {escaped(str(one))}" for one in report.reading)]
     return "\n".join(lines) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Return text that neither breaks a row nor is taken for markup."""
-    for mark, instead in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("`", "\\`"), ("\n", " ")):
-        text = text.replace(mark, instead)
-    return text
 
 
 def audit_screen(report: AuditReport, path: Path | None) -> RenderableType:
