@@ -62,7 +62,7 @@ lint: $(VENV)/.test ## style, types, layers
 
 # The policy to beat is the one that ships, where there is one.
 SHIPPED := src/cellhive/adapters/models/shipped
-champion: $(VENV)/.test ## train the policy that ships (ten minutes), and put it where the package has it
+champion: $(VENV)/.test ## train the policy that ships (minutes of training, then gates), and put it where the package has it
 	@$(BIN)/cellhive train start --recipe champion --name general-next --models runs/models \
 		--out runs/training $$(test -d $(SHIPPED)/general && echo --against general)
 	@$(BIN)/cellhive train export general-next@candidate $(SHIPPED) --as general --models runs/models

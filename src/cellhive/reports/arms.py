@@ -10,7 +10,7 @@ from rich.table import Table
 from cellhive.core.types import Effect
 from cellhive.flows.arms.best_action import Decision, DecisionStudy
 from cellhive.flows.arms.compare import ArmRow, ArmStudy, arm_rows
-from cellhive.flows.arms.run import NOTHING, RULES, TUNED
+from cellhive.flows.arms.run import NOTHING, RULES, SEARCHED, TUNED, UNLEARNED
 from cellhive.flows.watch import OBJECTIVE
 from cellhive.ran.scenarios import Scenario
 from cellhive.reports.bars import Bar, bar_chart
@@ -104,24 +104,44 @@ def arms_markdown(study: ArmStudy, scenarios: Mapping[str, str], command: str) -
         f"or trained on. A run lasts {hours}; each period of 15 min is represented by "
         f"{settings.observed_s:g} s of radio time. *Less nothing* and *less rules* are means of "
         "paired differences of the score over cities with 95 % bootstrap intervals (BCa); one "
-        "point is one percentage point of demand satisfied. Two searches look for the "
-        f"best fixed setting of each city, coordinate descent (*tuned*) and Bayesian optimisation, "
-        f"with {settings.evaluations} trials each on other users of the same city. The *ceiling* "
-        "is the better of the two by what they saw there, in force from the beginning: what adapts "
-        "can end above it. A share is stated where the ceiling is clear of doing nothing.",
+        "point is one percentage point of demand satisfied. *Guard objects* counts what the guard "
+        "refused; *run s* is seconds of processor time per city.",
         "",
-        "*No guard*: rules and learned policies run in the same loop, everything passes, and what "
-        "the guard would have refused is counted under *guard objects*; a fixed setting is in "
-        "force from the beginning. With the guard, a fixed setting is approached in the steps and "
-        "at the pace that the guard allows. *Searched* is the number of moments simulated for "
-        "tuning in each city; *search s* and *run s* are seconds of processor time per city.",
-        "",
+        *_about_arms(study),
     ]
     for name in study.scenarios:
         rows = arm_rows(study, name)
         if rows:
             lines += _section(name, scenarios.get(name, ""), rows)
     return "\n".join([*lines, *_budgets(study)]).rstrip()
+
+
+def _about_arms(study: ArmStudy) -> list[str]:
+    """Return what must be known of the arms that were run, and which were not."""
+    run = {one.arm for one in study.results}
+    lines = []
+    if run.intersection(SEARCHED):
+        lines += [
+            "Two searches look for the best fixed setting of each city, coordinate descent "
+            f"(*tuned*) and Bayesian optimisation, with {study.settings.evaluations} trials each on other "
+            "users of the same city; *searched* is the number of moments simulated, *search s* "
+            "seconds of processor time. The *ceiling* is the better of the two by what they saw "
+            "there, in force from the beginning: what adapts can end above it. A share is stated "
+            "where the ceiling is clear of doing nothing. With the guard, a fixed setting is "
+            "approached in the steps and at the pace that the guard allows.",
+            "",
+        ]
+    if not all(one.guarded for one in study.results):
+        lines += [
+            "*No guard*: rules and learned policies run in the same loop, everything passes, and "
+            "what the guard would have refused is counted; a fixed setting is in force from the "
+            "beginning.",
+            "",
+        ]
+    lacking = [title_of(arm, True) for arm in UNLEARNED if arm not in run]
+    if lacking:
+        lines += [f"Not run here: {', '.join(lacking)}.", ""]
+    return lines
 
 
 def _section(name: str, title: str, rows: Sequence[ArmRow]) -> list[str]:
