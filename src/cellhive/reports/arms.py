@@ -123,12 +123,13 @@ def _about_arms(study: ArmStudy) -> list[str]:
     if run.intersection(SEARCHED):
         lines += [
             "Two searches look for the best fixed setting of each city, coordinate descent "
-            f"(*tuned*) and Bayesian optimisation, with {study.settings.evaluations} trials each on "
-            "other users of the same city; *searched* is the number of moments simulated, *search s* "
-            "seconds of processor time. The *ceiling* is the better of the two by what they saw "
-            "there, in force from the beginning: what adapts can end above it. A share is stated "
-            "where the ceiling is clear of doing nothing. With the guard, a fixed setting is "
-            "approached in the steps and at the pace that the guard allows.",
+            "(*tuned*) and Bayesian optimisation, with "
+            f"{study.settings.evaluations} trials each on other users of the same city; "
+            "*searched* is the number of moments simulated, *search s* seconds of processor "
+            "time. The *ceiling* is the better of the two by what they saw there, in force from "
+            "the beginning: what adapts can end above it. A share is stated where the ceiling is "
+            "clear of doing nothing. With the guard, a fixed setting is approached in the steps "
+            "and at the pace that the guard allows.",
             "",
         ]
     if not all(one.guarded for one in study.results):
