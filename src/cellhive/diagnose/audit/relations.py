@@ -91,7 +91,8 @@ def _dangling(conf: Configuration) -> list[AuditFinding]:
     return [
         AuditFinding(
             "dangling", Severity.WARNING, tuple(sources[name]),
-            f"{count} relation{'s' if count > 1 else ''} lead to {name}, which is not in the files",
+            f"{f'{count} relations lead' if count > 1 else 'a relation leads'} to {name}, "
+            "which is not in the files",
             "the cell was removed or renamed, or the export is not whole: handovers there fail",
             "remove the relations, or give the rest of the export",
         )
