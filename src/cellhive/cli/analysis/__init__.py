@@ -1,0 +1,1 @@
+"""Commands that analyse what people bring: measurements and configurations."""
