@@ -78,13 +78,14 @@ def _floats(column: Column) -> Floats | None:
         return None
     if column.dtype.kind != "O":
         return np.asarray(column, np.float64)
-    values = [np.nan if _is_missing(value) else value for value in column.tolist()]
+    values = [np.nan if is_missing(value) else value for value in column.tolist()]
     if any(isinstance(value, _DATES) for value in values):
         return None
     return np.asarray(values, np.float64)
 
 
-def _is_missing(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Return whether a value stands for none: None, NaN, NaT or pandas' NA."""
     return value is None or (not isinstance(value, str) and str(value) in {"nan", "NaT", "<NA>"})
 
 
@@ -99,7 +100,7 @@ def labels_of(column: Column, name: str) -> npt.NDArray[np.str_]:
         BadInput: If one is missing.
     """
     values = column.tolist()
-    _refuse_missing(sum(_is_missing(value) for value in values), name)
+    _refuse_missing(sum(is_missing(value) for value in values), name)
     return np.array([str(value) for value in values])
 
 
@@ -117,7 +118,7 @@ def times_of(column: Column, name: str) -> tuple[Floats, bool]:
         _refuse_missing(int(np.isnat(column).sum()), name)
         return column.astype("datetime64[us]").astype(np.int64) / 1e6, True
     values = column.tolist()
-    _refuse_missing(sum(_is_missing(value) for value in values), name)
+    _refuse_missing(sum(is_missing(value) for value in values), name)
     try:
         numbers = np.array(values, np.float64)
     except (TypeError, ValueError, OverflowError):
