@@ -9,10 +9,19 @@ from pathlib import Path
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
 from cellhive.adapters.tabular.meaning import refuse_unknown
+from cellhive.app.memory import key_of, open_memory
 from cellhive.flows.analyse import Analysis, analyse
-from cellhive.flows.causes.why import causes_of
+from cellhive.flows.causes.why import Causes, causes_of
+from cellhive.flows.recall.incidents import Precedent, precedents, remember
 
-__all__ = ["ANALYSIS_SUFFIXES", "MAPPING_SUFFIXES", "analyse_paths", "causes_of", "save_guesses"]
+__all__ = [
+    "ANALYSIS_SUFFIXES",
+    "MAPPING_SUFFIXES",
+    "analyse_paths",
+    "causes_of",
+    "save_guesses",
+    "seen_before",
+]
 
 ANALYSIS_SUFFIXES = (".html", ".htm", ".md", ".json")
 """Forms of the report of an analysis."""
@@ -46,3 +55,22 @@ def save_guesses(result: ReadResult, path: Path) -> None:
         guessed = mapping_of(measured)
         merged = replace(merged, columns={**guessed.columns, **merged.columns})
     save_mapping(merged, path)
+
+
+def seen_before(
+    place: str, key: str, analysis: Analysis, causes: Causes | None
+) -> dict[int, tuple[Precedent, ...]]:
+    """Return earlier incidents like those of an analysis by rank, and remember these.
+
+    Args:
+        place: Where the memory is: a folder or a server; "" for none.
+        key: Where its key is, "" for none.
+        analysis: The analysis.
+        causes: What a causal model says of it.
+    """
+    if not place:
+        return {}
+    with open_memory(place, key=key_of(key)) as memory:
+        found = precedents(memory, analysis)
+        remember(memory, analysis, causes)
+    return found

@@ -17,6 +17,7 @@ from rich.table import Table
 from cellhive import __version__
 from cellhive.cli.analysis.analyze import analyze
 from cellhive.cli.analysis.audit import audit
+from cellhive.cli.analysis.incidents import incidents_app
 from cellhive.cli.causal import causal_app
 from cellhive.cli.headroom import headroom
 from cellhive.cli.memory import memory_app
@@ -54,6 +55,7 @@ app.add_typer(twin_app, name="twin")
 memory_app.command()(learn)
 memory_app.command()(condense)
 app.add_typer(memory_app, name="memory")
+app.add_typer(incidents_app, name="incidents")
 app.add_typer(causal_app, name="causal")
 app.add_typer(train_app, name="train")
 

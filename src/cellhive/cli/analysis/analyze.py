@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cellhive.cli.output import console
+
+if TYPE_CHECKING:
+    from cellhive.flows.analyse import Analysis
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command was asked for."""
+
+    paths: list[Path]
+    report: Path
+    mapping: Path | None
+    save_mapping: Path | None
+    as_json: bool
+    title: str
+    causes: bool
+    memory: str
+    key: str
 
 
 def analyze(  # one parameter per option
@@ -30,43 +49,87 @@ def analyze(  # one parameter per option
     causes: Annotated[
         bool, typer.Option("--causes/--no-causes", help="Say why, what if and what to change.")
     ] = True,
-) -> None:
+    memory: Annotated[
+        str,
+        typer.Option(
+            envvar="CELLHIVE_MEMORY",
+            help="Name earlier incidents like these from this memory (a folder or "
+            "postgresql://...), and remember these.",
+        ),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option(
+            "--memory-key", envvar="CELLHIVE_MEMORY_KEY",
+            help="Key of an encrypted memory: a file with 64 hex digits, or env:NAME.",
+        ),
+    ] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and analyse again as files arrive.")
+    ] = False,
+    every_s: Annotated[
+        float, typer.Option("--every", min=0.1, help="Seconds between two looks of --watch.")
+    ] = 10.0,
+) -> None:  # fmt: skip
     """Read real measurement files and report what is wrong with them and with the network.
 
     Reads 3GPP PM XML (TS 32.435 and TS 28.532, plain or packed) and KPI tables (CSV, TSV,
     XLSX, Parquet). A bad file never stops the others.
+
+    Example: cellhive analyze pm/ kpis.xlsx --memory memory
     """
     from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.app import analysis as composition  # noqa: PLC0415
-    from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
-    from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
 
     check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
     if save_mapping is not None:
         check_output(save_mapping, "--save-mapping", composition.MAPPING_SUFFIXES)
-    messages = console(stderr=True, quiet=as_json)
+    asked = _Asked(paths, report, mapping, save_mapping, as_json, title, causes, memory, key)
+    if not watch:
+        _once(asked)
+        return
+    from cellhive.cli.analysis.watch import watch as watched  # noqa: PLC0415
+
+    own = [path for path in (report, save_mapping) if path is not None]
+    watched(paths, lambda: _once(asked, brief=True), console(), every_s=every_s, ignored=own)
+
+
+def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
+    """Analyse, write the report, and tell of it; not on the screen where ``brief``."""
+    from cellhive.app import analysis as composition  # noqa: PLC0415
+    from cellhive.reports.analysis.precedents import precedents_lines  # noqa: PLC0415
+    from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
+    from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
+
+    messages = console(stderr=True, quiet=asked.as_json)
     with messages.status("Reading ...") as status:
         result, analysis = composition.analyse_paths(
-            paths, mapping,
+            asked.paths, asked.mapping,
             lambda done, total, path: status.update(f"Read {done} of {total}: {path.name}"),
         )  # fmt: skip
         found = None
-        if causes:
+        if asked.causes:
             status.update("Looking for causes ...")
             found = composition.causes_of(analysis)
+        seen = composition.seen_before(asked.memory, asked.key, analysis, found)
         status.update("Writing the report ...")
-        write_analysis(analysis, report, title=title, causes=found)
-    if save_mapping is not None:
-        composition.save_guesses(result, save_mapping)
-    unread = {
-        one.path: one.note
-        for one in result.files
-        if one.status == "failed" or (one.status == "ignored" and one.kind != "other")
-    }
-    if as_json:
-        print(analysis_json(analysis, title=title, causes=found))
-    else:
-        written = {"Report": report}
-        if save_mapping is not None:
-            written["Mapping"] = save_mapping
+        write_analysis(analysis, asked.report, title=asked.title, causes=found)
+    if asked.save_mapping is not None:
+        composition.save_guesses(result, asked.save_mapping)
+    if asked.as_json:
+        print(analysis_json(analysis, title=asked.title, causes=found))
+    elif not brief:
+        unread = {
+            one.path: one.note
+            for one in result.files
+            if one.status == "failed" or (one.status == "ignored" and one.kind != "other")
+        }
+        written = {"Report": asked.report}
+        if asked.save_mapping is not None:
+            written["Mapping"] = asked.save_mapping
         console().print(analysis_screen(analysis, unread, written, found))
+    if seen and not asked.as_json:
+        console().print("Seen before:")
+        for text in precedents_lines(seen):
+            console().print(f"  {text}", markup=False)
+    return analysis
