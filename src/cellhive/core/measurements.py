@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 
 import polars as pl
@@ -21,6 +22,9 @@ PERIOD_S = "period_s"
 """Column of the length of the period [s] (Float64); null where unknown."""
 SUSPECT = "suspect"
 """Column that is true where the source itself marked the row as suspect (Boolean)."""
+
+NAMED = 100
+"""Objects that a finding names; it counts them all."""
 
 KEY_COLUMNS = (OBJECT, TIME, PERIOD_S, SUSPECT)
 """The columns every frame begins with."""
@@ -103,6 +107,17 @@ class Finding:
     object: str = ""
     count: int = 1
     """How often it occurred; the rest of the finding describes the first occurrence."""
+    counted: str = ""
+    """What ``count`` counts, in the plural: "values", "rows", "periods", "series" (a counter
+    of an object), "objects", "identifiers"; "" for occurrences, as readers count them."""
+    objects: int = 0
+    """How many objects are concerned; 0 where that is not known or not the point."""
+    named: tuple[str, ...] = ()
+    """Names of the objects concerned, at most ``NAMED`` of them."""
+    start: datetime | None = None
+    """The first time concerned; None where times are not the point."""
+    end: datetime | None = None
+    """The last time concerned."""
 
     @property
     def place(self) -> str:
@@ -114,7 +129,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding as one sentence."""
-        times = f" ({self.count} times)" if self.count > 1 else ""
+        times = f" ({self.count} times)" if self.count > 1 and not self.counted else ""
         place = f"{self.place}: " if self.place else ""
         expected = f"expected {self.expected}, " if self.expected else ""
         return f"{place}{expected}found {self.found}{times}; {self.action}"
@@ -131,10 +146,7 @@ class Findings:
         """Add a finding, or count it to the same one of the same file and column."""
         key = (finding.code, finding.file, finding.column)
         first = self._found.get(key)
-        if first is None:
-            self._found[key] = finding
-        else:
-            self._found[key] = replace(first, count=first.count + finding.count)
+        self._found[key] = finding if first is None else _both(first, finding)
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Add several findings."""
@@ -145,6 +157,22 @@ class Findings:
         """Return what was found: errors first, otherwise in order of appearance."""
         rank = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
         return tuple(sorted(self._found.values(), key=lambda finding: rank[finding.severity]))
+
+
+def _both(first: Finding, second: Finding) -> Finding:
+    """Return a finding and another of its kind as one, which is told like the first."""
+    named = tuple(dict.fromkeys((*first.named, *second.named)))
+    whole = len(first.named) == first.objects and len(second.named) == second.objects
+    starts = [time for time in (first.start, second.start) if time is not None]
+    ends = [time for time in (first.end, second.end) if time is not None]
+    return replace(
+        first,
+        count=first.count + second.count,
+        objects=len(named) if whole else max(first.objects, second.objects),
+        named=named[:NAMED],
+        start=min(starts, default=None),
+        end=max(ends, default=None),
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from cellhive.core.measurements import (
     Role,
 )
 from cellhive.core.types import Floats
-from cellhive.diagnose.values import examine_values, limits_of
+from cellhive.diagnose.quality.values import examine_values, limits_of
 
 HOURS = 60
 
@@ -190,7 +190,7 @@ def test_only_objects_that_begin_or_end_quietly_are_looked_at(
         seen.append(line.size)
         return 0, False
 
-    monkeypatch.setattr("cellhive.diagnose.values._leading", leading)
+    monkeypatch.setattr("cellhive.diagnose.quality.values._leading", leading)
     values = noise(5)
     values[2, :9] = 0.0
     values[4, -1] = np.nan

@@ -24,7 +24,7 @@ from cellhive.core.measurements import (
     Measurements,
     Severity,
 )
-from cellhive.diagnose.values import examine_values, listed
+from cellhive.diagnose.quality.values import examine_values, listed
 
 SPARSE = 0.5
 """Share of the periods below which an object reports only now and then."""

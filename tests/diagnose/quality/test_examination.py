@@ -16,7 +16,7 @@ from cellhive.core.measurements import (
     Measurements,
     Role,
 )
-from cellhive.diagnose.quality import examine, expected_period
+from cellhive.diagnose.quality.examination import examine, expected_period
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 
