@@ -27,7 +27,8 @@ from cellhive.core.measurements import (
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.incidents import FALSE_DISCOVERY_RATE, Search, find_incidents
-from cellhive.diagnose.quality.examination import Coverage, Examined, examine
+from cellhive.diagnose.quality.coverage import Coverage
+from cellhive.diagnose.quality.examination import Examined, examine
 from cellhive.diagnose.summary import Summary, summarise
 
 MOST_SLOTS = 20

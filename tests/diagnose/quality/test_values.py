@@ -20,7 +20,9 @@ from cellhive.core.measurements import (
     Role,
 )
 from cellhive.core.types import Floats
-from cellhive.diagnose.quality.values import examine_values, limits_of
+from cellhive.diagnose.quality.column import Rows
+from cellhive.diagnose.quality.examination import examine_values
+from cellhive.diagnose.quality.values import limits_of
 
 HOURS = 60
 
@@ -48,7 +50,8 @@ def examined(values: Floats, info: ColumnInfo) -> tuple[Floats, list[Finding], C
     m = table(
         {"v": values, "other": other}, {"v": info, "other": ColumnInfo("other", role=Role.GAUGE)}
     )
-    clean, findings = examine_values(m, 3600.0)
+    findings: list[Finding] = []
+    clean = examine_values(m, Rows.of(m.frame, 3600.0), findings)
     column = clean.frame["v"].fill_null(math.nan).to_numpy().reshape(values.shape)
     return column, findings, clean.columns["v"]
 
@@ -88,7 +91,9 @@ def test_negative_counts_and_shares_above_the_limit_become_empty() -> None:
     shares = noise(low=90, high=99)
     shares[1, 1], shares[1, 2] = 104.0, 100.2
     clean, findings, info = examined(shares, ColumnInfo("v", unit="%", role=Role.RATIO))
-    assert [(one.code, one.count) for one in findings] == [("share-above-limit", 1)]
+    assert [(one.code, one.count) for one in findings] == [
+        ("share-above-limit-slightly", 1), ("share-above-limit", 1),
+    ]  # fmt: skip
     assert np.isnan(clean[1, 1])
     assert clean[1, 2] == 100.2
     assert info.share == "percent"
@@ -144,7 +149,8 @@ def test_small_rates_follow_the_other_columns() -> None:
             "drop": ColumnInfo("drop", unit="%", role=Role.RATIO, better="lower"),
             "succ": ColumnInfo("succ", unit="%", role=Role.RATIO, better="higher"),
         }
-        clean, _ = examine_values(table({"drop": drop, "succ": other}, infos), 3600.0)
+        m = table({"drop": drop, "succ": other}, infos)
+        clean = examine_values(m, Rows.of(m.frame, 3600.0), [])
         assert clean.columns["drop"].share == share
 
 
@@ -164,7 +170,7 @@ def test_dead_constant_and_stuck_counters_are_told_apart() -> None:
     values[2, 20:30] = 15.5
     _, findings, _ = examined(values, ColumnInfo("v", role=Role.GAUGE))
     assert sorted((one.code, one.object, one.count) for one in findings) == [
-        ("dead-counter", "A", 60), ("stuck", "B", 60), ("stuck", "C", 10),
+        ("constant-in-objects", "B", 1), ("dead-in-objects", "A", 1), ("frozen", "C", 10),
     ]  # fmt: skip
     _, findings, _ = examined(np.zeros((3, HOURS)), ColumnInfo("v", role=Role.COUNTER))
     assert [(one.code, one.severity.value) for one in findings] == [("dead-counter", "warning")]
@@ -175,7 +181,10 @@ def test_counter_switched_on_later_loses_its_zeros_before() -> None:
     values = noise()
     values[:, :20] = 0.0
     clean, findings, _ = examined(values, ColumnInfo("v", role=Role.COUNTER))
-    assert [(one.code, one.count) for one in findings] == [("switched-on", 60)]
+    assert [(one.code, one.count, one.counted) for one in findings] == [
+        ("switched-on", 3, "series")
+    ]
+    assert "the 60 zeros before" in findings[0].action
     assert np.isnan(clean[:, :20]).all()
     assert np.array_equal(clean[:, 20:], values[:, 20:])
 
@@ -190,7 +199,7 @@ def test_only_objects_that_begin_or_end_quietly_are_looked_at(
         seen.append(line.size)
         return 0, False
 
-    monkeypatch.setattr("cellhive.diagnose.quality.values._leading", leading)
+    monkeypatch.setattr("cellhive.diagnose.quality.counters._leading", leading)
     values = noise(5)
     values[2, :9] = 0.0
     values[4, -1] = np.nan
@@ -203,7 +212,8 @@ def test_counter_switched_off_keeps_its_zeros() -> None:
     values = noise()
     values[1, 40:] = 0.0
     clean, findings, _ = examined(values, ColumnInfo("v", role=Role.COUNTER))
-    assert [(one.code, one.object, one.count) for one in findings] == [("switched-off", "B", 20)]
+    assert [(one.code, one.object, one.count) for one in findings] == [("switched-off", "B", 1)]
+    assert "(20 zeros)" in findings[0].action
     assert np.array_equal(clean, values)
 
 

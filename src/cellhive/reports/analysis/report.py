@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
 from cellhive import __version__
-from cellhive.core.measurements import Severity
+from cellhive.core.measurements import Finding, Severity
 from cellhive.core.types import to_jsonable
 from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis, Part
@@ -216,7 +216,7 @@ def analysis_json(analysis: Analysis, *, title: str = "", causes: Causes | None 
         "summary": words.health(analysis),
         "notes": analysis.notes,
         "parts": [_part_record(part) for part in analysis.parts],
-        "findings": analysis.findings,
+        "findings": [_finding_record(one) for one in analysis.findings],
         "incidents": [_incident_record(one) for one in analysis.search.incidents],
         "search": {
             "series_judged": analysis.search.series,
@@ -251,6 +251,15 @@ def _part_record(part: Part) -> dict[str, Any]:
     }
 
 
+def _finding_record(one: Finding) -> dict[str, Any]:
+    """Return a finding with its times as text."""
+    times = {
+        name: moment.isoformat() if moment else None
+        for name, moment in (("start", one.start), ("end", one.end))
+    }
+    return {**asdict(one), **times}
+
+
 def _incident_record(one: Incident) -> dict[str, Any]:
     record: dict[str, Any] = to_jsonable(one)
     record["start"], record["end"] = words.clock(one.start_s), words.clock(one.end_s)
@@ -282,7 +291,7 @@ def analysis_markdown(analysis: Analysis, *, title: str = "", causes: Causes | N
     for group in words.grouped(analysis.findings):
         place = words.place_of(group)
         found = f"{words.clean(group.first.found)} ({place})" if place else group.first.found
-        texts = (group.severity.value, group.name, str(group.count), found,
+        texts = (group.severity.value, group.name, group.amount, found,
                  words.clean(group.first.action))  # fmt: skip
         lines.append("| " + " | ".join(_escaped(cell) for cell in texts) + " |")
     lines += ["", "## How this was made", ""]

@@ -83,7 +83,7 @@ def _findings(analysis: Analysis) -> Group:
     counts = ", ".join(f"{severities[s]} {s.value}" for s in Severity if severities[s]) or "none"
     lines = [Text(f"Data quality: {counts}")]
     for group in groups[:MOST_FINDINGS]:
-        told = f"  {group.name} ({group.count}): {words.clean(str(group.first))}"
+        told = f"  {group.name} ({group.amount}): {words.clean(str(group.first))}"
         lines.append(Text(told, style=_STYLES[group.severity]))
     if len(groups) > MOST_FINDINGS:
         lines.append(Text(f"  … and {len(groups) - MOST_FINDINGS} more kinds in the report"))

@@ -65,7 +65,7 @@ def _incident_row(one: Incident) -> list[Cell | str | float | int]:
 def findings(every: Sequence[Finding]) -> Table:
     """Return the findings by kind and file, with how often and what was done."""
     columns = (
-        Column("Severity"), Column("Finding"), Column("Where"), Column("Times", numeric=True),
+        Column("Severity"), Column("Finding"), Column("Where"), Column("How many", numeric=True),
         Column("Found", wide=True), Column("Done about it", wide=True),
     )  # fmt: skip
     rank = list(Severity)
@@ -74,7 +74,7 @@ def findings(every: Sequence[Finding]) -> Table:
             Cell(group.severity.value, -rank.index(group.severity), _TONE[group.severity]),
             group.name,
             Cell(words.place_of(group), title=", ".join((*group.files, *group.columns))),
-            group.count,
+            Cell(group.amount, group.count),
             _found(group),
             words.clean(group.first.action),
         ]

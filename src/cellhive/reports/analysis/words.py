@@ -21,8 +21,10 @@ FINDING_NAMES = {
     "duplicate-rows": "Duplicate rows",
     "conflicting-rows": "Conflicting rows",
     "suspect-rows": "Rows marked suspect",
-    "no-time": "Rows without a time",
-    "no-object": "Rows without an object",
+    "no-time": "No times",
+    "no-object": "No column names the object",
+    "rows-without-time": "Rows without a time",
+    "rows-without-object": "Rows without an object",
     "reports-now-and-then": "Objects that report now and then",
     "starts-late": "Objects that start late",
     "stops-early": "Objects that stop early",
@@ -37,11 +39,43 @@ FINDING_NAMES = {
     "fraction-and-percent": "Fractions mixed with per cent",
     "impossible": "Impossible values",
     "share-above-limit": "Shares beyond their limit",
-    "dead-counter": "Dead counters",
+    "share-above-limit-slightly": "Shares just above their limit",
+    "recurring-extreme": "One value far from all others, again and again",
+    "zero-as-missing": "Zeros among values that are never near zero",
+    "dead-counter": "Counters that are 0 everywhere",
+    "dead-in-objects": "Counters that are 0 in some objects",
     "constant": "Columns that never change",
+    "constant-in-objects": "Counters that never change in some objects",
     "switched-on": "Counters switched on later",
     "switched-off": "Counters switched off early",
-    "stuck": "Frozen values",
+    "frozen": "Frozen values",
+    "unit-changed": "Units that change",
+    "running-total": "Running totals",
+    "resolution-changed": "Decimals that change",
+    "copied-time": "Days that are copies",
+    "copied-object": "Objects that are copies",
+    "identical-columns": "Columns that are the same",
+    "contradicting-counters": "Counters that contradict each other",
+    "all-zero-rows": "Rows of zeros only",
+    "total-among-objects": "Totals among the objects",
+    "values-missing": "Missing values",
+    "changing-population": "Objects that come and go",
+    "finer-rows": "Rows of a finer granularity",
+    "coarser-rows": "Rows of a coarser granularity",
+    "several-periods": "Several lengths of period",
+    "times-beside-the-grid": "Times beside the grid",
+    "impossible-time": "Impossible times",
+    "clock-change-skipped-hour": "The hour that clocks skip",
+    "clock-change-doubled-hour": "The hour that clocks repeat",
+    "daily-course-shifted": "The course of the day moves",
+    "time-zones-differ": "Files in different time zones",
+    "identifier-zeros-lost": "Identifiers without their leading zeros",
+    "object-names-differ": "One object under several names",
+    "scattered-times": "Single recordings, no series",
+    "time-zone-missing": "Time zone not stated",
+    "period-inferred": "Granularity taken from the times",
+    "value-missing": "Empty cells",
+    "object-guessed": "Objects named by a guess",
 }
 """What a finding's code is called in reports; other codes are shown as they are."""
 
@@ -54,7 +88,10 @@ class FindingGroup:
     name: str
     files: tuple[str, ...]
     columns: tuple[str, ...]
+    amount: str
+    """How many of what, in words."""
     count: int
+    """The number in it, to sort by."""
     first: Finding
 
 
@@ -71,12 +108,29 @@ def grouped(findings: Sequence[Finding]) -> list[FindingGroup]:
             name=FINDING_NAMES.get(code, code.replace("-", " ").capitalize()),
             files=tuple(dict.fromkeys(short(f.file) for f in group if f.file)),
             columns=tuple(dict.fromkeys(clean(f.column) for f in group if f.column)),
+            amount=amount_of(group),
             count=sum(f.count for f in group),
             first=group[0],
         )
         for (code, _), group in groups.items()
     ]
     return sorted(made, key=lambda one: order.index(one.severity))
+
+
+def amount_of(group: Sequence[Finding]) -> str:
+    """Return how many of what findings of one kind are about: "4 662 values, 16 objects"."""
+    count = sum(one.count for one in group)
+    what = {one.counted for one in group}
+    noun = what.pop() if len(what) == 1 else ""
+    if not noun:
+        return format_number(count, 12)
+    singular = noun if noun == "series" else noun.removesuffix("s")
+    text = counted(count, singular, noun)
+    named = {name for one in group for name in one.named}
+    objects = max(len(named), *(one.objects for one in group))
+    if objects > 1 and noun not in {"objects", "series"}:
+        text += f", {counted(objects, 'object')}"
+    return text
 
 
 def short(file: str) -> str:
