@@ -1,13 +1,24 @@
 """Departures that belong together become one incident, ranked by what matters."""
 
 import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, find_incidents, merge, rank, severity_of
+from cellhive.diagnose.incidents import (
+    ALL_KPIS,
+    Anomaly,
+    Looked,
+    find_incidents,
+    look,
+    merge,
+    rank,
+    severity_of,
+)
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -120,3 +131,41 @@ def test_nothing_to_search_is_no_error() -> None:
     search = find_incidents((one,))
     assert search.series == 0
     assert search.refused == {"fewer than 12 values": 1}
+
+
+def test_panels_may_be_looked_at_at_once_and_in_any_order() -> None:
+    """Nothing passes from one panel to another while they are looked at."""
+    rng = np.random.default_rng(11)
+    objects = tuple(f"cell{i}" for i in range(6))
+    panels = []
+    for kpi in ("a", "b", "c"):
+        values = 100 + rng.standard_normal((6, 24 * 20))
+        values[1, 200:260] += 6
+        values[2] += np.linspace(0, 8, 24 * 20)
+        values[3, 100:] -= 5
+        panels.append(Panel(kpi, objects, 0.0, 3600.0, values))
+
+    def backwards(look: Callable[[Panel], Looked], items: Sequence[Panel]) -> list[Looked]:
+        return [look(panel) for panel in reversed(items)][::-1]
+
+    alone = find_incidents(panels)
+    assert {one.kind for one in alone.incidents} >= {"drift", "level shift"}
+    assert find_incidents(panels, each=backwards) == alone
+    with ThreadPoolExecutor(2) as pool:
+        assert find_incidents(panels, each=pool.map) == alone
+
+
+def test_a_drift_is_found_beside_a_departure_that_is_taken_out_and_one_that_is_not() -> None:
+    """What has departed is taken out of its row before the drift is judged."""
+    rng = np.random.default_rng(5)
+    values = 50 + rng.standard_normal((8, 24 * 20))
+    values[0] += np.linspace(0, 6, 24 * 20)
+    values[0, 300:312] += 12
+    panel = Panel("k", tuple("abcdefgh"), 0.0, 3600.0, values)
+    looked = look(panel, "", 0.025)
+    assert looked.rows == (0,)
+    assert looked.departed.residual.shape == (1, 24 * 20)
+    found = find_incidents([panel])
+    kinds = {(m.object, m.kind) for one in found.incidents for m in one.members}
+    assert ("a", "drift") in kinds
+    assert len(kinds) > 1

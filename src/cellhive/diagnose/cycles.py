@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from cellhive.core.types import Floats
 
+Counts = npt.NDArray[np.int64]
+
 DAY_S = 86400.0
 DAYS_FOR_DAILY = 4
 """Whole days needed before a daily cycle is removed."""
@@ -98,12 +100,26 @@ class Transform:
 def quantiles(values: Floats, shares: tuple[float, ...]) -> Floats:
     """Return quantiles of each row without its NaN (lower neighbour), (Q, N); NaN if empty."""
     ordered = np.sort(values, axis=1)
-    count = np.sum(~np.isnan(values), axis=1)
-    rows = np.arange(values.shape[0])
-    out = np.empty((len(shares), values.shape[0]))
+    return quantiles_of_ordered(ordered, np.sum(~np.isnan(ordered), axis=1), shares)
+
+
+def quantiles_of_ordered(
+    ordered: Floats, count: Counts, shares: tuple[float, ...], *, from_top: bool = False
+) -> Floats:
+    """Return quantiles of rows that are in rising order, NaN last, (Q, N); NaN if empty.
+
+    Args:
+        ordered: The rows, (N, T).
+        count: Values of each row that are not NaN, (N,).
+        shares: Between 0 and 1.
+        from_top: Whether a share counts from the largest value down.
+    """
+    rows = np.arange(ordered.shape[0])
+    out = np.empty((len(shares), ordered.shape[0]))
+    last = np.maximum(count - 1, 0)
     for index, share in enumerate(shares):
-        at = np.clip(np.floor(share * (count - 1) + 0.5).astype(np.int64), 0, values.shape[1] - 1)
-        out[index] = ordered[rows, at]
+        at = np.clip(np.floor(share * (count - 1) + 0.5).astype(np.int64), 0, last)
+        out[index] = ordered[rows, last - at if from_top else at]
     return out
 
 

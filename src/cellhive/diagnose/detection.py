@@ -24,12 +24,14 @@ Axis letters: ``N`` objects (rows), ``T`` reporting periods.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellhive.core.types import Bools, Floats
 from cellhive.diagnose.cycles import Usual, robust_sigma
+from cellhive.diagnose.kernels import best_edges, median_of_known
 from cellhive.diagnose.yardstick import (
     FLANK,
     LIMIT,
@@ -42,6 +44,7 @@ from cellhive.diagnose.yardstick import (
     p_values,
     pair_of_sums,
     scan,
+    strongest,
     yardstick_of,
 )
 
@@ -96,9 +99,7 @@ def _strongest(
         np.zeros(rows.size),
     )  # fmt: skip
     for index, (contrast, stick) in enumerate(zip(ladder, sticks, strict=True)):
-        statistic = scan(sums[contrast.short], contrast)
-        position = np.argmax(np.nan_to_num(np.abs(statistic), nan=-1.0), axis=1)
-        size = statistic[np.arange(rows.size), position]
+        size, position = strongest(sums[contrast.short], contrast)
         p = p_values(np.nan_to_num(size), stick, rows)
         better = (p < best.p_value) & np.isfinite(size)
         best = _Best(
@@ -129,26 +130,15 @@ def _move_edges(row: Floats, first: int, last: int, kind: str) -> tuple[int, int
     reach = max(2, length // 2) if length > 1 else 1
     low = max(0, first - length - FLANK)
     high = min(row.size, (first if kind == "step" else last) + length + FLANK)
-    known = ~np.isnan(row[low:high])
-    value = np.concatenate([[0.0], np.cumsum(np.where(known, row[low:high], 0.0))])
-    count = np.concatenate([[0.0], np.cumsum(known)])
     size = high - low
-    starts = np.arange(max(1, first - low - reach), min(size - 1, first - low + reach) + 1)
-    ends = np.arange(max(1, last - low - reach), min(size, last - low + reach) + 1)
+    starts = (max(1, first - low - reach), min(size - 1, first - low + reach))
+    ends = (max(1, last - low - reach), min(size, last - low + reach))
     if kind == "step":
-        ends = np.array([size])
-    if starts.size == 0 or ends.size == 0:
+        ends = (size, size)
+    start, end = best_edges(row[low:high], low, starts, ends, np.empty((2, size + 1)))
+    if start < 0:
         return first, last
-    a, b = np.meshgrid(starts, ends, indexing="ij")
-    inside_n, inside = count[b] - count[a], value[b] - value[a]
-    outside_n, outside = count[-1] - inside_n, value[-1] - inside
-    usable = (a < b) & (inside_n > 0) & (outside_n > 0)
-    if not usable.any():
-        return first, last
-    gain = np.square(inside) / np.maximum(inside_n, 1)
-    gain += np.square(outside) / np.maximum(outside_n, 1)
-    i, j = np.unravel_index(int(np.argmax(np.where(usable, gain, -np.inf))), gain.shape)
-    return low + int(a[i, j]), (last if kind == "step" else low + int(b[i, j]))
+    return start, (last if kind == "step" else end)
 
 
 def _take_out(line: Floats, contrast: Contrast, first: int, last: int) -> float:
@@ -170,8 +160,8 @@ def _take_out(line: Floats, contrast: Contrast, first: int, last: int) -> float:
 
 
 def _nanmedian(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else 0.0
+    middle = float(median_of_known(values))
+    return 0.0 if math.isnan(middle) else middle
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from cellhive.core.types import Bools, Floats
 from cellhive.diagnose.cycles import DAY_S, Panel, Usual, remove_cycles
 from cellhive.diagnose.detection import SHORTEST, Departure, Judged, discoveries, judge
 from cellhive.diagnose.drifts import drifts
+from cellhive.diagnose.kernels import median_of_known
 from cellhive.diagnose.yardstick import FLANK
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -110,10 +111,30 @@ class Search:
     """Cycles that were removed somewhere: "daily", "weekly"."""
 
 
+Each = Callable[[Callable[[Panel], "Looked"], Sequence[Panel]], Iterable["Looked"]]
+"""Applies a function to every panel, in order or at once, and returns results in order."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one look at a panel leaves: little beside the panel itself."""
+
+    judged: Judged
+    anomalies: tuple[Anomaly, ...]
+    """Of each departure in ``judged``, in the same order."""
+    calm: Judged
+    """Drifts of the rows as if nothing had departed in them."""
+    departed: Usual
+    """The rows in which something has, for their drifts once it is out."""
+    rows: tuple[int, ...]
+    """Which rows of the panel these are."""
+
+
 def find_incidents(
     panels: Sequence[Panel],
     better: Mapping[str, str] | None = None,
     rate: float = FALSE_DISCOVERY_RATE,
+    each: Each = map,
 ) -> Search:
     """Return the incidents of a set of panels, most important first.
 
@@ -127,33 +148,70 @@ def find_incidents(
         panels: One per KPI and group of like objects.
         better: "higher" or "lower" by KPI, where one is.
         rate: False discovery rate.
+        each: Applies the look to every panel; it may do so in several threads.
     """
     better = better or {}
-    usuals: list[Usual] = []
-    judged: list[Judged] = []
-    for panel in panels:
-        usual = remove_cycles(panel)
-        usuals.append(usual)
-        judged.append(judge(usual, rate / 2))
-    cut = discoveries(_gathered(judged), rate / 2)
-    kept = [tuple(d for d in one.departures if d.p_value <= cut) for one in judged]
-    slow = [
-        drifts(usual, found, _periods_per_block(panel))
-        for panel, usual, found in zip(panels, usuals, kept, strict=True)
-    ]
+    looked = list(each(lambda panel: look(panel, better.get(panel.kpi, ""), rate / 2), panels))
+    cut = discoveries(_gathered([one.judged for one in looked]), rate / 2)
+    slow = [_drifts(panel, one, cut) for panel, one in zip(panels, looked, strict=True)]
     slow_cut = discoveries(_gathered(slow), rate / 2)
     anomalies: list[Anomaly] = []
-    for panel, usual, found, drift in zip(panels, usuals, kept, slow, strict=True):
-        every = (*found, *(d for d in drift.departures if d.p_value <= slow_cut))
-        anomalies += [_anomaly(panel, usual, one, better.get(panel.kpi, "")) for one in every]
-    refused = Counter(_reason(r) for one in judged for r in one.refused if r)
+    for panel, one, drift in zip(panels, looked, slow, strict=True):
+        direction = better.get(panel.kpi, "")
+        anomalies += [found for found in one.anomalies if found.p_value <= cut]
+        anomalies += [
+            _anomaly(panel, one.departed, departure, direction)
+            for departure in drift.departures if departure.p_value <= slow_cut
+        ]  # fmt: skip
+    refused = Counter(_reason(r) for one in looked for r in one.judged.refused if r)
     return Search(
         incidents=rank(merge((*anomalies, *silences(panels)))),
-        series=sum(1 for one in judged for reason in one.refused if not reason),
+        series=sum(1 for one in looked for reason in one.judged.refused if not reason),
         refused=dict(refused.most_common()),
         unusual=len({(a.object, a.kpi) for a in anomalies}),
         rate=rate,
-        cycles=tuple(sorted({cycle for usual in usuals for cycle in usual.removed})),
+        cycles=tuple(sorted({cycle for one in looked for cycle in one.departed.removed})),
+    )
+
+
+def look(panel: Panel, better: str, level: float) -> Looked:
+    """Return the departures of a panel, and what is needed to find its drifts.
+
+    Args:
+        panel: The panel.
+        better: "higher", "lower" or "".
+        level: Largest p-value of interest.
+    """
+    usual = remove_cycles(panel)
+    judged = judge(usual, level)
+    rows = sorted({one.row for one in judged.departures})
+    none = usual.residual[:0]
+    return Looked(
+        judged,
+        tuple(_anomaly(panel, usual, one, better) for one in judged.departures),
+        drifts(usual, (), _periods_per_block(panel)),
+        replace(usual, residual=usual.residual[rows], weak=usual.weak[rows], cycle=none,
+                spread=none),
+        tuple(rows),
+    )  # fmt: skip
+
+
+def _drifts(panel: Panel, looked: Looked, cut: float) -> Judged:
+    """Return the drifts of a panel, without the departures whose p-value is up to the cut."""
+    at = {row: index for index, row in enumerate(looked.rows)}
+    kept = tuple(
+        replace(one, row=at[one.row]) for one in looked.judged.departures if one.p_value <= cut
+    )
+    if not kept:
+        return looked.calm
+    again = drifts(looked.departed, kept, _periods_per_block(panel))
+    rows = np.array(looked.rows)
+    p_values = np.array(looked.calm.p_values)
+    p_values[rows] = again.p_values
+    found = [one for one in looked.calm.departures if one.row not in at]
+    found += [replace(one, row=looked.rows[one.row]) for one in again.departures]
+    return replace(
+        looked.calm, departures=tuple(sorted(found, key=lambda one: one.row)), p_values=p_values
     )
 
 
@@ -212,8 +270,7 @@ def _level_and_size(usual: Usual, found: Departure) -> tuple[float, float]:
 
 
 def _median(values: Floats) -> float:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if known.size else math.nan
+    return float(median_of_known(values))
 
 
 def _mean(values: Floats) -> float:

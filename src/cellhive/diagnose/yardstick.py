@@ -9,10 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.cycles import ROWS_TO_POOL, quantiles
+from cellhive.diagnose.cycles import ROWS_TO_POOL, quantiles, quantiles_of_ordered
+from cellhive.diagnose.kernels import (
+    contrast_everywhere,
+    contrast_strongest,
+    distance_quantiles,
+    running_sums,
+)
 
 Indices = npt.NDArray[np.int64]
 
@@ -22,8 +28,6 @@ SHORT = 3
 """Longest spike, in periods; only in windows up to here a single value counts in full."""
 LIMIT = 4.0
 """Spreads that a single value is limited to in windows longer than a spike."""
-SHARE_VALID = 0.6
-"""Share of a window that must have values."""
 VALUES_FOR_TAIL = 100
 """Values a row needs to inform the shape of the panel's tail."""
 MOST_PRIOR = 60.0
@@ -66,7 +70,10 @@ class Tail:
     def p_values(self, size: Floats) -> Floats:
         """Return the probability of exceeding a size, one-sided; 1 inside the tail's start."""
         beyond = np.maximum(size - self.start, 0.0) / self.width
-        return np.where(size > self.start, 0.1 * stats.genpareto.sf(beyond, self.shape), 1.0)
+        if self.shape < 0:  # the law ends
+            beyond = np.minimum(beyond, -1 / self.shape)
+        share = special.inv_boxcox(-beyond, -self.shape)
+        return np.where(size > self.start, 0.1 * share, 1.0)
 
 
 @dataclass(frozen=True)
@@ -102,45 +109,35 @@ class Sums:
     count: Floats
 
     @classmethod
-    def of(cls, values: Floats) -> Sums:
-        """Return the running sums of rows with NaN."""
-        known = ~np.isnan(values)
-        zero = np.zeros((values.shape[0], 1))
-        value = np.cumsum(np.where(known, values, 0.0), axis=1)
-        count = np.cumsum(known, axis=1, dtype=np.float64)
-        return cls(np.hstack([zero, value]), np.hstack([zero, count]))
-
-    def window(self, first: Indices, last: Indices) -> tuple[Floats, Floats]:
-        """Return sum and count of the windows [first, last), clipped to the grid."""
-        top = self.value.shape[1] - 1
-        a, b = np.clip(first, 0, top), np.clip(last, 0, top)
-        return self.value[:, b] - self.value[:, a], self.count[:, b] - self.count[:, a]
+    def of(cls, values: Floats, limit: Floats | None = None) -> Sums:
+        """Return the running sums of rows with NaN, each value limited to a size, (N,)."""
+        rows, periods = values.shape
+        made = cls(np.empty((rows, periods + 1)), np.empty((rows, periods + 1)))
+        most = np.full(rows, np.inf) if limit is None else limit
+        running_sums(np.ascontiguousarray(values), most, made.value, made.count)
+        return made
 
 
 def pair_of_sums(values: Floats, limit: Floats) -> dict[bool, Sums]:
     """Return running sums for short windows (values as they are) and for long (limited)."""
-    clipped = np.clip(values, -limit[:, None], limit[:, None])
-    return {True: Sums.of(values), False: Sums.of(clipped)}
-
-
-def _mean(total: Floats, count: Floats, wanted: float) -> Floats:
-    enough = count >= np.maximum(wanted, 1)
-    return np.where(enough, total / np.where(enough, count, 1.0), np.nan)
+    return {True: Sums.of(values), False: Sums.of(values, limit)}
 
 
 def scan(sums: Sums, contrast: Contrast) -> Floats:
     """Return a contrast at every start position, (N, T); NaN where too little is known."""
-    at = np.arange(sums.value.shape[1] - 1, dtype=np.int64)
-    length, flank = contrast.length, contrast.flank
-    inside = _mean(*sums.window(at, at + length), SHARE_VALID * length)
-    inside[:, at + length > at.size] = np.nan
-    before_sum, before_count = sums.window(at - flank, at)
-    if contrast.kind == "step":
-        return inside - _mean(before_sum, before_count, SHARE_VALID * flank)
-    after_sum, after_count = sums.window(at + length, at + length + flank)
-    both = _mean(before_sum + after_sum, before_count + after_count, SHARE_VALID * 2 * flank)
-    few = np.minimum(before_count, after_count) < 0.25 * flank
-    return np.where(few, np.nan, inside - both)
+    rows, columns = sums.value.shape
+    out = np.empty((rows, columns - 1))
+    step = contrast.kind == "step"
+    contrast_everywhere(sums.value, sums.count, contrast.length, contrast.flank, step, out)
+    return out
+
+
+def strongest(sums: Sums, contrast: Contrast) -> tuple[Floats, Indices]:
+    """Return the largest contrast of each row, NaN where there is none, and where it is, (N,)."""
+    out = np.empty((2, sums.value.shape[0]))
+    step = contrast.kind == "step"
+    contrast_strongest(sums.value, sums.count, contrast.length, contrast.flank, step, out)
+    return out[0], out[1].astype(np.int64)
 
 
 EXPONENTIAL = Tail(1.5657, 0.9728, 0.0)
@@ -216,10 +213,16 @@ def memory_of(residual: Floats) -> Floats:
 
 
 def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bools) -> Yardstick:
-    """Return the yardstick of a contrast from its values at all positions, (N, T)."""
-    q05, middle, q95 = quantiles(statistic, (0.05, 0.5, 0.95))
-    scale = quantiles(np.abs(statistic - middle[:, None]), (0.5,))[0] / 0.6745
+    """Return the yardstick of a contrast from its values at all positions, (N, T).
+
+    The values are put in order, in place: they serve nothing else.
+    """
+    statistic.sort(axis=1)
     count = np.sum(~np.isnan(statistic), axis=1)
+    q05, middle, q95 = quantiles_of_ordered(statistic, count, (0.05, 0.5, 0.95))
+    distance = np.empty((count.size, 1))
+    distance_quantiles(statistic, count, middle, np.array([0.5]), distance)
+    scale = distance[:, 0] / 0.6745
     independent = count / np.maximum(memory, contrast.support / 2)
     # The median absolute deviation is 37 % as efficient as the standard deviation.
     freedom = np.maximum(0.37 * independent, 0.0)
@@ -233,11 +236,12 @@ def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bo
     usable = ~weak & (count >= VALUES_FOR_TAIL)
     if np.sum(usable) < ROWS_TO_POOL:
         return Yardstick(scale, freedom, weak, EXPONENTIAL, EXPONENTIAL)
-    unit = statistic[usable] / scale[usable, None]
     amount = float(np.sum(independent[usable]))
-    shares = np.array([0.9, 1 - 0.1 / np.sqrt(10), 0.99])
-    high = np.median(quantiles(unit, tuple(shares)), axis=1)
-    low = np.median(quantiles(-unit, tuple(shares)), axis=1)
+    shares = (0.9, 1 - 0.1 / float(np.sqrt(10)), 0.99)
+    points = statistic[usable] / scale[usable, None]
+    number = count[usable]
+    high = np.median(quantiles_of_ordered(points, number, shares), axis=1)
+    low = np.median(-quantiles_of_ordered(points, number, shares, from_top=True), axis=1)
     return Yardstick(scale, freedom, weak, _tail(high, amount), _tail(low, amount))
 
 
@@ -246,7 +250,7 @@ def p_values(value: Floats, yardstick: Yardstick, rows: Indices) -> Floats:
     scale, freedom = yardstick.scale[rows], yardstick.freedom[rows]
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.nan_to_num(value / scale)
-    p = 2 * stats.t.sf(np.abs(size), np.maximum(freedom, 1.0))
+    p = 2 * special.stdtr(np.maximum(freedom, 1.0), -np.abs(size))  # of Student's t
     if yardstick.upper is not None and yardstick.lower is not None:
         up, down = yardstick.upper.p_values(size), yardstick.lower.p_values(-size)
         by_tail = 2 * np.where(size > 0, up, down)
