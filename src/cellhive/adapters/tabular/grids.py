@@ -10,17 +10,14 @@ import codecs
 import csv
 import io
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-import python_calamine as calamine
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
 from cellhive.core.errors import BadInput
@@ -42,7 +39,7 @@ _TOTAL = re.compile(
     r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
     re.IGNORECASE,
 )
-_HEAD_ROWS = 40
+HEAD_ROWS = 40
 """How far down a sheet the headings are looked for."""
 
 
@@ -146,9 +143,9 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
     separator = separator_of(text)
     text = _with_paired_quotes(text, separator, str(path), findings)
     try:
-        head = list(_limited(csv.reader(io.StringIO(text), delimiter=separator), _HEAD_ROWS))
+        head = list(_limited(csv.reader(io.StringIO(text), delimiter=separator), HEAD_ROWS))
         header_at, header_rows = find_header(head)
-        headers = _headers(head[header_at : header_at + header_rows]) if header_rows else ()
+        headers = headers_of(head[header_at : header_at + header_rows]) if header_rows else ()
         if not headers:
             headers = tuple("" for _ in max(head, key=len))
         frame = _even_frame(text, separator, header_at + header_rows, len(headers))
@@ -170,8 +167,8 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
             remedy="check that this is a table",
         )
     grid = Grid(str(path), "", headers, frame, header_at + header_rows + 1)
-    _note_titles(grid, header_at, header_rows, findings)
-    return _without_noise(grid, findings)
+    note_titles(grid, header_at, header_rows, findings)
+    return without_noise(grid, findings)
 
 
 def _with_paired_quotes(text: str, separator: str, file: str, findings: Findings) -> str:
@@ -342,7 +339,7 @@ def _is_group_row(above: Sequence[str], below: Sequence[str], width: int) -> boo
     )
 
 
-def _headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def headers_of(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Return one heading per column from one or two heading rows."""
     if len(rows) == 1:
         return tuple(str(cell) for cell in rows[0])
@@ -362,7 +359,8 @@ def _headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
     return tuple(headers)
 
 
-def _note_titles(grid: Grid, header_at: int, header_rows: int, findings: Findings) -> None:
+def note_titles(grid: Grid, header_at: int, header_rows: int, findings: Findings) -> None:
+    """Say that there are no headings, or rows above them."""
     where = f"sheet '{grid.sheet}'" if grid.sheet else "line 1"
     if header_rows == 0:
         findings.add(
@@ -391,7 +389,7 @@ def _note_titles(grid: Grid, header_at: int, header_rows: int, findings: Finding
         )
 
 
-def _without_noise(grid: Grid, findings: Findings) -> Grid:
+def without_noise(grid: Grid, findings: Findings) -> Grid:
     """Leave out empty rows, totals, footers and repeated headings, and say so."""
     frame = grid.frame
     texts = [name for name, kind in frame.schema.items() if kind == pl.String]
@@ -451,104 +449,3 @@ def _matches(values: pl.Series, pattern: re.Pattern[str]) -> pl.Series:
     if not any(found.values()):
         return pl.Series([False] * values.len())
     return values.replace_strict(found, return_dtype=pl.Boolean)
-
-
-def _cell(value: Any) -> str:
-    """Return a spreadsheet cell as text that reads back to the same value."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)  # noqa: PLR2004
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(value)
-    return str(value)
-
-
-def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> list[Grid]:
-    """Return a grid per sheet of a spreadsheet that holds a table.
-
-    Raises:
-        BadInput: It cannot be opened, or is too large when unpacked.
-    """
-    _check_archive(path, limits)
-    try:
-        book = calamine.CalamineWorkbook.from_path(str(path))
-        names = list(book.sheet_names)
-        sheets = [(name, book.get_sheet_by_name(name)) for name in names]
-        tables = [(name, sheet.to_python(skip_empty_area=False)) for name, sheet in sheets]
-    except (calamine.CalamineError, OSError, ValueError) as error:
-        raise BadInput(
-            place=str(path),
-            expected="a spreadsheet",
-            found=f"one that cannot be opened ({error})",
-            remedy="open it and save it again, or export it as CSV",
-        ) from error
-    grids = []
-    for name, table in tables:
-        grid = _sheet_grid(str(path), name, [[_cell(cell) for cell in row] for row in table])
-        if grid is None:
-            findings.add(
-                Finding(
-                    Severity.INFO, "empty-sheet", expected="a table", found="no cells",
-                    action="left out", file=str(path), where=f"sheet '{name}'",
-                )
-            )  # fmt: skip
-            continue
-        _note_titles(grid[0], grid[1], grid[2], findings)
-        grids.append(_without_noise(grid[0], findings))
-    return grids
-
-
-def _sheet_grid(file: str, name: str, rows: list[list[str]]) -> tuple[Grid, int, int] | None:
-    while rows and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
-    if not rows:
-        return None
-    at, count = find_header(rows[:_HEAD_ROWS])
-    headers = _headers(rows[at : at + count]) if count else tuple("" for _ in rows[at])
-    body = rows[at + count :]
-    columns = [list(column) for column in zip(*body, strict=True)] or [[] for _ in headers]
-    frame = pl.DataFrame(
-        [pl.Series(str(index), column, pl.String) for index, column in enumerate(columns)]
-    )
-    return Grid(file, name, headers, frame, at + count + 1), at, count
-
-
-def _check_archive(path: Path, limits: Limits) -> None:
-    """Refuse archives that unpack to far more than they should."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
-        return  # not an archive: an old .xls, or damaged, which the opening will say
-    packed = max(path.stat().st_size, 1)
-    bomb = total > limits.ratio_from_bytes and total > packed * limits.ratio
-    if total > limits.whole_bytes or bomb:
-        raise BadInput(
-            place=str(path),
-            expected=f"a spreadsheet of at most {limits.whole_bytes >> 20} MiB unpacked",
-            found=f"one of {total >> 20} MiB ({total // packed} times its size)",
-            remedy="export it as CSV or Parquet",
-        )
-
-
-def read_parquet_grid(path: Path) -> Grid:
-    """Return the grid of a Parquet file.
-
-    Raises:
-        BadInput: It cannot be read.
-    """
-    try:
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        found = str(error).splitlines()[0][:120]
-        raise BadInput(
-            place=str(path), expected="a Parquet file", found=f"one that cannot be read ({found})",
-            remedy="fetch or write it again",
-        ) from error  # fmt: skip
-    headers = tuple(frame.columns)
-    return Grid(str(path), "", headers, frame.rename({h: str(i) for i, h in enumerate(headers)}))
