@@ -29,12 +29,13 @@ NOTES = (
     " counted as the log has them.",
 )
 _HANDOVERS = ("LTE_HO", "MN_HO")
-_OTHERS = {
+OTHERS = {
     "gNB_HO": "NR handover",
     "eNB_to_ENDC": "NR leg added",
     "gNB_Rel": "NR leg released",
     "SCG_RLF": "NR radio link failure",
 }
+"""Columns that count events besides handovers and failures of LTE, and what they count."""
 _COUNTS = range(11)
 """How many events of a kind a second can hold."""
 
@@ -93,7 +94,7 @@ class _Part:
                 tuple(_moments(row, "RLF", time_s)),
             )
         )
-        for name, kind in _OTHERS.items():
+        for name, kind in OTHERS.items():
             self._events += [LogEvent(t, kind) for t in _moments(row, name, time_s)]
 
     def log(self, name: str, left_out: tuple[str, ...]) -> DriveLog:
