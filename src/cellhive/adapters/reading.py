@@ -1,4 +1,4 @@
-"""Reads whatever measurement files it is given: recognised by content, merged, accounted for."""
+"""Reads whatever files of a network it is given: recognised by content, merged, accounted for."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from pathlib import Path
 
 import polars as pl
 
+from cellhive.adapters.cm.bulk_cm import read_bulk_cm
+from cellhive.adapters.cm.cell_lists import read_cell_list
+from cellhive.adapters.cm.stated import Stated, put_together, with_ends
+from cellhive.adapters.cm.tables import take_table
+from cellhive.adapters.drive.surveyed import drive_of, with_events
 from cellhive.adapters.inputs import NotMeasurements, head_of
 from cellhive.adapters.pm import ves
 from cellhive.adapters.pm.pm_collect import PmCollector
 from cellhive.adapters.pm.pm_xml import parse_pm, unreadable
+from cellhive.adapters.recognition import Purpose, purpose_of, table_of
+from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
 from cellhive.adapters.tabular.meaning import check_rules
+from cellhive.adapters.tabular.sheets import read_grids
 from cellhive.adapters.tabular.table_times import in_zone
-from cellhive.adapters.tabular.tables import measure_grid, read_table_file
+from cellhive.adapters.tabular.tables import measure_grids
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.measurements import (
     OBJECT,
@@ -29,6 +37,8 @@ from cellhive.core.measurements import (
     Measurements,
     Severity,
 )
+from cellhive.diagnose.audit.configuration import Configuration
+from cellhive.flows.drives.survey import Drive
 
 Progress = Callable[[int, int, Path], None]
 """Is told how many files of how many are done, and the last one."""
@@ -48,9 +58,11 @@ class FileOutcome:
     kind: str
     """"xml", "json", "text", "spreadsheet", "parquet", "html", "binary", "empty"."""
     status: str
-    """"read", "ignored" (holds no measurements) or "failed"."""
+    """"read", "ignored" (holds nothing of a network) or "failed"."""
     rows: int = 0
     note: str = ""
+    taken_for: tuple[Purpose, ...] = ()
+    """What it, or each table in it, was taken for."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +72,20 @@ class ReadResult:
     measurements: tuple[Measurements, ...]
     findings: tuple[Finding, ...]
     files: tuple[FileOutcome, ...]
+    configuration: Configuration | None = None
+    """Cells, where they are and how they are set, and relations; None where no file says any."""
+    drives: tuple[Drive, ...] = ()
+    """Drive-test logs."""
 
 
 def read_paths(
-    paths: Sequence[Path], mapping: Mapping | None = None, on_progress: Progress | None = None
+    paths: Sequence[Path],
+    mapping: Mapping | None = None,
+    on_progress: Progress | None = None,
+    *,
+    tables_only: bool = False,
 ) -> ReadResult:
-    """Return the measurements in files and folders, merged over files of the same shape.
+    """Return what files and folders hold of a network, merged over files of the same shape.
 
     Folders are searched through; hidden files are skipped. A file that cannot be read
     becomes a finding and stops nothing.
@@ -74,12 +94,13 @@ def read_paths(
         paths: Files and folders.
         mapping: What a person says about the columns.
         on_progress: Is told of every file.
+        tables_only: Whether every table is one of measurements, drive tests included.
 
     Raises:
         NotFound: A path does not exist.
         BadInput: Nothing in any of them can be read, or no rule of the mapping fits.
     """
-    reader = _Reader(mapping or Mapping())
+    reader = _Reader(mapping or Mapping(), tables_only=tables_only)
     outcomes: list[FileOutcome] = []
     files = files_of(paths, lambda error: outcomes.append(reader.closed(error)))
     if not files:
@@ -95,7 +116,8 @@ def read_paths(
         if on_progress is not None:
             on_progress(index + 1, len(files), path)
     measurements = reader.measurements()
-    if not measurements:
+    configuration, drives = reader.configuration(), reader.drives()
+    if not measurements and configuration is None and not drives:
         if len(outcomes) == 1 and reader.errors:
             raise reader.errors[0]
         reasons = "; ".join(f"{o.path.name}: {o.note}" for o in outcomes[:5] if o.note)
@@ -106,7 +128,8 @@ def read_paths(
             remedy="see the how-to on inputs for the formats that are read",
         )
     check_rules(reader.mapping, measurements, reader.findings)
-    return ReadResult(measurements, reader.findings.as_tuple(), tuple(outcomes))
+    findings = reader.findings.as_tuple()
+    return ReadResult(measurements, findings, tuple(outcomes), configuration, drives)
 
 
 def files_of(
@@ -185,23 +208,27 @@ def _archive_kind(path: Path) -> str:
 class _Reader:
     """Reads files one after the other and gathers what they hold."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, *, tables_only: bool = False) -> None:
         self.findings = Findings()
         self.errors: list[BadInput] = []
         """Why files were not read, in their order."""
         self.mapping = mapping
         self._collector = PmCollector(describe, self.findings)
         self._tables: list[Measurements] = []
+        self._tables_only = tables_only
+        self._stated = Stated(findings=self.findings)
+        self._drives: list[Drive] = []
 
     def read(self, path: Path, *, named: bool) -> FileOutcome:
         """Read one file; what goes wrong becomes a finding."""
         if not named and path.suffix.lower() in _IGNORED_SUFFIXES:
             return self._ignored(path, "other", "not a format of measurements")
         kind, rows, found = "unknown", 0, Findings()
+        taken: list[Purpose] = []
         error: BadInput | None = None
         try:
             kind = kind_of(path)
-            rows = self._read_kind(path, kind, found)
+            rows = self._read_kind(path, kind, found, taken)
         except NotMeasurements as refusal:
             if not named:
                 return self._ignored(path, kind, _note(path, refusal))
@@ -214,7 +241,7 @@ class _Reader:
         if error is not None:
             return self._failed(path, kind, error)
         if rows:
-            return FileOutcome(path, kind, "read", rows)
+            return FileOutcome(path, kind, "read", rows, taken_for=tuple(dict.fromkeys(taken)))
         self.errors.append(
             BadInput(
                 place=str(path), expected="at least one measured value", found="none",
@@ -240,18 +267,27 @@ class _Reader:
             events = [_zoned(m, zone, self.findings) for m in events]
         return (*events, *_merged(self._tables, self.findings))
 
-    def _read_kind(self, path: Path, kind: str, findings: Findings) -> int:
+    def configuration(self) -> Configuration | None:
+        """Return what files say of cells and relations; None where they say nothing."""
+        try:
+            return put_together(with_ends(self._stated))
+        except BadInput as error:
+            if self._stated.cells:
+                self.findings.add(unreadable(Path(error.place), error))
+            return None
+
+    def drives(self) -> tuple[Drive, ...]:
+        """Return the drive tests, each with the events of the file beside it."""
+        return tuple(with_events(self._drives))
+
+    def _read_kind(self, path: Path, kind: str, findings: Findings, taken: list[Purpose]) -> int:
         match kind:
             case "xml":
-                batch = parse_pm(path, findings)
-                self._collector.add(batch)
-                return batch.rows
+                return self._read_xml(path, findings, taken)
             case "json":
-                return self._read_json(path, findings)
+                return self._read_json(path, findings, taken)
             case "text" | "spreadsheet" | "parquet":
-                tables = read_table_file(path, findings, kind=kind, mapping=self.mapping)
-                self._tables += tables
-                return sum(table.frame.height for table in tables)
+                return self._take(path, read_grids(path, findings, kind=kind), findings, taken)
             case "html":
                 raise NotMeasurements(
                     place=str(path), expected="a table", found="a web page",
@@ -268,16 +304,69 @@ class _Reader:
                     remedy="fetch it again",
                 )  # fmt: skip
 
-    def _read_json(self, path: Path, findings: Findings) -> int:
+    def _read_xml(self, path: Path, findings: Findings, taken: list[Purpose]) -> int:
+        try:
+            batch = parse_pm(path, findings)
+        except NotMeasurements:
+            before = len(self._stated.relations)
+            cells = 0 if self._tables_only else read_bulk_cm(path, self._stated)
+            rows = cells + len(self._stated.relations) - before
+            if not rows:
+                raise
+            taken.append(Purpose.CELLS)
+            return rows
+        self._collector.add(batch)
+        taken.append(Purpose.MEASUREMENTS)
+        return batch.rows
+
+    def _read_json(self, path: Path, findings: Findings, taken: list[Purpose]) -> int:
         values = ves.load_json(path, findings)
         events = ves.events_of(values)
         if events:
             batch = ves.read_events(path, events, findings)
             self._collector.add(batch)
+            taken.append(Purpose.MEASUREMENTS)
             return batch.rows
-        table = measure_grid(ves.records_grid(path, values), self.mapping, findings)
-        self._tables.append(table)
-        return table.frame.height
+        try:
+            return self._take(path, [ves.records_grid(path, values)], findings, taken)
+        except NotMeasurements as refusal:
+            if self._tables_only:
+                raise
+            try:
+                cells = read_cell_list(path, self._stated)
+            except BadInput:
+                raise refusal from None
+            taken.append(Purpose.CELLS)
+            return cells
+
+    def _take(
+        self, path: Path, grids: Sequence[Grid], findings: Findings, taken: list[Purpose]
+    ) -> int:
+        """Take the tables of a file for what each of them is; return how many rows they have."""
+        rows = 0
+        measured: list[Grid] = []
+        for grid in grids:
+            purpose = Purpose.MEASUREMENTS if self._tables_only else purpose_of(grid, self.mapping)
+            if purpose in {Purpose.CELLS, Purpose.RELATIONS, Purpose.BOTH}:
+                table = table_of(grid, once=purpose is Purpose.BOTH)
+                rows += take_table(table, path, self._stated)
+            elif purpose is Purpose.DRIVE_TEST:
+                drive = drive_of(grid, findings)
+                self._drives.append(drive)
+                rows += drive.samples.height
+            if purpose in {Purpose.MEASUREMENTS, Purpose.BOTH}:
+                measured.append(grid)
+            taken.append(purpose)
+        if measured:
+            try:
+                tables = measure_grids(measured, self.mapping, findings)
+            except BadInput:
+                if not rows:
+                    raise
+                tables = []
+            self._tables += tables
+            rows += sum(table.frame.height for table in tables)
+        return rows
 
     def _failed(self, path: Path, kind: str, error: BadInput) -> FileOutcome:
         self.errors.append(error)

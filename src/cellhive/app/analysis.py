@@ -9,18 +9,24 @@ from pathlib import Path
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
 from cellhive.adapters.tabular.meaning import refuse_unknown
+from cellhive.app.audit import Audited
 from cellhive.app.memory import key_of, open_memory
+from cellhive.diagnose.audit.run import audit
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.causes.why import Causes, causes_of
+from cellhive.flows.drives.survey import Survey, survey
 from cellhive.flows.recall.incidents import Precedent, precedents, remember
 
 __all__ = [
     "ANALYSIS_SUFFIXES",
     "MAPPING_SUFFIXES",
     "analyse_paths",
+    "audited_of",
     "causes_of",
     "save_guesses",
     "seen_before",
+    "surveys_of",
+    "taken_for",
 ]
 
 ANALYSIS_SUFFIXES = (".html", ".htm", ".md", ".json")
@@ -44,8 +50,29 @@ def analyse_paths(
     """
     rules = None if mapping is None else load_mapping(mapping)
     result = read_paths(paths, rules, on_progress)
-    refuse_unknown(result.measurements)
+    if result.configuration is None and not result.drives:
+        refuse_unknown(result.measurements)
     return result, analyse(result.measurements, result.findings)
+
+
+def audited_of(result: ReadResult) -> Audited | None:
+    """Return the audit of the configuration that was read; None where no file describes one."""
+    conf = result.configuration
+    return None if conf is None else Audited(conf, audit(conf))
+
+
+def surveys_of(result: ReadResult) -> tuple[Survey, ...]:
+    """Return what each drive-test log that was read adds up to."""
+    return tuple(survey(drive) for drive in result.drives)
+
+
+def taken_for(result: ReadResult) -> dict[str, list[Path]]:
+    """Return the files that were read by what they were taken for."""
+    taken: dict[str, list[Path]] = {}
+    for one in result.files:
+        for purpose in one.taken_for:
+            taken.setdefault(purpose.value, []).append(one.path)
+    return taken
 
 
 def save_guesses(result: ReadResult, path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from cellhive.adapters.cm.bulk_cm import read_bulk_cm
 from cellhive.adapters.cm.cell_lists import read_cell_list
 from cellhive.adapters.cm.stated import Stated, put_together
-from cellhive.adapters.cm.tables import read_configuration_table
+from cellhive.adapters.cm.tables import read_configuration_table, take_table
 from cellhive.adapters.reading import files_of, kind_of
+from cellhive.adapters.recognition import table_of
+from cellhive.adapters.tabular.sheets import read_grids
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Severity
 from cellhive.diagnose.audit.configuration import Audit, Configuration
@@ -17,6 +20,13 @@ from cellhive.diagnose.audit.run import audit
 
 AUDIT_SUFFIXES = (".html", ".htm", ".md", ".json")
 """Forms of the report of an audit."""
+
+
+class Audited(NamedTuple):
+    """A configuration, and what an audit found in it."""
+
+    configuration: Configuration
+    audit: Audit
 
 
 def audit_paths(
@@ -46,7 +56,14 @@ def audit_paths(
 
 def _reader(path: Path) -> Callable[[Path, Stated], int]:
     """Return the reader of a file by how it begins."""
-    return {"xml": read_bulk_cm, "json": _json}.get(kind_of(path), read_configuration_table)
+    readers = {"xml": read_bulk_cm, "json": _json, "spreadsheet": _grids, "parquet": _grids}
+    return readers.get(kind_of(path), read_configuration_table)
+
+
+def _grids(path: Path, stated: Stated) -> int:
+    """Read every table of a spreadsheet or Parquet file."""
+    grids = read_grids(path, stated.findings, kind=kind_of(path))
+    return sum(take_table(table_of(grid), path, stated) for grid in grids)
 
 
 def _json(path: Path, stated: Stated) -> int:

@@ -52,7 +52,7 @@ def observed(
         on_progress: Is told of every file.
     """
     rules = None if mapping is None else load_mapping(mapping)
-    result = read_paths(paths, rules, on_progress)
+    result = read_paths(paths, rules, on_progress, tables_only=True)
     parts = parts_of(result.measurements, Findings(), [], attributes=True)
     return observations_of(parts, select=select, cell_class=cell_class)
 

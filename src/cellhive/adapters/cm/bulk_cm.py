@@ -8,14 +8,13 @@ its managed element before it where ids repeat; attributes that are numbers are 
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
 from lxml import etree
 
 from cellhive.adapters.cm.stated import Stated, StatedCell, StatedRelation, pci_of
-from cellhive.adapters.files import read_bounded
+from cellhive.adapters.inputs import Truncated, chunks
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Severity
 
@@ -30,6 +29,8 @@ _CARRIER = {"arfcnDL", "earfcnDl", "earfcn", "dlFrequency", "earfcndl"}
 _TARGET = {"adjacentCell", "nRCellRef", "adjacentNRCellRef", "cellRef", "eutranCellRef"}
 _ALLOWED = {"isHOAllowed", "isHoAllowed"}
 _FALSE = {"false", "no", "0"}
+_PROLOG_BYTES = 1 << 20
+"""How far down a document type is looked for."""
 _BETWEEN = "/"
 """Between the id of a managed element and that of its cell."""
 
@@ -41,26 +42,24 @@ def read_bulk_cm(path: Path, into: Stated) -> int:
         NotFound: There is no such file.
         BadInput: It is no well-formed XML, or has a document type.
     """
-    data = read_bounded(path)
-    if b"<!DOCTYPE" in data[:4096]:
-        raise BadInput(
-            place=str(path), expected="XML without a document type", found="a DOCTYPE",
-            remedy="remove it; entities are not read",
-        )  # fmt: skip
     own = Stated(findings=into.findings)
-    events = etree.iterparse(
-        io.BytesIO(data), events=("end",), resolve_entities=False, no_network=True, load_dtd=False,
-        huge_tree=False,
-    )  # fmt: skip
+    parser = etree.XMLPullParser(
+        events=("end",), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    prolog = b""
     try:
-        for _, element in events:
-            kind = _local(element)
-            if kind in _CELLS:
-                _cell(element, path.name, own)
-            elif kind in _RELATIONS:
-                _relation(element, path.name, own)
-            if kind in _NODES:
-                element.clear()
+        for data in chunks(path):
+            if len(prolog) < _PROLOG_BYTES:
+                prolog = (prolog + data)[:_PROLOG_BYTES]
+                _refuse_doctype(prolog, path)
+            parser.feed(data)
+            _take(parser, path.name, own)
+        parser.close()
+        _take(parser, path.name, own)
+    except Truncated as error:
+        raise BadInput(
+            place=str(path), expected="a complete file", found=str(error), remedy="fetch it again"
+        ) from error
     except etree.XMLSyntaxError as error:
         raise BadInput(
             place=f"{path}, line {error.lineno or 1}", expected="well-formed XML",
@@ -71,6 +70,28 @@ def read_bulk_cm(path: Path, into: Stated) -> int:
     into.cells += own.cells
     into.relations += own.relations
     return len(own.cells)
+
+
+def _refuse_doctype(prolog: bytes, path: Path) -> None:
+    if b"<!DOCTYPE" in prolog.replace(b"\x00", b""):
+        raise BadInput(
+            place=str(path), expected="XML without a document type", found="a DOCTYPE",
+            remedy="remove it; entities are not read",
+        )  # fmt: skip
+
+
+def _take(parser: etree.XMLPullParser, file: str, own: Stated) -> None:
+    """Take the objects that are complete, and let go of the nodes they lie in."""
+    for _, element in parser.read_events():
+        if not isinstance(element, etree._Element):
+            continue
+        kind = _local(element)
+        if kind in _CELLS:
+            _cell(element, file, own)
+        elif kind in _RELATIONS:
+            _relation(element, file, own)
+        if kind in _NODES:
+            element.clear()
 
 
 def _shorten(own: Stated) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,6 +65,14 @@ class Stated:
         ):
             if have > most:
                 raise BadInput(place=what, expected=f"at most {most:,}", found=f"{have:,}")
+
+
+def with_ends(stated: Stated) -> Stated:
+    """Return what is stated; where no file describes a cell, the ends of relations are cells."""
+    if stated.cells:
+        return stated
+    names = dict.fromkeys(name for one in stated.relations for name in (one.source, one.target))
+    return replace(stated, cells=[StatedCell(name) for name in names])
 
 
 def put_together(stated: Stated) -> Configuration:

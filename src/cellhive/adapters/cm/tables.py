@@ -45,12 +45,55 @@ def read_configuration_table(path: Path, into: Stated) -> int:
         NotFound: There is no such file.
         BadInput: It is no table, or has no column that names cells.
     """
-    table = load_rows(path)
-    keys = [re.sub(r"[^a-z0-9]", "", header.lower()) for header in table.header]
-    source, target = _column(keys, _SOURCE), _column(keys, _TARGET)
-    if source is not None and target is not None:
-        return _relations(table, keys, (source, target), into)
+    return take_table(load_rows(path), path, into)
+
+
+def take_table(table: Table, path: Path, into: Stated) -> int:
+    """Add the cells or relations of a table that was read; return how many rows were taken.
+
+    Raises:
+        BadInput: It has no column that names cells.
+    """
+    keys = [key_of(header) for header in table.header]
+    ends = relation_ends(keys)
+    if ends is not None:
+        return _relations(table, keys, ends, into)
     return _cells(table, keys, path, into)
+
+
+def key_of(header: str) -> str:
+    """Return a heading in lower case without blanks and marks."""
+    return re.sub(r"[^a-z0-9]", "", header.lower())
+
+
+def relation_ends(keys: list[str]) -> tuple[int, int] | None:
+    """Return the columns of the source and the target of relations, by simplified headings."""
+    source, target = _column(keys, _SOURCE), _column(keys, _TARGET)
+    return None if source is None or target is None else (source, target)
+
+
+def cell_column(keys: list[str]) -> int | None:
+    """Return the column that names cells, by simplified headings."""
+    return _column(keys, (*HEADERS["cell"], "nodeid", "id", "name", *HEADERS["site"]))
+
+
+def position_columns(keys: list[str]) -> list[int]:
+    """Return the columns of positions, bearings and physical identities."""
+    both = all(_column(keys, HEADERS[field]) is not None for field in ("lat", "lon"))
+    names = (*(HEADERS["lat"] + HEADERS["lon"] if both else ()), *HEADERS["azimuth"], *_PCI)
+    return [keys.index(name) for name in names if name in keys]
+
+
+def has_identity(keys: list[str]) -> bool:
+    """Return whether a column holds the physical cell identity, by simplified headings."""
+    return _column(keys, _PCI) is not None
+
+
+def identity_columns(keys: list[str]) -> list[int]:
+    """Return the columns that say what a cell is and where, but not how it is set or does."""
+    fields = (_column(keys, HEADERS[field]) for field in ("site", *_CARRIER))
+    found = {cell_column(keys), *fields, *position_columns(keys)}
+    return sorted(index for index in found if index is not None)
 
 
 def _column(keys: list[str], names: tuple[str, ...]) -> int | None:
@@ -71,7 +114,7 @@ def _relations(table: Table, keys: list[str], ends: tuple[int, int], into: State
             go = row[allowed].strip().lower() not in _NO
         if barred is not None and row[barred].strip().lower() in _YES:
             go = False
-        counted = math.nan if weight is None else _number(row[weight])
+        counted = math.nan if weight is None else _number(row[weight], table)
         into.relations.append(StatedRelation(source, target, go, counted))
         taken += 1
     return taken
@@ -83,7 +126,7 @@ def _cells(table: Table, keys: list[str], path: Path, into: Stated) -> int:
             place=f"{table.place}, header", expected="a row per cell",
             found="a row per grid square and base station", remedy="give the list of stations",
         )  # fmt: skip
-    name = _column(keys, (*HEADERS["cell"], "nodeid", "id", "name", *HEADERS["site"]))
+    name = cell_column(keys)
     if name is None:
         raise BadInput(
             place=f"{table.place}, header",
@@ -121,14 +164,14 @@ def _cells(table: Table, keys: list[str], path: Path, into: Stated) -> int:
             except ValueError as error:
                 _say(into, table, line, "pci-not-readable", "a PCI", str(error))
         cell.settings = {table.header[i]: value for i in numeric
-                         if not math.isnan(value := _number(row[i]))}  # fmt: skip
+                         if not math.isnan(value := _number(row[i], table))}  # fmt: skip
         into.cells.append(cell)
     return len(table.rows)
 
 
-def _number(text: str) -> float:
+def _number(text: str, table: Table) -> float:
     try:
-        return parse_number(text)
+        return parse_number(text, decimal_comma=table.decimal_comma)
     except ValueError:
         return math.nan
 
@@ -137,13 +180,13 @@ def _is_numeric(table: Table, column: int) -> bool:
     """Return whether a column holds numbers and nothing else that is known."""
     values = [row[column].strip() for row in table.rows]
     known = [value for value in values if value.lower() not in UNKNOWN]
-    return bool(known) and not any(math.isnan(_number(value)) for value in known)
+    return bool(known) and not any(math.isnan(_number(value, table)) for value in known)
 
 
 def _within(text: str, field: str, table: Table, line: int, into: Stated) -> float:
     if text.strip().lower() in UNKNOWN:
         return math.nan
-    value = _number(text)
+    value = _number(text, table)
     if not abs(value) <= _LIMIT[field]:
         _say(into, table, line, f"{field}-not-readable", f"{HEADERS[field][1]} in degrees",
              f"{text.strip()[:30]!r}")  # fmt: skip

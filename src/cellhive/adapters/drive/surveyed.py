@@ -40,8 +40,11 @@ from cellhive.flows.drives.survey import (
 GENERIC_FORM = "log of RSRP"
 _HIGHEST_DBM = -31.0
 """Highest SS-RSRP that is reported [dBm], TS 38.133 §10.1.6."""
-_RANGES = {RSRP: (LOWEST_DBM, _HIGHEST_DBM), RSRQ: (-43.0, 20.0), SINR: (-40.0, 60.0)}
-"""What phones report [dBm, dB], TS 36.133 §9.1 and TS 38.133 §10.1; the rest means "none"."""
+_RANGES = {RSRP: (LOWEST_DBM, _HIGHEST_DBM), RSRQ: (-43.0, -0.5), SINR: (-40.0, 60.0)}
+"""What phones report [dBm, dB], TS 36.133 §9.1 and TS 38.133 §10.1; the rest means "none".
+
+RSRQ cannot exceed -3 dB, as the received power holds the reference signals; 0 is written for none.
+"""
 _SERVING = r"^(lte|nr|ss|csi|serving|serv|pcell|pcc|primary|best|top|4g|5g|cell|sc)*"
 _LEVELS = {
     RSRP: re.compile(_SERVING + r"rsrp(dbm)?$"),

@@ -6,6 +6,7 @@ unless a mapping says it. Nothing is filled, averaged or dropped without a findi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -312,13 +313,24 @@ def read_table_file(
     Raises:
         BadInput: Nothing in it can be read.
     """
-    said = mapping or Mapping()
-    grids = read_grids(path, findings, kind=kind, limits=limits)
+    return measure_grids(
+        read_grids(path, findings, kind=kind, limits=limits), mapping or Mapping(), findings
+    )
+
+
+def measure_grids(
+    grids: Sequence[Grid], mapping: Mapping, findings: Findings
+) -> list[Measurements]:
+    """Return what tables of one file measured; one that cannot be read stops no other.
+
+    Raises:
+        BadInput: None of them can be read.
+    """
     measured: list[Measurements] = []
     problems: list[BadInput] = []
     for grid in grids:
         try:
-            measured.append(measure_grid(grid, said, findings))
+            measured.append(measure_grid(grid, mapping, findings))
         except BadInput as error:
             problems.append(error)
     if not measured:
@@ -331,8 +343,8 @@ def read_table_file(
                 expected=problem.expected,
                 found=problem.found,
                 action="the sheet is left out",
-                file=str(path),
-                where=problem.place.removeprefix(str(path)).lstrip(", "),
+                file=grids[0].file,
+                where=problem.place.removeprefix(grids[0].file).lstrip(", "),
             )
         )
     return measured

@@ -31,7 +31,11 @@ class _Asked:
 
 def analyze(  # one parameter per option
     paths: Annotated[
-        list[Path], typer.Argument(help="PM XML files, KPI tables, or folders of them.")
+        list[Path],
+        typer.Argument(
+            help="PM files, KPI tables, site and neighbour lists, bulk CM, drive tests; or folders "
+            "of them."
+        ),
     ],
     report: Annotated[
         Path, typer.Option(help="Where the report goes: .html, .md or .json by its suffix.")
@@ -74,7 +78,8 @@ def analyze(  # one parameter per option
     """Read real measurement files and report what is wrong with them and with the network.
 
     Reads 3GPP PM XML (TS 32.435 and TS 28.532, plain or packed) and KPI tables (CSV, TSV,
-    XLSX, Parquet). A bad file never stops the others.
+    XLSX, Parquet); site lists, neighbour relations and bulk CM XML, which it audits; and
+    drive-test logs, which it sums up. A bad file never stops the others.
 
     Example: cellhive analyze pm/ kpis.xlsx --memory memory
     """
@@ -97,6 +102,7 @@ def analyze(  # one parameter per option
 def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
     """Analyse, write the report, and tell of it; not on the screen where ``brief``."""
     from cellhive.app import analysis as composition  # noqa: PLC0415
+    from cellhive.cli.analysis.besides import print_besides  # noqa: PLC0415
     from cellhive.reports.analysis.precedents import precedents_lines  # noqa: PLC0415
     from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
     from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
@@ -113,6 +119,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
             found = composition.causes_of(analysis)
         seen = composition.seen_before(asked.memory, asked.key, analysis, found)
         status.update("Writing the report ...")
+        audited, surveys = composition.audited_of(result), composition.surveys_of(result)
         write_analysis(analysis, asked.report, title=asked.title, causes=found)
     if asked.save_mapping is not None:
         composition.save_guesses(result, asked.save_mapping)
@@ -128,6 +135,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         if asked.save_mapping is not None:
             written["Mapping"] = asked.save_mapping
         console().print(analysis_screen(analysis, unread, written, found))
+        print_besides(composition.taken_for(result), audited, surveys)
     if seen and not asked.as_json:
         console().print("Seen before:")
         for text in precedents_lines(seen):
