@@ -1,0 +1,1 @@
+"""What to change in a measured network: forecasts, sleep, balance, mobility, coverage, settings."""

@@ -1,0 +1,251 @@
+"""Which capacity cells can sleep, at which hours, what that saves and what it risks.
+
+A cell may sleep in the hours in which its traffic, moved to the cells that cover the same ground,
+leaves these below a limit on nearly all nights seen. The risk is of the worst hour of a night:
+the larger of the share of nights seen (Jeffreys) and what a lognormal distribution of these
+nights foretells of the next, so that neither a heavy tail nor a short record makes it small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtr
+
+from cellhive.core.types import Floats
+from cellhive.diagnose.advice.busy_hour import hourly
+from cellhive.diagnose.advice.capacity import users_of
+from cellhive.diagnose.advice.network import Surroundings
+from cellhive.diagnose.advice.recommendation import (
+    Basis,
+    Expected,
+    Limits,
+    Recommendation,
+    Seen,
+    Step,
+    Topic,
+)
+from cellhive.diagnose.advice.verification import verification
+from cellhive.ran.energy import MACRO
+
+PRB_FACTOR = 1.5
+"""PRBs that a moved user needs in the covering cell, relative to its own (lower SINR)."""
+FEWEST_NIGHTS = 10
+FEWEST_HOURS = 2
+"""A shorter sleep is not worth its two transitions."""
+OUTPUT_W = 20.0
+"""Power that a macro cell radiates at full load, where the drawn power is not measured [W]."""
+
+_DRAWS = 2000
+_MODEL_SPREAD = 0.15
+"""Relative spread of what the power model says of one type of base station."""
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """When one cell can sleep."""
+
+    cell: str
+    covering: tuple[str, ...]
+    first_hour: int
+    """Hour of the day at which it may go to sleep, as the times are written."""
+    hours: int
+    nights: int
+    """Nights that were looked at."""
+    risk: float
+    """Probability that in the next night a covering cell exceeds the limit."""
+    load: float
+    """Mean PRB utilisation of the cell in these hours."""
+    load_after: float
+    """Mean of the fullest covering cell's utilisation, had the cell slept."""
+    peak_after: float
+    """The largest that the nights seen would have had."""
+    saving_w: Floats
+    """Draws of the power saved while it sleeps [W], (M,)."""
+    measured: bool
+    """Whether the power drawn was measured."""
+
+
+def sleeps(
+    seen: Seen, around: Surroundings, limits: Limits, rng: np.random.Generator
+) -> tuple[tuple[Sleep, ...], tuple[str, ...]]:
+    """Return which cells can sleep when, and what kept others from being looked at.
+
+    Cells that nobody of a lower layer covers are never among them.
+
+    Args:
+        seen: Measurements of periods of at most an hour.
+        around: Who covers whom.
+        limits: Room and accepted risk.
+        rng: Where chance comes from.
+    """
+    found = hourly(seen, "prb_utilisation_ratio")
+    if found is None:
+        return (), ("energy: PRB utilisation of periods of at most an hour is needed",)
+    load, _ = found
+    place = {name: row for row, name in enumerate(seen.objects)}
+    candidates = [name for name in seen.objects if any(c in place for c in around.covering(name))]
+    if not candidates:
+        why = (
+            "energy: no cell is known to be covered by another; give a site list with site, "
+            "azimuth and carrier, or names that tell them"
+        )
+        return (), (why,)
+    width = _prbs(seen)
+    extra = np.zeros_like(load)  # what covering cells already take over from others that sleep
+    out = []
+    ranked = sorted(candidates, key=lambda name: _mean(load[place[name]]))
+    for name in ranked:
+        hosts = [place[one] for one in around.covering(name) if one in place]
+        row = place[name]
+        moved = PRB_FACTOR * load[row] * width[row] / len(hosts)
+        after = np.stack([load[h] + extra[h] + moved / width[h] for h in hosts])
+        window = _window(after.max(axis=0), limits)
+        if window is None:
+            continue
+        first, hours, risk, nights, hour_set = window
+        part = [(first + k) % 24 for k in range(hours)]
+        saving, measured = _saving(seen, row, part, load[row], rng)
+        for host in hosts:
+            extra[host][:, part] += (moved / width[host])[:, part]
+        names = tuple(seen.objects[h] for h in hosts)
+        out.append(
+            Sleep(name, names, first, hours, nights, risk, _mean(load[row][:, part]),
+                  _mean(hour_set), float(np.nanmax(hour_set)), saving, measured)
+        )  # fmt: skip
+    return tuple(out), ()
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def _prbs(seen: Seen) -> Floats:
+    """Return how many PRBs each cell has, or 1 for all where that is not measured, (N,)."""
+    values = seen.get("RRU.PrbAvailDl")
+    if values is None:
+        return np.ones(len(seen.objects))
+    out = np.array([_mean(row) for row in values])
+    return np.where(np.isfinite(out) & (out > 0), out, np.nanmedian(out) if out.size else 1.0)
+
+
+def _window(after: Floats, limits: Limits) -> tuple[int, int, float, int, Floats] | None:
+    """Return the longest window of hours in which the risk of a night is accepted.
+
+    Args:
+        after: Utilisation of the fullest covering cell had the cell slept, (D, 24).
+        limits: Room and accepted risk.
+    """
+    each = np.array([_risk(after[:, hour], limits.room_ratio)[0] for hour in range(24)])
+    good = each <= limits.sleep_risk
+    if good.sum() < FEWEST_HOURS:
+        return None
+    spans = [(first, hours) for first in range(24) for hours in range(FEWEST_HOURS, 24)
+             if good[[(first + k) % 24 for k in range(hours)]].all()]  # fmt: skip
+    spans.sort(
+        key=lambda span: (-span[1], each[[(span[0] + k) % 24 for k in range(span[1])]].sum())
+    )
+    for first, hours in spans:
+        part = _nights(after, first, hours)
+        whole = np.isfinite(part).all(axis=1)
+        risk, nights = _risk(part[whole].max(axis=1), limits.room_ratio)
+        if risk <= limits.sleep_risk:
+            return first, hours, risk, nights, part
+    return None
+
+
+def _nights(after: Floats, first: int, hours: int) -> Floats:
+    """Return the hours of a window, each night one row; a night may pass midnight, (nights, H)."""
+    flat = after.reshape(-1)
+    starts = np.arange(first, flat.size - hours + 1, 24)
+    return np.stack([flat[start : start + hours] for start in starts])
+
+
+def _risk(values: Floats, limit: float) -> tuple[float, int]:
+    """Return the probability that the next value exceeds a limit, and how many there are."""
+    known = values[np.isfinite(values)]
+    if known.size < FEWEST_NIGHTS:
+        return 1.0, int(known.size)
+    seen = (float((known > limit).sum()) + 0.5) / (known.size + 1.0)
+    logs = np.log(np.maximum(known, 1e-4))
+    spread = float(logs.std(ddof=1)) * math.sqrt(1.0 + 1.0 / known.size)
+    z = (math.log(limit) - float(logs.mean())) / max(spread, 1e-6)
+    return max(seen, float(stdtr(known.size - 1, -z))), int(known.size)
+
+
+def _saving(
+    seen: Seen, row: int, hours: Sequence[int], load: Floats, rng: np.random.Generator
+) -> tuple[Floats, bool]:
+    """Return draws of the power that sleep saves [W], and whether the drawn power is measured.
+
+    What a covering cell radiates more is taken off: what the moved PRBs cost there.
+    """
+    drawn = hourly(seen, "PEE.AvgPower")
+    used = _mean(load[:, list(hours)])
+    more = MACRO.slope * OUTPUT_W * used * PRB_FACTOR * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
+    idle = MACRO.transceivers * MACRO.idle_w
+    asleep_share = MACRO.sleep_w / MACRO.idle_w * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
+    asleep_share = np.clip(asleep_share, 0.05, 0.95)
+    if drawn is not None and np.isfinite(_mean(drawn[0][row][:, list(hours)])):
+        nights = drawn[0][row][:, list(hours)]
+        level = _mean(nights)
+        known = nights[np.isfinite(nights)]
+        error = float(known.std()) / math.sqrt(max(known.size, 1))
+        radiated = min(MACRO.slope * OUTPUT_W * used, 0.5 * level)
+        awake = rng.normal(level, max(error, 1e-9), _DRAWS)
+        return awake - (level - radiated) * asleep_share - more, True
+    awake = (idle + MACRO.slope * OUTPUT_W * used) * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
+    return awake - idle * asleep_share - more, False
+
+
+def energy_advice(
+    found: Sequence[Sleep], seen: Seen, around: Surroundings, limits: Limits
+) -> list[Recommendation]:
+    """Return what to recommend of cells that can sleep.
+
+    Args:
+        found: When cells can sleep.
+        seen: The measurements.
+        around: Who covers whom.
+        limits: What was judged by.
+    """
+    return [_recommended(one, seen, around, limits) for one in found if one.saving_w.mean() > 0]
+
+
+def _recommended(one: Sleep, seen: Seen, around: Surroundings, limits: Limits) -> Recommendation:
+    last = (one.first_hour + one.hours) % 24
+    kwh = one.saving_w * one.hours / 1000.0
+    basis = Basis.MEASURED if one.measured else Basis.RULE
+    host = one.covering[0]
+    row = seen.objects.index(host)
+    users = users_of(seen, one.cell)
+    users = users if math.isfinite(users) else 1.0
+    power = "the power it draws is measured" if one.measured else (
+        f"power by the EARTH model of a macro cell with {OUTPUT_W:.0f} W at full load"
+    )  # fmt: skip
+    return Recommendation(
+        Topic.ENERGY, (one.cell, *one.covering),
+        f"Let {one.cell} sleep from {one.first_hour:02d}:00 to {last:02d}:00; "
+        f"{', '.join(one.covering)} cover{'s' if len(one.covering) == 1 else ''} it",
+        (Step(one.cell, "asleep", 0.0, 1.0),),
+        Expected.of_draws("energy", "kWh a day", -kwh, basis),
+        (f"it is {one.load:.0%} full in these hours; had it slept, the fullest covering cell would "
+         f"have been {one.load_after:.0%} full on average and {one.peak_after:.0%} at most in "
+         f"{one.nights} nights",
+         f"a moved user is taken to need {PRB_FACTOR:g} times its PRBs; {power}",
+         around.assumption),
+        users,
+        f"a covering cell is more than {limits.room_ratio:.0%} full in the worst hour of a night",
+        one.risk,
+        verification(seen.called("prb_utilisation_ratio") + f" of {host}", "ratio",
+                     seen.values["prb_utilisation_ratio"][row], seen.step_s,
+                     math.nan),
+        f"take the hours out of the energy saving schedule of {one.cell} (TS 28.541 "
+        "CESManagementFunction, esNotAllowedTimePeriod): it wakes within a minute",
+        1.0 - one.risk, limits.users_per_kwh_day * float(kwh.mean()) / users,
+        "a schedule is no change of a plan: a work order for the energy saving function",
+    )  # fmt: skip
