@@ -31,6 +31,9 @@ from cellhive.diagnose.advice.recommendation import (
 from cellhive.diagnose.advice.verification import verification
 from cellhive.diagnose.cycles import DAY_S
 
+UPLINK_PRB = "uplink PRB utilisation"
+"""Quantity of this package: share of uplink PRBs in use."""
+
 DRAWS = 1000
 RECENT_DAYS = 28
 BUSY_SHARE = 0.08
@@ -106,6 +109,7 @@ def limits_of(limits: Limits) -> tuple[Limit, ...]:
     users = math.isfinite(limits.connected_users)
     return (
         Limit("prb_utilisation_ratio", limits.prb_utilisation_ratio),
+        Limit(UPLINK_PRB, limits.prb_utilisation_ratio),
         Limit("ue_throughput_mbps", limits.ue_throughput_mbps, above=False, growing=True),
         *((Limit("RRC.ConnMax", limits.connected_users, growing=True),
            Limit("RRC.ConnMean", limits.connected_users, growing=True)) if users else ()),
@@ -146,7 +150,7 @@ def _of(
         at = place.get(row)
         if at is None or fitted is None:
             words = (
-                f"{known[row]} of {count} days have a busy hour; a trend is told from the week "
+                f"{known[row]} of {count} days have a value; a trend is told from the week "
                 f"from {FEWEST_DAYS} on, of which {FEWEST_SHARE:.0%} must be there"
             )
             full = _full_now(days.values[row], limit)
@@ -173,12 +177,17 @@ def _common(seen: Seen, days: Daily, limit: Limit, row: int, horizon_days: float
     now = (max(middles) if limit.above else min(middles)) if middles else math.nan
     return Forecast(
         seen.objects[row], limit.quantity, seen.called(limit.quantity),
-        QUANTITIES[limit.quantity].unit, limit.value, limit.above, State.SHORT, "", now, math.nan,
+        _unit(limit.quantity), limit.value, limit.above, State.SHORT, "", now, math.nan,
         math.nan, math.nan, min(horizon_days, float(values.size)), (math.inf,) * 5,
         float(_beyond(recent, limit).mean()) if _beyond(recent, limit).size else 0.0,
         np.zeros((5, 0)), values, days.start_s,
         int(days.busy_hour[row]) if days.busy_hour is not None else -1,
     )  # fmt: skip
+
+
+def _unit(quantity: str) -> str:
+    known = QUANTITIES.get(quantity)
+    return known.unit if known is not None else "ratio"
 
 
 def _made(common: Forecast, state: State, words: str, **changed: object) -> Forecast:
@@ -283,8 +292,9 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
         Basis.MEASURED,
     )  # fmt: skip
     kind = "exceeds" if one.above else "falls below"
+    what = "its busy hour" if one.busy_hour >= 0 else "its daily value"
     headline = (
-        f"Add capacity at {one.object}: its busy hour {kind} the limit of {_shown(one.limit, one)} "
+        f"Add capacity at {one.object}: {what} {kind} the limit of {_shown(one.limit, one)} "
         + ("now" if full else f"in about {capped[2]:.0f} days")
     )
     evidence = [f"{one.called}: {one.words}; {_shown(one.now, one)} on its busiest weekday now"]
@@ -296,16 +306,35 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
     row = seen.objects.index(one.object)
     series = seen.values[one.quantity][row]
     headroom = 0.1 * one.limit * (-1.0 if one.above else 1.0)
+    known = int(np.isfinite(one.history).sum())
+    if known < 0.9 * one.history.size:
+        evidence.append(
+            f"only {known} of {one.history.size} days have a value: if the export keeps busy days "
+            "only, this is said of these"
+        )
+    risk = (
+        "no growth is foretold: the load may fall again by itself, as after an event" if full else
+        "growth may end, and the capacity is not needed: the limit is not reached within "
+        f"{one.horizon_days:.0f} days"
+    )  # fmt: skip
     return Recommendation(
-        Topic.CAPACITY, (one.object,), headline, (), None if full else when, tuple(evidence),
-        users_of(seen, one.object),
-        "capacity is bought that is not needed, if growth ends: the probability that the limit is "
-        "not reached within the horizon",
-        1.0 - probability,
+        Topic.CAPACITY, (one.object,), headline, (), _needed(one) if full else when,
+        tuple(evidence), users_of(seen, one.object), risk,
+        math.nan if full else 1.0 - probability,
         verification(one.called, one.unit, series, seen.step_s, headroom),
         "nothing is set: a work order; a carrier that was added can be locked again",
-        1.0 if full else probability, BUSY_SHARE * one.beyond,
+        1.0 if full else probability, (BUSY_SHARE if one.busy_hour >= 0 else 1.0) * one.beyond,
         "balance or offload first where a neighbour has room",
+    )  # fmt: skip
+
+
+def _needed(one: Forecast) -> Expected:
+    """Return how much more capacity would keep the days of the last weeks within the limit."""
+    known = one.history[np.isfinite(one.history)][-RECENT_DAYS:]
+    lack = known / one.limit if one.above else one.limit / np.maximum(known, 1e-9)
+    return Expected.of_draws(
+        "capacity that keeps a day within the limit, over what is there", "%",
+        100.0 * (lack - 1.0), Basis.MEASURED,
     )  # fmt: skip
 
 

@@ -61,10 +61,21 @@ class Surroundings:
             and np.isfinite(other.layer) and other.layer < mine.layer
         )  # fmt: skip
 
+    def same_ground(self, cell: str) -> tuple[str, ...]:
+        """Return the cells of the same site and sector on other layers."""
+        mine = self.places.get(cell)
+        if mine is None or not mine.sector:
+            return ()
+        return tuple(
+            name for name, other in self.places.items()
+            if name != cell and (other.site, other.sector) == (mine.site, mine.sector)
+        )  # fmt: skip
+
     def beside(self, cell: str) -> tuple[str, ...]:
         """Return the neighbours of a cell: by file, or the other cells of its site."""
         if self.neighbours.get(cell):
-            return self.neighbours[cell]
+            listed = self.neighbours[cell]
+            return (*(n for n in self.same_ground(cell) if n not in listed), *listed)
         mine = self.places.get(cell)
         if mine is None or not mine.site:
             return ()

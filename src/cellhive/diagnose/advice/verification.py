@@ -89,6 +89,8 @@ def verification(
         step_s: Length of a period [s].
         effect: Expected change; NaN where unknown, then a week is planned with.
     """
+    if unit == "ratio":
+        series, effect, unit = 100.0 * series, 100.0 * effect, "points"
     spread, follows = noise_of(series, step_s)
     if not math.isfinite(spread):
         return None

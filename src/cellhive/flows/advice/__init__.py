@@ -1,0 +1,1 @@
+"""From an analysis to what to change: measured values, present settings, recommendations, plan."""

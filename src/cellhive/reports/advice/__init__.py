@@ -1,0 +1,1 @@
+"""What to change, as a section of the report of an analysis."""
