@@ -152,10 +152,10 @@ def begin(options: TrainOptions, root: Path, tell: Tell) -> Training:
     texts = {scenario.name: scenario_text(scenario) for scenario in scenarios}
     actors, parents = _parents(options)
     now = dt.datetime.now(dt.UTC)
-    facts = _facts(options, texts, now) | {"parents": list(parents)}
-    trainer, roles = _trainer(options, scenarios, actors, tell)
+    trainer, roles, notes = _trainer(options, scenarios, actors, tell, first=True)
+    facts = _facts(options, texts, now) | {"parents": list(parents), "taught": list(notes)}
     folder = TrainingFolder.create(root / f"{options.name}-{now:%Y%m%d-%H%M%S}", facts)
-    return Training(options, scenarios, texts, roles, trainer, folder, parents=parents)
+    return Training(options, scenarios, texts, roles, trainer, folder, notes=notes, parents=parents)
 
 
 def resume(path: Path, tell: Tell, changes: Mapping[str, Any]) -> Training:
@@ -186,7 +186,7 @@ def resume(path: Path, tell: Tell, changes: Mapping[str, Any]) -> Training:
     if facts.get("sources") != source_digest():
         notes = (*notes, "the twin's sources have changed since: the curve may go on otherwise")
     scenarios = tuple(scenario_of(text, name) for name, text in texts.items())
-    trainer, roles = _trainer(options, scenarios, {}, tell)
+    trainer, roles, _ = _trainer(options, scenarios, {}, tell)
     trainer.restore(checkpoint.state)
     rows = folder.cut_curve(checkpoint.number)
     scores = tuple(float(row["gain"] if row.get("gain") is not None else row["reward"])
@@ -261,6 +261,16 @@ def _check_place(options: TrainOptions) -> None:
     """
     if options.against:
         load(options.against, options.models)
+    if options.parent and options.recipe.beginning.teachers:
+        raise BadInput(
+            place="--learn-from", expected="nothing beside --parent", found="both",
+            remedy="a policy begins from one or the other",
+        )  # fmt: skip
+    if options.recipe.beginning.causal_mask and options.on == RAY:
+        raise BadInput(
+            place="--causal-mask", expected="--on here", found="--on ray",
+            remedy="leave the mask out, or train in this process",
+        )  # fmt: skip
     with open_models(options.models, existing=True) as models:
         if options.name in models.shipped.names():
             message = (
@@ -272,21 +282,42 @@ def _check_place(options: TrainOptions) -> None:
 
 def _trainer(
     options: TrainOptions, scenarios: Sequence[Scenario],
-    actors: Mapping[str, dict[str, Floats32]], tell: Tell,
-) -> tuple[Learns, Sequence[Role]]:  # fmt: skip
+    actors: Mapping[str, dict[str, Floats32]], tell: Tell, *, first: bool = False,
+) -> tuple[Learns, Sequence[Role], tuple[str, ...]]:  # fmt: skip
+    """Return a trainer, its roles, and what is to be said of how it begins.
+
+    Args:
+        options: The training.
+        scenarios: Its scenarios, read.
+        actors: First weights by role, of a parent.
+        tell: Is told what takes a while.
+        first: Whether the policy begins, and has to be taught where that was asked for.
+    """
+    from cellhive.app.learning.beginning import masked, taught  # noqa: PLC0415 - needs torch
     from cellhive.rl.learning.training import Trainer  # noqa: PLC0415 - needs torch
 
-    roles = roles_of(options.recipe)
+    recipe, roles = options.recipe, roles_of(options.recipe)
+    notes: tuple[str, ...] = ()
+    teaching = first and bool(recipe.beginning.teachers)
+    environments = []
+    if options.on != RAY or teaching:
+        environments = environments_of(
+            recipe, scenarios, lambda name, seed: tell(f"Building {name}, city {seed} ...")
+        )
+    if teaching:
+        weights, notes = taught(recipe.beginning, roles[0], environments, options.seed, tell)
+        actors = {roles[0].name: weights}
+    trainer: Learns
     if options.on == RAY:
-        return _on_ray(options, roles, scenarios, actors, tell), roles
-    environments = environments_of(
-        options.recipe, scenarios, lambda name, seed: tell(f"Building {name}, city {seed} ...")
-    )
-    trainer = Trainer(
-        roles, learning_of(options.recipe), environments, options.seed, options.device,
-        actors or None, time.monotonic,
-    )  # fmt: skip
-    return trainer, roles
+        trainer = _on_ray(options, roles, scenarios, actors, tell)
+    else:
+        trainer = here = Trainer(
+            roles, learning_of(recipe), environments, options.seed, options.device,
+            actors or None, time.monotonic,
+        )  # fmt: skip
+        if recipe.beginning.causal_mask:
+            masked(here, roles[0])
+    return trainer, roles, notes
 
 
 def _on_ray(

@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,13 @@ Board = Annotated[
     bool | None,
     typer.Option(help="Write TensorBoard files; default: where tensorboardX is installed."),
 ]
+
+
+class LearnHow(StrEnum):
+    """How a policy learns from what it is shown."""
+
+    IMITATE = "imitate"
+    OFFLINE = "offline"
 
 
 def start(
@@ -108,6 +116,25 @@ def start(
         typer.Option(help="A setting of the learner, such as learning_rate=0.0005; repeatable."),
     ] = None,
     parent: Annotated[str, typer.Option(help="Policy to begin from, NAME or NAME@VERSION.")] = "",
+    learn_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Teach it before it plays: rules (at work in the training cities), "
+            "memory:FOLDER, or the folder of a recorded run; repeatable."
+        ),
+    ] = None,
+    learn_how: Annotated[
+        LearnHow,
+        typer.Option(help="imitate what was done, or offline: judge it, and take the better more."),
+    ] = LearnHow.IMITATE,
+    causal_mask: Annotated[
+        bool,
+        typer.Option("--causal-mask", help="Show it only what can matter to its parameters."),
+    ] = False,
+    privacy: Annotated[
+        float,
+        typer.Option(help="Most privacy loss (epsilon) of what it is shown; 0 protects nothing."),
+    ] = 0.0,
     against: Annotated[
         str,
         typer.Option(help="Policy that has to be beaten; default: the champion of the same name."),
@@ -143,6 +170,7 @@ def start(
     """
     from cellhive.adapters.files import check_folder  # noqa: PLC0415
     from cellhive.app.learning import training as composition  # noqa: PLC0415 - --help must not wait
+    from cellhive.flows.training.beginning import Beginning  # noqa: PLC0415
     from cellhive.flows.training.recipe import recipe_named, with_changes  # noqa: PLC0415
 
     changes = {
@@ -151,6 +179,10 @@ def start(
         "observed_s": observed, "roles": roles, "hidden": hidden, "encoder": encoder,
         "heads": tuple(head.strip() for head in heads.split(",")) if heads else None,
         "learning": _settings(learning),
+        "beginning": Beginning(
+            tuple(learn_from or ()), learn_how is LearnHow.OFFLINE, causal_mask=causal_mask,
+            epsilon=privacy,
+        ),
     }  # fmt: skip
     options = composition.TrainOptions(
         recipe=with_changes(recipe_named(recipe), changes), name=name or recipe, seed=seed,

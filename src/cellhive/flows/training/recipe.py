@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cellhive.core.errors import BadInput, NotFound
+from cellhive.flows.training.beginning import Beginning
 from cellhive.ran.scenarios import Scenario
 from cellhive.rl.actions import HEADS, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
@@ -68,6 +69,8 @@ class TrainingRecipe:
     learning: dict[str, float] = field(default_factory=dict)
     """Settings of the learner that differ from its own, by name."""
     gates: GateTerms = field(default_factory=GateTerms)
+    beginning: Beginning = field(default_factory=Beginning)
+    """What the policy knows before it first plays."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -75,6 +78,12 @@ class TrainingRecipe:
         PolicyShape(self.ordered_heads, self.neighbours, self.hidden, encoder=self.encoder)
         if not self.scenarios:
             raise BadInput(place="scenarios", expected="at least one", found="none")
+        begins = self.beginning
+        if self.roles != JOINT and (begins.teachers or begins.causal_mask):
+            raise BadInput(
+                place="--learn-from and --causal-mask", expected="--roles joint", found=self.roles,
+                remedy="what is recorded is not divided by functions; train one joint policy",
+            )  # fmt: skip
         for name in ("cities", "networks", "periods", "iterations"):
             if getattr(self, name) < 1:
                 raise BadInput(place=name, expected="1 or more", found=str(getattr(self, name)))

@@ -18,6 +18,7 @@ anything else that is learnt from the same data, a critic for example.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -128,7 +129,10 @@ def clone_privately(
     )  # fmt: skip
     accountant = parts.accountant()
     data = _Data(histories)
-    with _flattened(actor):
+    with _flattened(actor), warnings.catch_warnings():
+        # Opacus listens to layers whose inputs need no gradient, and torch remarks on it.
+        warnings.filterwarnings("ignore", message="Full backward hook is firing")
+        warnings.filterwarnings("ignore", category=UserWarning, module="opacus")
         private = _Private(parts, actor, settings, noise, int(rng.integers(2**62)))
         for _ in range(settings.steps):
             private.step(data, np.flatnonzero(rng.random(decisions) < rate))
