@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from linear_models import names_of, random_model, samples_of
 
+from cellhive.causal import growing
 from cellhive.causal.graph import Edge, Knowledge, constraints_of
-from cellhive.causal.order import Search, grown_orders, random_order, search_of
+from cellhive.causal.growing import Search, search_of
+from cellhive.causal.order import grown_orders, random_order
 from cellhive.causal.scores import Prior, Score, score_of
 from cellhive.causal.statistics import statistics_of
 from cellhive.core.types import Bools, Ints
@@ -82,6 +84,19 @@ def test_no_relocation_improves_what_was_found(seed: int, lags: int) -> None:
             assert set(np.flatnonzero(graph[:, node]).tolist()) == expected
     apart = [total(score, search, order) for order in orders]
     assert values[0] - values[1] == pytest.approx(apart[0] - apart[1])
+
+
+def test_searches_that_forget_what_has_grown_find_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trees that have to be grown anew in every trial lead to the same graphs."""
+    _, search, _ = problem(9, 300, 5, lags=1)
+    kept = grown_orders(search, 3, np.random.default_rng(0))
+    monkeypatch.setattr(growing, "_SPARE_FORKS", 0)
+    monkeypatch.setattr(growing, "_SPARE_OPTIONS", 0)
+    anew = grown_orders(search, 3, np.random.default_rng(0))
+    for mine, other in zip(kept, anew, strict=True):
+        assert (mine == other).all()
 
 
 def test_strong_data_give_the_true_graph() -> None:

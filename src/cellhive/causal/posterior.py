@@ -16,7 +16,8 @@ import numpy as np
 
 from cellhive.causal.convergence import Convergence, convergence_of, edge_shares
 from cellhive.causal.graph import Constraints, Knowledge, constraints_of
-from cellhive.causal.order import Search, grown_orders, search_of
+from cellhive.causal.growing import Search, search_of
+from cellhive.causal.order import grown_orders
 from cellhive.causal.sampling import Problem, State, draw_graphs, settle
 from cellhive.causal.scores import (
     Prior,
