@@ -26,14 +26,15 @@ from cellhive.core.measurements import (
 )
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, rank
 from cellhive.flows.analyse import Analysis, analyse
-from cellhive.reports.analysis import tables
+from cellhive.reports.analysis import tables, words
+from cellhive.reports.analysis.clock import Clock, clock_of
 from cellhive.reports.analysis.report import (
     analysis_json,
     analysis_markdown,
     render_analysis,
-    words,
     write_analysis,
 )
+from cellhive.reports.analysis.summary import Users, points
 
 EVIL = "<script>alert('x')</script>|`A`"
 START = datetime(2025, 3, 3, tzinfo=UTC)
@@ -106,7 +107,15 @@ def parsed(page: str) -> Balanced:
 def test_page_says_what_happened_where_and_how_much(analysis: Analysis) -> None:
     """The summary names the KPI, the cell, the days and the size."""
     page = render_analysis(analysis)
-    assert "1 incident found: 1 for the worse." in page
+    (wrong, worst, who, why, what, data) = points(analysis, None, (), clock_of(analysis))
+    assert wrong.answer.startswith("Nothing that still goes on")
+    assert worst.answer.startswith("Success (%) down: cell-0, 2025-03-23 to 2025-03-27;")
+    assert who.answer.startswith("1 cell of 8 in the worst incident.")
+    assert why.question == "Why"
+    assert what.answer == "Check alarms and changes of settings at cell-0 around 2025-03-23."
+    assert data.anchor == "quality"
+    for one in (wrong, worst, who, why, what, data):
+        assert one.answer in page
     assert "Success (%) down: cell-0" in page
     assert "2025-03-23 to 2025-03-27" in page
     assert "5 days" in page
@@ -150,7 +159,7 @@ def test_hostile_names_are_shown_not_run() -> None:
 def test_json_holds_everything_without_nan(analysis: Analysis) -> None:
     """Programs get incidents, findings, summaries; NaN is null."""
     record = json.loads(analysis_json(analysis), parse_constant=pytest.fail)
-    assert record["format"] == "cellhive-analysis-1"
+    assert record["format"] == "cellhive-analysis-2"
     (incident,) = record["incidents"]
     assert incident["objects"] == ["cell-0"]
     assert incident["members"][0]["size"] == pytest.approx(-4.0, abs=0.15)
@@ -163,7 +172,7 @@ def test_markdown_has_one_line_per_incident_and_finding(analysis: Analysis) -> N
     text = analysis_markdown(analysis)
     assert "| 1 | 2025-03-23 to 2025-03-27 | Success (%) down: cell-0 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert all(line.count("|") - line.count("\\|") in {6, 7} for line in rows)
+    assert all(line.count("|") - line.count("\\|") in {6, 7, 8} for line in rows)
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.json", "report.md"])
@@ -193,7 +202,7 @@ def test_thousand_cells_stay_below_five_megabytes() -> None:
     """The page lists the worst of many, not all."""
     page = render_analysis(analyse([measured(cells=1000, days=30)]))
     assert len(page.encode()) < 5_000_000
-    assert "the 40 worst of 1000 objects" in page
+    assert "the 12 worst of 1000 objects" in page
 
 
 def test_inputs_read_in_part_are_not_called_unread() -> None:
@@ -204,9 +213,8 @@ def test_inputs_read_in_part_are_not_called_unread() -> None:
             ("unreadable-file", "x.xml"), ("file-cut", "y.xml"), ("count-mismatch", "y.xml"),
         )
     ]  # fmt: skip
-    lines = words.health(analyse([], findings))
-    assert "1 input could not be read." in lines
-    assert "1 input could be read only in part." in lines
+    (_, data) = points(analyse([], findings), None, (), Clock())
+    assert "1 input could not be read; 1 input could be read only in part" in data.answer
 
 
 def test_silence_has_a_plot_and_words() -> None:
@@ -217,7 +225,10 @@ def test_silence_has_a_plot_and_words() -> None:
     silent = [one for one in analysis.search.incidents if one.lead.kpi == ALL_KPIS]
     assert [words.headline(one) for one in silent] == ["No data: cell-3"]
     assert words.change(silent[0].lead) == "silent for 4 periods"
-    assert 'class="incident worse" id="incident-2"' in render_analysis(analysis)
+    place = words.anchor(silent[0])
+    assert f'class="incident worse" id="{place}"><span id="incident-2">' in render_analysis(
+        analysis
+    )
 
 
 def test_sizes_and_times_in_words() -> None:
@@ -227,13 +238,13 @@ def test_sizes_and_times_in_words() -> None:
     assert words.from_to(one) == "30\u00a0GB instead of 40\u00a0GB"
     assert words.change(replace(one, unit="%")) == "−10\u00a0pp"
     (incident,) = rank([(one,)])
-    assert words.stretch(incident) == "1970-01-01 00:00 to 01:00"
+    assert words.stretch(incident, Clock()) == "1970-01-01 00:00 to 01:00"
     assert words.lasting(incident) == "1 h"
-    assert words.stretch(replace(incident, open_end=True)) == "since 1970-01-01 00:00"
+    assert words.stretch(replace(incident, open_end=True), Clock()) == "since 1970-01-01 00:00"
     assert words.headline(incident) == "v down for a moment: A"
-    assert words.at_lead(incident) == "A"
+    assert words.at_lead(incident, Clock()) == "A"
     (wider,) = rank([(one, replace(one, kpi="w", sigmas=-3.0, start_s=1800.0))])
-    assert words.at_lead(wider) == "A, 1970-01-01 00:00 to 01:00"  # most begin later
+    assert words.at_lead(wider, Clock()) == "A, 1970-01-01 00:00 to 01:00"  # most begin later
 
 
 def test_what_was_not_looked_for_is_not_called_absent() -> None:
@@ -241,4 +252,6 @@ def test_what_was_not_looked_for_is_not_called_absent() -> None:
     m = measured(cells=1)
     short = analyse([Measurements("m", m.frame.head(1), m.columns)])
     assert "No incidents were looked for." in render_analysis(short)
-    assert "No incident was found." in tables.incidents(replace(short.search, series=1)).empty
+    search = replace(short.search, series=1)
+    table = tables.incidents(search, Clock(), Users(short))
+    assert "No incident was found." in table.empty

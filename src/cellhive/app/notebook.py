@@ -112,9 +112,9 @@ class Analysed:
 
     def __repr__(self) -> str:
         """Return the summary as text."""
-        from cellhive.reports.analysis.words import health  # noqa: PLC0415
+        from cellhive.reports.analysis.summary import summary_lines  # noqa: PLC0415
 
-        return "\n".join(health(self.analysis))
+        return "\n".join(summary_lines(self.analysis, self.causes))
 
     def _repr_html_(self) -> str:
         from cellhive.reports.analysis.notebook import analysis_fragment  # noqa: PLC0415

@@ -27,6 +27,7 @@ from cellhive.core.measurements import (
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.incidents import FALSE_DISCOVERY_RATE, Search, find_incidents
+from cellhive.diagnose.positions import Position, positions_of
 from cellhive.diagnose.quality.coverage import Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
 from cellhive.diagnose.summary import Summary, summarise
@@ -58,6 +59,8 @@ class Part:
     """One per panel, in the same order."""
     settings: tuple[Panel, ...] = ()
     """Attributes that were changed over time, such as a tilt: not judged, but possible causes."""
+    positions: tuple[Position, ...] = ()
+    """Where its objects stand, of those that state it."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
         panels=panels,
         summaries=summarise(panels, better),
         settings=settings_of(m, examined.period_s) if panels and not attributes else (),
+        positions=positions_of(m),
     )
 
 

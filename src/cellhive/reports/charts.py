@@ -33,6 +33,7 @@ from cellhive.reports.drawing.svg import (
     TOP,
     Frame,
     Look,
+    axes,
     grid,
     no_data,
     svg_element,
@@ -97,21 +98,21 @@ def line_chart(
         look: Size, limits and reference line.
     """
     look = look or Look()
-    series = [_prepared(line) for line in lines]
+    series = [_prepared(line, look.points) for line in lines]
     frame = _frame(series, marks, look)
     body = [
         grid(frame),
         *(_mark(frame, mark) for mark in marks if mark.end is not None),
         _reference(frame, unit),
         *(_band(frame, one, _tone(lines[i], i)) for i, one in enumerate(series)),
-        *(_path(frame, one, _tone(lines[i], i)) for i, one in enumerate(series)),
+        *(_path(frame, one, _tone(lines[i], i), lines[i].label) for i, one in enumerate(series)),
         *(_mark(frame, mark) for mark in marks if mark.end is None),
         _legend([(line.label, _tone(line, i)) for i, line in enumerate(lines)], look),
-        _hover(frame, lines, series, unit),
+        _hover(frame, lines, series, unit) if look.strips else "",
     ]
     if not any(np.isfinite(s.y).any() for s in series):
         body.append(no_data(look))
-    return svg_element(title, body, look, unit)
+    return svg_element(title, body, look, unit, "" if look.strips else axes(frame, unit))
 
 
 def compare_lines(x: Instants, run: npt.ArrayLike, baseline: npt.ArrayLike) -> list[Line]:
@@ -135,7 +136,7 @@ class _Series:
     calendar: bool
 
 
-def _prepared(line: Line) -> _Series:
+def _prepared(line: Line, points: int) -> _Series:
     x, calendar = positions(line.x)
     y = np.asarray(line.y, dtype=np.float64)
     low = None if line.low is None else np.asarray(line.low, dtype=np.float64)
@@ -147,7 +148,7 @@ def _prepared(line: Line) -> _Series:
         y = np.insert(y, wide + 1, np.nan)
         low = None if low is None else np.insert(low, wide + 1, np.nan)
         high = None if high is None else np.insert(high, wide + 1, np.nan)
-    keep: Ints = thin(y)
+    keep: Ints = thin(y, points)
     return _Series(
         x[keep],
         y[keep],
@@ -204,17 +205,19 @@ def _points(x: Floats, y: Floats) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _path(frame: Frame, series: _Series, tone: str) -> str:
+def _path(frame: Frame, series: _Series, tone: str, label: str) -> str:
     x, y = frame.x.pixels(series.x), frame.y.pixels(series.y)
+    name = "" if frame.look.strips else f' data-name="{escape(label, quote=True)}"'
     parts: list[str] = []
     for start, stop in _runs(np.isfinite(y)):
         if stop - start == 1:
             parts.append(
-                f'<circle class="dot {tone}" cx="{x[start]:.1f}" cy="{y[start]:.1f}" r="2"/>'
+                f'<circle class="dot {tone}" cx="{x[start]:.1f}" cy="{y[start]:.1f}" r="2"{name}/>'
             )
         else:
             parts.append(
-                f'<polyline class="line {tone}" points="{_points(x[start:stop], y[start:stop])}"/>'
+                f'<polyline class="line {tone}" points="{_points(x[start:stop], y[start:stop])}"'
+                f"{name}/>"
             )
     return "".join(parts)
 

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
-from cellhive.core.types import Floats, Floats32, Network
+from cellhive.core.types import Bools, Floats, Floats32
 from cellhive.reports.drawing.colours import ColourScale
 from cellhive.reports.drawing.png import data_uri, palette_png
 from cellhive.reports.drawing.scales import nice_step, nice_ticks
@@ -53,6 +54,45 @@ class Raster(Protocol):
         ...
 
 
+class Placed(Protocol):
+    """Cells on a plane, as a map needs them: a network, or any objects that have a position."""
+
+    @property
+    def cells(self) -> int:
+        """Number of cells C."""
+        ...
+
+    @property
+    def cell_ids(self) -> tuple[str, ...]:
+        """Name of each cell."""
+        ...
+
+    @property
+    def site_ids(self) -> tuple[str, ...]:
+        """Name of the site of each cell."""
+        ...
+
+    @property
+    def x_m(self) -> Floats:
+        """East [m], (C,)."""
+        ...
+
+    @property
+    def y_m(self) -> Floats:
+        """North [m], (C,)."""
+        ...
+
+    @property
+    def azimuth_deg(self) -> Floats:
+        """Bearing of the main lobe, clockwise from north [deg], (C,)."""
+        ...
+
+    @property
+    def omnidirectional(self) -> Bools | None:
+        """Cells without a main lobe, (C,); None where there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Overlay:
     """What is drawn besides the sectors."""
@@ -65,6 +105,8 @@ class Overlay:
     """Cells drawn with a strong outline: those that were changed."""
     relations: Sequence[tuple[int, int]] = ()
     """Neighbour relations drawn as lines, by (source, target) cell index."""
+    width: int = 0
+    """Width of the map [px]; 0 takes what suits the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +129,7 @@ class _View:
 
 
 def network_map(
-    network: Network,
+    network: Placed,
     values: npt.ArrayLike | None,
     *,
     title: str,
@@ -107,7 +149,8 @@ def network_map(
     """
     overlay = overlay or Overlay()
     shown = None if values is None else np.asarray(values, dtype=np.float64)
-    view = _view(network, overlay.raster, width=_WIDE_PX if is_wide(network) else _WIDTH_PX)
+    suits = _WIDE_PX if is_wide(network) else _WIDTH_PX
+    view = _view(network, overlay.raster, width=overlay.width or suits)
     shown_unit = f' <tspan class="unit">{escape(unit)}</tspan>' if unit else ""
     body = [
         f'<text class="title" x="8" y="17">{escape(title)}{shown_unit}</text>',
@@ -126,14 +169,14 @@ def network_map(
     )
 
 
-def is_wide(network: Network) -> bool:
+def is_wide(network: Placed) -> bool:
     """Return whether a network is so much wider than high that its map needs the full width."""
     margin = _site_distance_m(network)
     wide = float(np.ptp(network.x_m)) + margin
     return wide > _WIDE_RATIO * (float(np.ptp(network.y_m)) + margin)
 
 
-def _view(network: Network, raster: Raster | None, width: int) -> _View:
+def _view(network: Placed, raster: Raster | None, width: int) -> _View:
     reach = _site_distance_m(network) * 0.62
     west, east = float(network.x_m.min()) - reach, float(network.x_m.max()) + reach
     south, north = float(network.y_m.min()) - reach, float(network.y_m.max()) + reach
@@ -152,14 +195,12 @@ def _view(network: Network, raster: Raster | None, width: int) -> _View:
     return _View(west, north, px_per_m, left, width, round(_TOP + shortest + _LEGEND), sector)
 
 
-def _site_distance_m(network: Network) -> float:
+def _site_distance_m(network: Placed) -> float:
     """Return the median distance to the next site [m]; 500 m for a single site."""
     places = np.unique(np.stack([network.x_m, network.y_m], axis=1).round(1), axis=0)
     if len(places) <= 1:
         return 500.0
-    gaps = np.hypot(*(places[:, None, :] - places[None, :, :]).transpose(2, 0, 1))
-    np.fill_diagonal(gaps, np.inf)
-    return float(np.median(gaps.min(axis=1)))
+    return float(np.median(cKDTree(places).query(places, k=[2])[0]))
 
 
 def _raster(view: _View, raster: Raster | None, scale: ColourScale) -> str:
@@ -184,7 +225,7 @@ def _raster(view: _View, raster: Raster | None, scale: ColourScale) -> str:
     )
 
 
-def _layers(network: Network) -> tuple[list[int], list[int]]:
+def _layers(network: Placed) -> tuple[list[int], list[int]]:
     """Return, per cell, its layer and the number of layers that share its site and bearing."""
     groups: list[tuple[str, float, list[int]]] = []
     for cell, site in enumerate(network.site_ids):
@@ -205,7 +246,7 @@ def _layers(network: Network) -> tuple[list[int], list[int]]:
 
 def _sectors(
     view: _View,
-    network: Network,
+    network: Placed,
     values: Floats | None,
     scale: ColourScale,
     *,
@@ -233,11 +274,14 @@ def _sectors(
             classes += " outline"
         tip += [overlay.notes[cell]] if cell in overlay.notes else []
         title = escape("\n".join(tip))
-        parts.append(f'<path class="{classes}"{fill} d="{shape}"><title>{title}</title></path>')
+        parts.append(
+            f'<path class="{classes}" data-cell="{cell}"{fill} d="{shape}">'
+            f"<title>{title}</title></path>"
+        )
     return "".join(parts)
 
 
-def _wedge(view: _View, network: Network, cell: int, inner: float, outer: float) -> str:
+def _wedge(view: _View, network: Placed, cell: int, inner: float, outer: float) -> str:
     x, y = view.x(float(network.x_m[cell])), view.y(float(network.y_m[cell]))
     omni = network.omnidirectional is not None and bool(network.omnidirectional[cell])
     if omni:
@@ -259,7 +303,7 @@ def _wedge(view: _View, network: Network, cell: int, inner: float, outer: float)
     return f"M{far}{near}z"
 
 
-def _relations(view: _View, network: Network, relations: Sequence[tuple[int, int]]) -> str:
+def _relations(view: _View, network: Placed, relations: Sequence[tuple[int, int]]) -> str:
     def middle(cell: int) -> tuple[float, float]:
         bearing = math.radians(float(network.azimuth_deg[cell]))
         half = view.sector_px * 0.6
@@ -277,7 +321,7 @@ def _relations(view: _View, network: Network, relations: Sequence[tuple[int, int
     return "".join(parts)
 
 
-def _labels(view: _View, network: Network) -> str:
+def _labels(view: _View, network: Placed) -> str:
     first: dict[str, int] = {}
     for cell, site in enumerate(network.site_ids):
         first.setdefault(site, cell)
@@ -313,7 +357,7 @@ def _legend(view: _View, scale: ColourScale) -> str:
             f'<text class="axis" x="{at:.1f}" y="{top + 22}" text-anchor="middle">'
             f"{escape(tick.label)}</text>"
         )
-    return "".join(parts)
+    return f'<g class="mapkey">{"".join(parts)}</g>'
 
 
 def _scale_bar(view: _View) -> str:

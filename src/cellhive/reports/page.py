@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -124,7 +125,8 @@ def environment() -> Environment:
     return env
 
 
-def _resource(name: str) -> Markup:
+def resource(name: str) -> Markup:
+    """Return a style sheet or a script of this package, to be put into a page."""
     text = (resources.files("cellhive.reports") / "templates" / name).read_text("utf-8")
     return Markup(text)  # noqa: S704  # our own style and script, not input
 
@@ -137,12 +139,28 @@ def render(template: str, **context: object) -> str:
         **context: Values the template uses; ``title`` is what ``page.html`` needs.
     """
     shared: Mapping[str, object] = {
-        "page_css": _resource("page.css"),
+        "page_css": resource("page.css"),
         "chart_css": Markup(chart_css()),  # noqa: S704  # our own style sheet
-        "page_js": _resource("page.js"),
+        "page_js": resource("page.js"),
         "version": __version__,
     }
-    return environment().get_template(template).render(**{**shared, **context})
+    return _with_contents(environment().get_template(template).render(**{**shared, **context}))
+
+
+def render_piece(template: str, **context: object) -> str:
+    """Return a template that is part of a page as HTML, such as a section."""
+    return environment().get_template(template).render(**context)
+
+
+_SECTION = re.compile(r'<section id="([\w-]+)"[^>]*>\s*<h2>(.*?)</h2>', re.DOTALL)
+
+
+def _with_contents(page: str) -> str:
+    """Fill in the table of contents: a link to each section that has an id and a heading."""
+    links = "".join(
+        f'<li><a href="#{name}">{heading}</a></li>' for name, heading in _SECTION.findall(page)
+    )
+    return page.replace('<ol id="toc"></ol>', f'<ol id="toc">{links}</ol>', 1)
 
 
 def safe_svg(svg: str) -> Markup:

@@ -106,6 +106,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
     from cellhive.reports.analysis.precedents import precedents_lines  # noqa: PLC0415
     from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
     from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
+    from cellhive.reports.analysis.sections import composed  # noqa: PLC0415
 
     messages = console(stderr=True, quiet=asked.as_json)
     with messages.status("Reading ...") as status:
@@ -120,11 +121,15 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         seen = composition.seen_before(asked.memory, asked.key, analysis, found)
         status.update("Writing the report ...")
         audited, surveys = composition.audited_of(result), composition.surveys_of(result)
-        write_analysis(analysis, asked.report, title=asked.title, causes=found)
+        sections = composed(audited=audited, surveys=surveys, found=seen if asked.memory else None)
+        write_analysis(
+            analysis, asked.report, title=asked.title, causes=found, sections=sections,
+            configuration=result.configuration,
+        )  # fmt: skip
     if asked.save_mapping is not None:
         composition.save_guesses(result, asked.save_mapping)
     if asked.as_json:
-        print(analysis_json(analysis, title=asked.title, causes=found))
+        print(analysis_json(analysis, title=asked.title, causes=found, sections=sections))
     elif not brief:
         unread = {
             one.path: one.note
@@ -134,7 +139,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         written = {"Report": asked.report}
         if asked.save_mapping is not None:
             written["Mapping"] = asked.save_mapping
-        console().print(analysis_screen(analysis, unread, written, found))
+        console().print(analysis_screen(analysis, unread, written, found, sections))
         print_besides(composition.taken_for(result), audited, surveys)
     if seen and not asked.as_json:
         console().print("Seen before:")

@@ -32,6 +32,7 @@ def list_incidents(
     from cellhive.core.types import to_jsonable  # noqa: PLC0415  # --help must not wait
     from cellhive.flows.recall import incidents as remembered  # noqa: PLC0415
     from cellhive.reports.analysis import words  # noqa: PLC0415
+    from cellhive.reports.analysis.clock import UTC_CLOCK  # noqa: PLC0415
 
     with opened(memory, key, existing=True) as held:
         found = remembered.every(held)
@@ -50,7 +51,7 @@ def list_incidents(
         count = int(str(facts.get("object_count") or 1))
         where = str(facts.get("lead_object")) + (f" and {count - 1} more" if count > 1 else "")
         what = f"{facts.get('kind')}: {facts.get('lead_kpi')}"
-        cells = (one.id, words.clock(one.time_s), what, where, str(facts.get("note") or "–"))
+        cells = (one.id, UTC_CLOCK.written(one.time_s), what, where, str(facts.get("note") or "–"))
         table.add_row(*(escape(words.clean(cell)) for cell in cells))
     console().print(table)
     if len(found) > len(shown):

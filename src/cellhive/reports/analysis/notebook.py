@@ -8,7 +8,10 @@ from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import words
-from cellhive.reports.analysis.figures import Figures
+from cellhive.reports.analysis.clock import clock_of
+from cellhive.reports.analysis.drawn.figures import Figures
+from cellhive.reports.analysis.findings import grouped, place_of
+from cellhive.reports.analysis.summary import summary_lines
 from cellhive.reports.causal.section import section_of
 
 INCIDENTS = 10
@@ -28,16 +31,17 @@ def _table(heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> Markup:
 
 def analysis_fragment(analysis: Analysis, causes: Causes | None) -> str:
     """Return the summary, the first incidents, why, and the data's quality as HTML."""
-    every = analysis.search.incidents
-    parts = [Markup("<p>{}</p>").format(one) for one in words.health(analysis)]
+    every, clock = analysis.search.incidents, clock_of(analysis)
+    parts = [Markup("<p>{}</p>").format(one) for one in summary_lines(analysis, causes)]
     if every:
         rows: list[tuple[object, ...]] = [
-            (one.rank, words.headline(one), words.stretch(one), words.from_to(one.lead), one.effect)
+            (one.rank, words.headline(one), words.stretch(one, clock), words.from_to(one.lead),
+             one.effect)
             for one in every[:INCIDENTS]
-        ]
+        ]  # fmt: skip
         heads = ("", "incident", "when", "what was there", "effect")
         parts.append(_table(heads, rows))
-        figures = Figures(analysis)
+        figures = Figures(analysis, clock)
         parts += [figures.incident(one) for one in every[:PLOTS]]
     if len(every) > INCIDENTS:
         more = words.counted(len(every) - INCIDENTS, "more incident")
@@ -47,10 +51,10 @@ def analysis_fragment(analysis: Analysis, causes: Causes | None) -> str:
         parts += [Markup("<p>{} {}</p>").format(one.head, one.line) for one in section.why]
         if section.problem:
             parts.append(Markup("<p>{}</p>").format(section.problem))
-    groups = words.grouped(analysis.findings)
+    groups = grouped(analysis.findings)
     if groups:
         found: list[tuple[object, ...]] = [
-            (one.severity.value, one.name, one.count, words.place_of(one)) for one in groups
+            (one.severity.value, one.name, one.count, place_of(one)) for one in groups
         ]
         head = ("severity", "finding", "values", "where")
         parts += [
@@ -64,14 +68,15 @@ def analysis_fragment(analysis: Analysis, causes: Causes | None) -> str:
 
 def incident_fragment(analysis: Analysis, incident: Incident, causes: Causes | None) -> str:
     """Return one incident with its plot, its members and its causes as HTML."""
+    clock = clock_of(analysis)
     parts = [
         Markup("<p><strong>{}</strong><br>{}; {}</p>").format(
-            words.headline(incident), words.stretch(incident), words.from_to(incident.lead)
+            words.headline(incident), words.stretch(incident, clock), words.from_to(incident.lead)
         ),
-        Figures(analysis).incident(incident),
+        Figures(analysis, clock).incident(incident),
     ]
     rows: list[tuple[object, ...]] = [
-        (one.object, one.kpi, words.change(one), words.stretch(one), one.effect)
+        (one.object, one.kpi, words.change(one), words.stretch(one, clock), one.effect)
         for one in incident.members[:INCIDENTS]
     ]
     parts.append(_table(("object", "KPI", "change", "when", "effect"), rows))

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from cellhive.core.types import to_jsonable
 from cellhive.flows.recall.incidents import Precedent
 from cellhive.reports.analysis import words
+from cellhive.reports.analysis.clock import UTC_CLOCK
 from cellhive.reports.causal.report import escaped
 
 Found = Mapping[int, tuple[Precedent, ...]]
@@ -23,7 +24,7 @@ def line(one: Precedent) -> str:
     where = words.clean(str(facts.get("lead_object") or "?"))
     where += f" and {words.counted(others, 'other object')}" if others > 0 else ""
     what = f"{facts.get('kind')} of {words.clean(str(facts.get('lead_kpi')))}"
-    said = f"{words.clock(one.time_s)}, {where}: {what} ({one.similarity:.0%} alike"
+    said = f"{UTC_CLOCK.written(one.time_s)}, {where}: {what} ({one.similarity:.0%} alike"
     said += f", by {words.listed(one.alike)})" if one.alike else ")"
     if one.cause:
         said += f"; began at {words.clean(one.cause)}"

@@ -1,34 +1,43 @@
-"""The report of an analysis: what was read, whether it is sound, what happened, where.
+"""The report of an analysis: what is wrong, what happened, why, where, and is the data sound.
 
-One self-contained HTML page, the same as JSON for programs and as Markdown for messages.
+One self-contained HTML page; the same as JSON for programs and as Markdown for messages is
+in ``forms``. Sections of others are handed in and take their place among the report's own.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
-from cellhive import __version__
-from cellhive.core.measurements import Finding, Severity
-from cellhive.core.types import to_jsonable
+from cellhive.core.measurements import Severity
+from cellhive.diagnose.audit.configuration import Configuration
 from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis, Part
 from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import tables, words
-from cellhive.reports.analysis.figures import Figures
-from cellhive.reports.causal.section import causes_markdown, causes_record, section_of
+from cellhive.reports.analysis.clock import Clock, clock_of
+from cellhive.reports.analysis.drawn.cells import drilled, json_in_html
+from cellhive.reports.analysis.drawn.figures import Figures
+from cellhive.reports.analysis.drawn.places import map_of
+from cellhive.reports.analysis.forms import analysis_json, analysis_markdown, title_of
+from cellhive.reports.analysis.sections import PLACES, Section
+from cellhive.reports.analysis.summary import Users, points, rows_there, users_words
+from cellhive.reports.causal.section import section_of
 from cellhive.reports.numbers import format_number
-from cellhive.reports.page import Table, render, write_atomic, writer_for
+from cellhive.reports.page import Table, render, resource, write_atomic, writer_for
 
-PLOTS = 15
-"""Incidents that are shown with a plot."""
-MARKDOWN_INCIDENTS = 20
-PARTS_SHOWN = 15
+__all__ = ["analysis_json", "analysis_markdown", "render_analysis", "write_analysis"]
+
+OPEN_INCIDENTS = 12
+"""Incidents that are shown at once, with a large plot; the others are folded away."""
+PARTS_SHOWN = 12
+_ALIKE_SHOWN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,7 @@ class Shown:
     """One incident as it is written in the report."""
 
     rank: int
+    anchor: str
     headline: str
     when: str
     lasting: str
@@ -57,9 +67,12 @@ class Shown:
     effect: str
     tone: str
     confidence: str
+    users: str
     kpis: str
     objects: str
     many: bool
+    alike: tuple[tuple[str, str], ...]
+    """Earlier incidents of the same KPI at one of the same objects: anchor and words."""
     chart: Markup
 
 
@@ -76,7 +89,13 @@ class ShownPart:
 
 
 def write_analysis(
-    analysis: Analysis, path: Path, *, title: str = "", causes: Causes | None = None
+    analysis: Analysis,
+    path: Path,
+    *,
+    title: str = "",
+    causes: Causes | None = None,
+    sections: Sequence[Section] = (),
+    configuration: Configuration | None = None,
 ) -> None:
     """Write the report of an analysis; the file appears whole or not at all.
 
@@ -85,59 +104,82 @@ def write_analysis(
         path: Where to; ".html", ".json" or ".md" says in which form.
         title: Heading; by default made from the names of the inputs.
         causes: What a causal model says of it; None leaves that out.
+        sections: What others add, such as the audit of the configuration.
+        configuration: Sites and cells that were read along with it, for the map.
 
     Raises:
         BadInput: The ending says none of the forms.
     """
-    writer = writer_for(path, render_analysis, analysis_json, analysis_markdown)
-    write_atomic(path, writer(analysis, title=title, causes=causes))
+    page = partial(render_analysis, configuration=configuration)
+    writer = writer_for(path, page, analysis_json, analysis_markdown)
+    write_atomic(path, writer(analysis, title=title, causes=causes, sections=sections))
 
 
-def _title(analysis: Analysis, title: str) -> str:
-    if title:
-        return title
-    names = [words.clean(source.rsplit("/", 1)[-1]) for source in analysis.sources]
-    return f"Network analysis: {words.listed(names, 2)}" if names else "Network analysis"
-
-
-def render_analysis(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
+def render_analysis(
+    analysis: Analysis,
+    *,
+    title: str = "",
+    causes: Causes | None = None,
+    sections: Sequence[Section] = (),
+    configuration: Configuration | None = None,
+) -> str:
     """Return the report of an analysis as a self-contained HTML page."""
-    figures = Figures(analysis)
+    clock, users = clock_of(analysis), Users(analysis)
+    figures = Figures(analysis, clock)
     every = analysis.search.incidents
-    zones = {part.time_zone for part in analysis.parts}
+    shown = [
+        _shown(one, analysis, figures, users, small=i >= OPEN_INCIDENTS)
+        for i, one in enumerate(every[: tables.PLOTS])
+    ]
+    cells = drilled(analysis, clock)
+    sites = map_of(analysis, cells.names, configuration)
     return render(
         "analysis.html",
-        title=_title(analysis, title),
-        subtitle=_subtitle(analysis),
-        summary=words.health(analysis),
+        analysis_css=resource("analysis.css"),
+        analysis_js=resource("analysis.js"),
+        title=title_of(analysis, title),
+        subtitle=_subtitle(analysis, clock),
+        summary=points(analysis, causes, sections, clock),
         cards=_cards(analysis),
-        read=_read(analysis),
-        top=[_shown(one, figures) for one in every[:PLOTS]],
-        incidents=tables.incidents(analysis.search),
+        read=_read(analysis, clock),
+        top=shown[:OPEN_INCIDENTS],
+        folded=shown[OPEN_INCIDENTS:],
+        incidents=tables.incidents(analysis.search, clock, users),
         hidden=max(len(every) - tables.INCIDENTS_SHOWN, 0),
-        zone="as written in the input; it states no time zone" if "" in zones else "in UTC",
-        worst=tables.worst_objects(analysis),
+        zone=clock.said,
+        noun=words.noun_of(analysis) or "object",
+        users_kpi=words.listed(users.kpis, 2),
+        cells=cells,
+        sites=sites,
+        sites_data=json_in_html(
+            {"cells": sites.cells, "palettes": sites.palettes} if sites else {}
+        ),
         findings=tables.findings(analysis.findings),
-        parts=_parts(analysis),
+        parts=_parts(analysis, clock),
+        advised=any(one.name == "advice" for one in sections),
         notes=analysis.notes,
         causes=section_of(causes) if causes is not None else None,
+        added={place: [one for one in sections if one.after == place] for place in PLACES},
     )
 
 
-def _read(analysis: Analysis) -> list[str]:
-    lines = [words.part_line(part) for part in analysis.parts[:PARTS_SHOWN]]
+def _read(analysis: Analysis, clock: Clock) -> list[str]:
+    lines = [words.part_line(part, clock) for part in analysis.parts[:PARTS_SHOWN]]
     more = len(analysis.parts) - PARTS_SHOWN
     return [*lines, f"And {more} more, each with its KPIs below."] if more > 0 else lines
 
 
-def _subtitle(analysis: Analysis) -> str:
+def _subtitle(analysis: Analysis, clock: Clock) -> str:
     starts = [part.start for part in analysis.parts if part.start]
     ends = [part.end for part in analysis.parts if part.end]
     objects = len({name for part in analysis.parts for name in part.objects})
+    counted = words.counted(objects, words.noun_of(analysis) or "object")
     if not starts or not ends:
-        return words.counted(objects, "object")
-    span = f"{min(starts):%Y-%m-%d} to {max(ends):%Y-%m-%d}"
-    return f"{words.counted(objects, 'object')}, {span}"
+        return counted
+    first, last = (
+        clock.written(moment.timestamp(), days=True) for moment in (min(starts), max(ends))
+    )
+    return f"{counted}, {first}" if first == last else f"{counted}, {first} to {last}"
 
 
 def _cards(analysis: Analysis) -> list[Card]:
@@ -145,8 +187,7 @@ def _cards(analysis: Analysis) -> list[Card]:
     severities = Counter(one.severity for one in analysis.findings)
     objects = {name for part in analysis.parts for name in part.objects}
     kpis = {panel.kpi for part in analysis.parts for panel in part.panels}
-    expected = sum(one.expected for part in analysis.parts for one in part.coverage)
-    there = sum(one.periods for part in analysis.parts for one in part.coverage)
+    there, expected = rows_there(analysis)
     rows = sum(part.rows for part in analysis.parts)
     troubled = {
         name for one in analysis.search.incidents if one.effect == "worse" for name in one.objects
@@ -155,17 +196,18 @@ def _cards(analysis: Analysis) -> list[Card]:
     cards = [
         Card(
             "Incidents for the worse", str(effects["worse"]) if judged else "not judged",
-            (("mixed", str(effects["mixed"])), ("for the better", str(effects["better"])),
-             ("direction unknown", str(effects[""]))),
+            (("some better, some worse", str(effects["mixed"])),
+             ("for the better", str(effects["better"])),
+             ("nobody said which is better", str(effects[""]))),
             "worse" if effects["worse"] else ("better" if judged else ""),
         ),
         Card(
-            "Objects", format_number(len(objects), 12),
+            f"{words.noun_of(analysis).capitalize() or 'Object'}s", format_number(len(objects), 12),
             (("with an incident for the worse", str(len(troubled))),
              ("KPIs", format_number(len(kpis), 12)), ("rows", format_number(rows, 12))),
         ),
         Card(
-            "Quality warnings", str(severities[Severity.WARNING]),
+            "Warnings about the data", str(severities[Severity.WARNING]),
             (("not read, or in part", str(severities[Severity.ERROR])),
              ("worth knowing", str(severities[Severity.INFO]))),
             "worse" if severities[Severity.ERROR] else "",
@@ -174,134 +216,50 @@ def _cards(analysis: Analysis) -> list[Card]:
     if expected:
         share = format_number(100 * there / expected)
         facts = (
-            ("periods there", format_number(there, 12)),
-            ("expected", format_number(expected, 12)),
-        )
-        cards.append(Card("Coverage", f"{share} %", facts))
+            ("rows there", format_number(there, 12)), ("expected", format_number(expected, 12)),
+        )  # fmt: skip
+        cards.append(Card("Rows that are there", f"{share}\u00a0%", facts))
     return cards
 
 
-def _shown(one: Incident, figures: Figures) -> Shown:
-    lead = one.lead
+def _shown(
+    one: Incident, analysis: Analysis, figures: Figures, users: Users, *, small: bool
+) -> Shown:
+    lead, clock = one.lead, figures.clock
     tone = {"worse": "worse", "better": "better", "mixed": "warn"}.get(one.effect, "")
+    count = users.of(one)
     return Shown(
-        one.rank, words.headline(one), words.stretch(one), words.lasting(one), one.kind,
-        words.change(lead), words.sigmas(lead), words.from_to(lead), words.at_lead(one),
-        one.effect, tone, one.confidence, words.listed(one.kpis, 8),
-        words.listed(one.objects, 20), len(one.objects) > 1, figures.incident(one),
+        one.rank, words.anchor(one), words.headline(one, words.noun_of(analysis)),
+        words.stretch(one, clock), words.lasting(one), words.KINDS.get(one.kind, one.kind),
+        words.change(lead), words.sigmas(lead), words.from_to(lead), words.at_lead(one, clock),
+        one.effect, tone, one.confidence, users_words(count) if math.isfinite(count) else "",
+        words.listed(one.kpis, 8), words.listed(one.objects, 20), len(one.objects) > 1,
+        _alike(one, analysis, clock), figures.incident(one, small=small),
     )  # fmt: skip
 
 
-def _parts(analysis: Analysis) -> list[ShownPart]:
+def _alike(one: Incident, analysis: Analysis, clock: Clock) -> tuple[tuple[str, str], ...]:
+    """Return what happened before to the same KPI, the same way, at one of the same objects."""
+    objects = set(one.objects)
+    before = [
+        other for other in analysis.search.incidents
+        if other.end_s <= one.start_s and other.lead.kpi == one.lead.kpi
+        and other.effect == one.effect and objects.intersection(other.objects)
+    ]  # fmt: skip
+    before.sort(key=lambda other: -other.start_s)
+    return tuple(
+        (words.anchor(other), f"{other.rank}, {words.stretch(other, clock)}")
+        for other in before[:_ALIKE_SHOWN]
+    )
+
+
+def _parts(analysis: Analysis, clock: Clock) -> list[ShownPart]:
     budget = tables.ROWS_SHOWN // max(len(analysis.parts), 1)
-    return [_part(part, budget) for part in analysis.parts]
+    return [_part(part, budget, clock) for part in analysis.parts]
 
 
-def _part(part: Part, budget: int) -> ShownPart:
+def _part(part: Part, budget: int, clock: Clock) -> ShownPart:
     return ShownPart(
         words.clean(part.name), tables.kpis(part), max(len(part.panels) - tables.KPIS_SHOWN, 0),
-        tables.details(part, budget), tables.coverage(part), tables.columns_of(part),
+        tables.details(part, budget), tables.coverage(part, clock), tables.columns_of(part),
     )  # fmt: skip
-
-
-# For programs and messages -----------------------------------------------------
-
-
-def analysis_json(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
-    """Return an analysis as JSON: everything but the series themselves; NaN is null."""
-    record: dict[str, Any] = {
-        "format": "cellhive-analysis-1",
-        "version": __version__,
-        "title": _title(analysis, title),
-        "summary": words.health(analysis),
-        "notes": analysis.notes,
-        "parts": [_part_record(part) for part in analysis.parts],
-        "findings": [_finding_record(one) for one in analysis.findings],
-        "incidents": [_incident_record(one) for one in analysis.search.incidents],
-        "search": {
-            "series_judged": analysis.search.series,
-            "series_refused": analysis.search.refused,
-            "series_unusual": analysis.search.unusual,
-            "false_discovery_rate": analysis.search.rate,
-            "cycles_removed": analysis.search.cycles,
-        },
-    }
-    if causes is not None:
-        record["causes"] = causes_record(causes)
-    return json.dumps(to_jsonable(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _part_record(part: Part) -> dict[str, Any]:
-    return {
-        "name": part.name,
-        "sources": part.sources,
-        "object_class": part.object_class,
-        "objects": len(part.objects),
-        "rows": part.rows,
-        "start": part.start.isoformat() if part.start else None,
-        "end": part.end.isoformat() if part.end else None,
-        "period_s": part.period_s,
-        "time_zone": part.time_zone,
-        "columns": part.columns,
-        "coverage": [
-            {"object": c.object, "periods": c.periods, "expected": c.expected}
-            for c in part.coverage
-        ],
-        "kpis": part.summaries,
-    }
-
-
-def _finding_record(one: Finding) -> dict[str, Any]:
-    """Return a finding with its times as text."""
-    times = {
-        name: moment.isoformat() if moment else None
-        for name, moment in (("start", one.start), ("end", one.end))
-    }
-    return {**asdict(one), **times}
-
-
-def _incident_record(one: Incident) -> dict[str, Any]:
-    record: dict[str, Any] = to_jsonable(one)
-    record["start"], record["end"] = words.clock(one.start_s), words.clock(one.end_s)
-    record["headline"] = words.headline(one)
-    for member, anomaly in zip(record["members"], one.members, strict=True):
-        member["size"] = anomaly.size if anomaly.size == anomaly.size else None  # NaN
-    return record
-
-
-def analysis_markdown(analysis: Analysis, *, title: str = "", causes: Causes | None = None) -> str:
-    """Return an analysis as Markdown: summary, top incidents and data quality."""
-    lines = [f"# {_escaped(_title(analysis, title))}", ""]
-    lines += [_escaped(sentence) for sentence in words.health(analysis)]
-    lines += ["", "## What was read", ""]
-    lines += [f"- {_escaped(words.part_line(part))}" for part in analysis.parts]
-    if analysis.search.incidents:
-        lines += ["", "## Incidents", "", "| # | When | What | Size | Effect | Confidence |",
-                  "|---|---|---|---|---|---|"]  # fmt: skip
-    for one in analysis.search.incidents[:MARKDOWN_INCIDENTS]:
-        lead = one.lead
-        size = f"{words.change(lead)}; {words.from_to(lead)} at {words.at_lead(one)}"
-        cells = (str(one.rank), words.stretch(one), words.headline(one), size,
-                 one.effect or "unknown", one.confidence)  # fmt: skip
-        lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")
-    if causes is not None:
-        lines += causes_markdown(causes)
-    lines += ["", "## Data quality", "", "| Severity | Finding | Times | Found | Done |",
-              "|---|---|---|---|---|"]  # fmt: skip
-    for group in words.grouped(analysis.findings):
-        place = words.place_of(group)
-        found = f"{words.clean(group.first.found)} ({place})" if place else group.first.found
-        texts = (group.severity.value, group.name, group.amount, found,
-                 words.clean(group.first.action))  # fmt: skip
-        lines.append("| " + " | ".join(_escaped(cell) for cell in texts) + " |")
-    lines += ["", "## How this was made", ""]
-    lines += [f"- {_escaped(note)}" for note in analysis.notes]
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no HTML, no new table cell."""
-    text = words.clean(text)
-    for character in "\\`*_[]|#":
-        text = text.replace(character, f"\\{character}")
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

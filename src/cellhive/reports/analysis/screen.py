@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -15,6 +15,10 @@ from cellhive.core.measurements import ColumnInfo, Severity
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import words
+from cellhive.reports.analysis.clock import clock_of
+from cellhive.reports.analysis.findings import grouped, without_folders
+from cellhive.reports.analysis.sections import Section
+from cellhive.reports.analysis.summary import points, tally
 from cellhive.reports.causal.words import causes_lines
 
 MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS, MOST_UNREAD = 12, 6, 8, 12
@@ -26,6 +30,7 @@ def analysis_screen(
     unread: Mapping[Path, str],
     paths: Mapping[str, Path],
     causes: Causes | None = None,
+    sections: Sequence[Section] = (),
 ) -> RenderableType:
     """Return the summary of an analysis.
 
@@ -34,17 +39,23 @@ def analysis_screen(
         unread: Files of which nothing was read, and why.
         paths: Where its files are, by what they are: "Report".
         causes: What a causal model says of it; None if none was asked for.
+        sections: What others add to the report; their line of the summary is shown.
     """
-    parts: list[RenderableType] = [Text(words.part_line(part)) for part in analysis.parts]
+    clock = clock_of(analysis)
+    parts: list[RenderableType] = [Text(words.part_line(part, clock)) for part in analysis.parts]
     shown = list(unread.items())[:MOST_UNREAD]
     parts += [Text(f"✘ {path}: {reason}", style="red") for path, reason in shown]
     if len(unread) > MOST_UNREAD:
         parts.append(Text(f"✘ … and {len(unread) - MOST_UNREAD} more files", style="red"))
     parts += [Text(), _columns(analysis), Text()]
-    parts += [Text(sentence) for sentence in words.health(analysis)]
+    parts += [Text(one) for one in tally(analysis)]
+    parts += [
+        Text.assemble((f"{one.question}: ", "bold"), one.answer)
+        for one in points(analysis, causes, sections, clock)
+    ]
     incidents = analysis.search.incidents
     parts += [
-        Text(f"  {index}. {words.headline(one)}; {words.stretch(one)}")
+        Text(f"  {index}. {words.headline(one)}; {words.stretch(one, clock)}")
         for index, one in enumerate(incidents[:MOST_INCIDENTS], 1)
     ]
     if len(incidents) > MOST_INCIDENTS:
@@ -78,7 +89,7 @@ def _columns(analysis: Analysis) -> Table:
 
 def _findings(analysis: Analysis) -> Group:
     """Return the data quality findings grouped by kind."""
-    groups = words.grouped(analysis.findings)
+    groups = grouped(without_folders(analysis.findings))
     severities = Counter(one.severity for one in analysis.findings)
     counts = ", ".join(f"{severities[s]} {s.value}" for s in Severity if severities[s]) or "none"
     lines = [Text(f"Data quality: {counts}")]

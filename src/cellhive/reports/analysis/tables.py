@@ -1,4 +1,4 @@
-"""The tables of an analysis: incidents, data quality, KPIs, objects, columns."""
+"""The tables of an analysis: incidents, data quality, KPIs, columns."""
 
 from __future__ import annotations
 
@@ -6,22 +6,35 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from cellhive.core.measurements import ColumnInfo, Finding, Severity
 from cellhive.core.schema import QUANTITIES
 from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.incidents import Incident, Search
 from cellhive.diagnose.summary import Figures, Summary
-from cellhive.flows.analyse import Analysis, Part
+from cellhive.flows.analyse import Part
 from cellhive.reports.analysis import words
-from cellhive.reports.analysis.figures import spark, typical
+from cellhive.reports.analysis.clock import Clock
+from cellhive.reports.analysis.drawn.figures import spark, spread, typical
+from cellhive.reports.analysis.findings import (
+    FindingGroup,
+    grouped,
+    place_of,
+    without_folders,
+)
+from cellhive.reports.analysis.summary import Users
 from cellhive.reports.numbers import ABSENT, format_number, format_signed, with_unit
 from cellhive.reports.page import Cell, Column, Table
 
-INCIDENTS_SHOWN = 250
-OBJECTS_SHOWN = 40
+INCIDENTS_SHOWN = 1000
+PLOTS = 160
+"""Incidents with a plot."""
+OBJECTS_SHOWN = 12
 """Objects listed under each KPI; the worst where a direction is known."""
+COVERAGE_SHOWN = 100
 ROWS_SHOWN = 1500
-"""Rows of objects in the whole report; keeps it small enough to send."""
+"""Rows of objects below KPIs in the whole report; keeps it small enough to send."""
 KPIS_SHOWN = 150
 """KPIs of one part with a row of their own."""
 _FULL = 0.9995
@@ -29,34 +42,50 @@ _TONE = {Severity.ERROR: "worse", Severity.WARNING: "warn", Severity.INFO: "mute
 _EFFECT_TONE = {"worse": "worse", "better": "better", "mixed": "warn", "": ""}
 
 
-def incidents(search: Search) -> Table:
+def incidents(search: Search, clock: Clock, users: Users) -> Table:
     """Return all incidents, most severe first."""
     columns = (
         Column("#", numeric=True), Column("When"), Column("Lasting"), Column("Kind"),
-        Column("KPIs"), Column("Objects"), Column("Was, usually", wide=True),
-        Column("Size"), Column("σ", numeric=True, title="Size in usual spreads of the series"),
+        Column("KPIs"), Column("Where"), Column("Was, usually", wide=True),
+        Column("Size"),
+        Column("Times the usual spread", numeric=True,
+               title="Size over the usual ups and downs of the series (robust sigma)"),
+        *([Column("Users", numeric=True, title="Mean number served there meanwhile")]
+          if users.kpis else []),
         Column("Effect"),
         Column("Confidence", title="From the probability of such a departure by chance"),
     )  # fmt: skip
     none = "No incident was found." if search.series else "No incidents were looked for."
-    rows = [_incident_row(one) for one in search.incidents[:INCIDENTS_SHOWN]]
+    rows = [
+        _incident_row(one, clock, users, plotted=index < PLOTS)
+        for index, one in enumerate(search.incidents[:INCIDENTS_SHOWN])
+    ]
     return Table(columns, rows, empty=none)
 
 
-def _incident_row(one: Incident) -> list[Cell | str | float | int]:
-    lead = one.lead
+def _place(one: Incident, *, plotted: bool) -> Markup:
+    """Return the rank as a link to the incident's plot, or as its anchor where it has none."""
+    link, place = Markup('<a href="#{}">{}</a>'), Markup('<span id="{}">{}</span>')
+    return (link if plotted else place).format(words.anchor(one), one.rank)
+
+
+def _incident_row(
+    one: Incident, clock: Clock, users: Users, *, plotted: bool
+) -> list[Cell | str | float | int]:
+    lead, count = one.lead, users.of(one)
     kpis = [words.clean(kpi) for kpi in one.kpis]
     return [
-        one.rank,
-        Cell(words.stretch(one), one.start_s),
+        Cell(_place(one, plotted=plotted), float(one.rank)),
+        Cell(words.stretch(one, clock), one.start_s),
         Cell(words.lasting(one), one.end_s - one.start_s),
-        one.kind,
+        words.KINDS.get(one.kind, one.kind),
         Cell(words.listed(kpis, 2), title=", ".join(kpis)),
         Cell(words.listed(one.objects, 2), float(len(one.objects)), title=", ".join(one.objects)),
-        f"{words.from_to(lead)}, {words.clean(lead.kpi)} at {words.at_lead(one)}"
+        f"{words.from_to(lead)}, {words.clean(lead.kpi)} at {words.at_lead(one, clock)}"
         if len(one.members) > 1 else words.from_to(lead),
         words.change(lead),
         Cell(words.sigmas(lead) or ABSENT, abs(lead.sigmas)),
+        *([Cell(format_number(count, 2), count)] if users.kpis else []),
         Cell(one.effect or "unknown", tone=_EFFECT_TONE[one.effect]),
         Cell(one.confidence, one.p_value),
     ]  # fmt: skip
@@ -73,17 +102,17 @@ def findings(every: Sequence[Finding]) -> Table:
         [
             Cell(group.severity.value, -rank.index(group.severity), _TONE[group.severity]),
             group.name,
-            Cell(words.place_of(group), title=", ".join((*group.files, *group.columns))),
+            Cell(place_of(group), title=", ".join((*group.files, *group.columns))),
             Cell(group.amount, group.count),
             _found(group),
             words.clean(group.first.action),
         ]
-        for group in words.grouped(every)
+        for group in grouped(without_folders(every))
     ]  # fmt: skip
     return Table(columns, rows, empty="Nothing to complain about.")
 
 
-def _found(group: words.FindingGroup) -> str:
+def _found(group: FindingGroup) -> str:
     first = words.clean(group.first.found)
     where = words.clean(group.first.where)
     text = f"{first} ({where})" if where else first
@@ -93,7 +122,7 @@ def _found(group: words.FindingGroup) -> str:
     return f"{text}. Expected: {expected}" if expected else text
 
 
-def coverage(part: Part) -> Table:
+def coverage(part: Part, clock: Clock) -> Table:
     """Return the objects that do not report all the time, least complete first."""
     short = sorted((c for c in part.coverage if c.ratio < _FULL), key=lambda c: c.ratio)
     columns = (
@@ -104,34 +133,11 @@ def coverage(part: Part) -> Table:
         [
             words.clean(one.object), one.periods, one.expected,
             Cell(with_unit(format_number(100 * one.ratio), "%"), one.ratio),
-            one.first.strftime("%Y-%m-%d %H:%M"), one.last.strftime("%Y-%m-%d %H:%M"),
+            clock.written(one.first.timestamp()), clock.written(one.last.timestamp()),
         ]
-        for one in short[:OBJECTS_SHOWN]
+        for one in short[:COVERAGE_SHOWN]
     ]  # fmt: skip
     return Table(columns, rows, empty="Every object reports in every period.")
-
-
-def worst_objects(analysis: Analysis) -> Table:
-    """Return the objects with most trouble: severity of incidents for the worse, shared out."""
-    columns = (
-        Column("Object"), Column("Incidents for the worse", numeric=True),
-        Column("Severity", numeric=True,
-               title="Sum over incidents; that of an incident is shared by its objects"),
-        Column("Most severe", wide=True), Column("When"),
-    )  # fmt: skip
-    tally: dict[str, tuple[int, float, Incident]] = {}
-    for one in analysis.search.incidents:
-        if one.effect in {"worse", "mixed"}:
-            for name in one.objects:
-                count, total, first = tally.get(name, (0, 0.0, one))
-                tally[name] = (count + 1, total + one.severity / len(one.objects), first)
-    order = sorted(tally.items(), key=lambda item: -item[1][1])[:OBJECTS_SHOWN]
-    rows: list[list[Cell | str | float | int]] = [
-        [words.clean(name), count, total, f"#{first.rank} {words.headline(first)}",
-         Cell(words.stretch(first), first.start_s)]
-        for name, (count, total, first) in order
-    ]  # fmt: skip
-    return Table(columns, rows, empty="No object had an incident for the worse.")
 
 
 # KPIs ------------------------------------------------------------------------
@@ -154,7 +160,9 @@ def kpis(part: Part) -> Table:
         Column("5 %", numeric=True, title="5 % of the values are smaller"),
         Column("95 %", numeric=True, title="5 % of the values are larger"),
         Column("Trend", numeric=True, title="Last third against first third, of medians"),
-        Column("Course", title="Median over objects"), Column("Worst by median"),
+        Column("Course", title="Median over objects"),
+        Column("Over objects", title="How many objects have which median, from low to high"),
+        Column("Worst by median", wide=True),
     )  # fmt: skip
     rows = [
         _kpi_row(panel, one)
@@ -165,12 +173,15 @@ def kpis(part: Part) -> Table:
 
 def _kpi_row(panel: Panel, one: Summary) -> list[Cell | str | float | int]:
     name = words.clean(one.kpi)
-    worst = [words.clean(item) for item in one.worst] if len(panel.objects) > 1 else []
+    medians = {item.object: item.median for item in one.objects}
+    worst = [f"{words.clean(item)} {words.value(medians[item], one.unit)}" for item in one.worst]
+    worst = worst if len(panel.objects) > 1 else []
     return [
         name, one.unit, one.better or ABSENT, one.network.values,
         *_numbers(one.network, one.unit),
         _trend(one.network, one.better, one.unit),
         Cell(spark(typical(panel.values), f"{name}, median over objects"), ""),
+        Cell(spread(list(medians.values()), one.unit, name), ""),
         Cell(words.listed(worst), title=", ".join(worst)),
     ]  # fmt: skip
 
@@ -198,11 +209,11 @@ def details(part: Part, budget: int) -> list[KpiDetails]:
         return []
     each = max(min(OBJECTS_SHOWN, budget // len(part.panels)), 5)
     out: list[KpiDetails] = []
-    for panel, one in zip(part.panels, part.summaries, strict=True):
+    for one in part.summaries:
         budget -= min(each, len(one.objects))
         if budget < 0:
             break
-        rows = _object_rows(panel, one, each)
+        rows = _object_rows(one, each)
         heading = words.clean(one.kpi) + (f" [{one.unit}]" if one.unit else "")
         if len(rows) < sum(1 for item in one.objects if item.values):
             which = "worst" if one.better else "highest"
@@ -214,14 +225,11 @@ def details(part: Part, budget: int) -> list[KpiDetails]:
 _OBJECT_COLUMNS = (
     Column("Object"), Column("Values", numeric=True), Column("Mean", numeric=True),
     Column("Median", numeric=True), Column("5 %", numeric=True), Column("95 %", numeric=True),
-    Column("Last", numeric=True), Column("Trend", numeric=True), Column("Course"),
+    Column("Last", numeric=True), Column("Trend", numeric=True),
 )  # fmt: skip
 
 
-def _object_rows(
-    panel: Panel, one: Summary, limit: int
-) -> list[Sequence[Cell | str | float | int]]:
-    index = {name: i for i, name in enumerate(panel.objects)}
+def _object_rows(one: Summary, limit: int) -> list[Sequence[Cell | str | float | int]]:
     known = [item for item in one.objects if item.values]
     known.sort(key=lambda item: item.median, reverse=one.better != "higher")
     digits = 4 if one.unit == "%" else 3
@@ -230,7 +238,6 @@ def _object_rows(
             words.clean(item.object), item.values, *_numbers(item, one.unit),
             Cell(format_number(item.last, digits), item.last),
             _trend(item, one.better, one.unit),
-            Cell(spark(panel.values[index[item.object]], item.object), ""),
         ]
         for item in known[:limit]
     ]  # fmt: skip

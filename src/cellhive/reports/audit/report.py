@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -73,12 +74,19 @@ def audit_html(report: AuditReport) -> str:
         "audit.html",
         title=report.heading,
         subtitle="identities, neighbour relations, positions and parameters",
-        lead=report.lead(),
-        checks=_checks(report.audit),
-        findings=_findings(report.audit.findings[:MOST_ROWS]),
-        hidden=max(len(report.audit.findings) - MOST_ROWS, 0),
-        reading=[str(one) for one in report.reading],
+        **audit_tables(report),
     )
+
+
+def audit_tables(report: AuditReport) -> dict[str, Any]:
+    """Return what templates show of an audit, by name."""
+    return {
+        "lead": report.lead(),
+        "checks": _checks(report.audit),
+        "findings": _findings(report.audit.findings[:MOST_ROWS]),
+        "hidden": max(len(report.audit.findings) - MOST_ROWS, 0),
+        "reading": [str(one) for one in report.reading],
+    }
 
 
 def _checks(audit: Audit) -> Table:

@@ -21,9 +21,11 @@ Instants = Sequence[float] | Sequence[datetime] | npt.NDArray[Any]
 """Positions on an x axis: numbers, ``datetime`` or ``datetime64``."""
 
 _SECONDS = (
-    60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5,
+    1, 2, 5, 10, 15, 30, 60, 300, 900, 1800, 3600, 7200, 10800, 21600, 43200,
     86400, 2 * 86400, 7 * 86400, 14 * 86400,
 )  # fmt: skip
+_MINUTE_S = 60
 _DAY_S = 86400
 _MONTH_S = 30.44 * _DAY_S
 _YEAR_MONTHS = 12
@@ -121,7 +123,7 @@ def _hours_text(hours: float) -> str:
 
 
 def calendar_ticks(low_s: float, high_s: float, count: int = 8) -> list[Tick]:
-    """Return ticks on whole minutes, hours, days or months of an axis in epoch seconds."""
+    """Return ticks on whole seconds, minutes, hours, days or months of an axis in epoch seconds."""
     span = high_s - low_s
     step = next((s for s in _SECONDS if span / s <= count), 0)
     if not step:
@@ -130,15 +132,19 @@ def calendar_ticks(low_s: float, high_s: float, count: int = 8) -> list[Tick]:
     first = math.ceil((low_s - offset) / step - 1e-9)
     last = math.floor((high_s - offset) / step + 1e-9)
     return [
-        Tick(float(i * step + offset), _calendar_text(i * step + offset, days=step >= _DAY_S))
+        Tick(float(i * step + offset), _calendar_text(i * step + offset, step))
         for i in range(first, last + 1)
     ]
 
 
-def _calendar_text(epoch_s: float, *, days: bool) -> str:
-    moment = datetime.fromtimestamp(epoch_s, UTC)
+def _calendar_text(epoch_s: float, step_s: float) -> str:
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=round(epoch_s * 1e3))
+    if step_s < 1:
+        return f"{moment:%S}.{moment.microsecond // 1000:03d} s"
+    if step_s < _MINUTE_S:
+        return f"{moment:%H:%M:%S}"
     midnight = moment.hour == 0 and moment.minute == 0
-    return f"{moment.day} {moment:%b}" if days or midnight else f"{moment:%H:%M}"
+    return f"{moment.day} {moment:%b}" if step_s >= _DAY_S or midnight else f"{moment:%H:%M}"
 
 
 def _month_ticks(low_s: float, high_s: float, count: int) -> list[Tick]:
@@ -181,7 +187,7 @@ def instant_text(position: float, *, calendar: bool, unit: str = "h") -> str:
     """Return an x position in words, for tooltips."""
     if calendar:
         moment = datetime.fromtimestamp(0, UTC) + timedelta(seconds=float(position))
-        return f"{moment:%Y-%m-%d %H:%M}"
+        return f"{moment:%Y-%m-%d %H:%M:%S}" if moment.second else f"{moment:%Y-%m-%d %H:%M}"
     if unit == "clock":
         return format_clock(position * 3600)
     return f"{format_number(position, 4)} {unit}".strip()

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
-from cellhive.reports.drawing.scales import Scale, Tick, calendar_ticks, hour_ticks, nice_ticks
+from cellhive.reports.drawing.scales import (
+    MAX_POINTS,
+    Scale,
+    Tick,
+    calendar_ticks,
+    hour_ticks,
+    nice_ticks,
+)
 
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 46, 34
 """Margins around the drawing area [px]."""
@@ -29,6 +36,11 @@ class Look:
     reference: float | None = None
     """A horizontal line: a target, a threshold."""
     reference_label: str = ""
+    points: int = MAX_POINTS
+    """Points of one series beyond which it is thinned."""
+    strips: bool = True
+    """Write every value into the chart, for pointers without a script. Without, a chart takes a
+    tenth of the room and the script of the page reads the values off the lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +110,36 @@ def no_data(look: Look) -> str:
     )
 
 
-def svg_element(title: str, body: Sequence[str], look: Look, unit: str) -> str:
-    """Return a whole ``<svg>`` element: title, unit and the parts of the body."""
+def axes(frame: Frame, unit: str) -> str:
+    """Return what the script of a page needs to read values off a chart, as attributes."""
+    ends = (
+        frame.x.low, frame.x.high, frame.x.start, frame.x.end,
+        frame.y.low, frame.y.high, frame.y.start, frame.y.end,
+    )  # fmt: skip
+    told = " ".join(f"{value:.12g}" for value in ends)
+    kind = "calendar" if frame.calendar else frame.look.x_unit
+    return f' data-axes="{told}" data-x="{escape(kind)}" data-unit="{escape(unit)}"'
+
+
+def svg_element(
+    title: str, body: Sequence[str], look: Look, unit: str, attributes: str = ""
+) -> str:
+    """Return a whole ``<svg>`` element: title, unit and the parts of the body.
+
+    Args:
+        title: Written above the chart and read by screen readers.
+        body: Parts, in drawing order.
+        look: Size.
+        unit: Unit of the values.
+        attributes: Further attributes, written and escaped by this package.
+    """
     shown_unit = f' <tspan class="unit">{escape(unit)}</tspan>' if unit else ""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
-        f'viewBox="0 0 {look.width} {look.height}" width="{look.width}" height="{look.height}">'
-        f'<title>{escape(title)}</title><text class="title" x="8" y="17">{escape(title)}'
-        f"{shown_unit}</text>{''.join(body)}</svg>"
+        f'viewBox="0 0 {look.width} {look.height}" width="{look.width}" height="{look.height}"'
+        f"{attributes}><title>{escape(title)}</title>"
+        f'<text class="title" x="8" y="17">{escape(title)}{shown_unit}</text>'
+        f"{''.join(body)}</svg>"
     )
 
 

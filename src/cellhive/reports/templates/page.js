@@ -1,6 +1,7 @@
 "use strict";
 (function () {
   const root = document.documentElement;
+  root.classList.add("js");
   const button = document.getElementById("theme");
   if (button) button.addEventListener("click", function () {
     const dark = root.dataset.theme
@@ -9,20 +10,46 @@
     root.dataset.theme = dark ? "light" : "dark";
   });
 
-  const toc = document.getElementById("toc");
-  document.querySelectorAll("main section[id] > h2").forEach(function (heading) {
-    const item = document.createElement("li");
-    const link = document.createElement("a");
-    link.href = "#" + heading.parentElement.id;
-    link.textContent = heading.textContent;
-    item.append(link);
-    toc.append(item);
-  });
+  const open = function () {
+    let node = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const target = node;
+    while (node) { if (node.tagName === "DETAILS") node.open = true; node = node.parentElement; }
+    if (target) target.scrollIntoView();
+  };
+  addEventListener("hashchange", open);
+  if (location.hash) open();
 
   const compare = function (a, b) {
     if (a === "" || b === "") return (a === "") - (b === "");
     const x = Number(a), y = Number(b);
     return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en", { numeric: true }) : x - y;
+  };
+  const field = function (text) {
+    const plain = text.replace(/[\u00a0\u202f]/g, " ").replace(/\u2212/g, "-").trim();
+    const safe = /^[=+@\t]|^-(?![\d.])/.test(plain) && !/^\+[\d.]/.test(plain) ? "'" + plain : plain;
+    return /[",\n]/.test(safe) ? '"' + safe.replace(/"/g, '""') + '"' : safe;
+  };
+  const words = function (cell) {
+    const copy = cell.cloneNode(true);
+    copy.querySelectorAll("svg").forEach(function (one) { one.remove(); });
+    return field(copy.textContent.replace(/\s+/g, " "));
+  };
+  const copier = function (table) {
+    const button = document.createElement("button");
+    button.type = "button"; button.className = "copy"; button.textContent = "Copy as CSV";
+    button.addEventListener("click", function () {
+      const text = Array.from(table.rows).filter(function (row) { return !row.hidden; })
+        .map(function (row) { return Array.from(row.cells).map(words).join(","); }).join("\n");
+      const done = function () { button.textContent = "Copied"; setTimeout(function () { button.textContent = "Copy as CSV"; }, 1500); };
+      const byHand = function () {
+        const area = document.createElement("textarea");
+        area.value = text; document.body.append(area); area.select();
+        if (document.execCommand("copy")) done();
+        area.remove();
+      };
+      if (navigator.clipboard && isSecureContext) navigator.clipboard.writeText(text).then(done, byHand); else byHand();
+    });
+    return button;
   };
   document.querySelectorAll("table.sortable").forEach(function (table) {
     const heads = Array.from(table.tHead.rows[0].cells);
@@ -41,7 +68,13 @@
         table.tBodies[0].append.apply(table.tBodies[0], rows);
       });
     });
-    const box = table.closest(".tablebox").querySelector(".filter");
+    const place = table.closest(".tablebox");
+    const box = place.querySelector(".filter");
+    if (table.tBodies[0].rows.length > 2) {
+      const bar = box || document.createElement("div");
+      bar.classList.add("bar"); bar.append(copier(table));
+      if (!box) place.prepend(bar);
+    }
     if (!box) return;
     const input = box.querySelector("input");
     input.addEventListener("input", function () {
@@ -62,8 +95,55 @@
     if (tip) tip.remove();
     tip = held = null;
   };
+  const show = function (event) {
+    const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
+    const top = event.clientY + 18 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18;
+    tip.style.left = Math.max(left, 4) + "px"; tip.style.top = top + "px";
+  };
+  const told = function (words) {
+    if (!tip) { tip = document.createElement("div"); tip.id = "tip"; document.body.append(tip); }
+    tip.textContent = words;
+  };
+  const digits = function (value) { return value.toLocaleString("en", { maximumSignificantDigits: 4, useGrouping: Math.abs(value) >= 1e4 }).replace(/,/g, "\u202f").replace("-", "\u2212"); };
+  const instant = function (x, kind, span) {
+    if (kind !== "calendar") return digits(x) + " " + kind;
+    const text = new Date(x * 1000).toISOString().replace("T", " ");
+    return span < 60 ? text.slice(0, 23) : span < 7200 ? text.slice(0, 19) : text.slice(0, 16);
+  };
+  /* The values that lines of a chart have where the pointer is, read off the lines themselves. */
+  const values = function (chart, event) {
+    const a = chart.dataset.axes.split(" ").map(Number);
+    const box = chart.getBoundingClientRect();
+    const x = (event.clientX - box.left) / box.width * chart.viewBox.baseVal.width;
+    if (x < a[2] - 3 || x > a[3] + 3) return "";
+    const best = new Map();
+    let at = null;
+    chart.querySelectorAll("[data-name]").forEach(function (line) {
+      const points = line.tagName === "circle" ? [[+line.getAttribute("cx"), +line.getAttribute("cy")]]
+        : line.getAttribute("points").trim().split(" ").map(function (p) { return p.split(",").map(Number); });
+      points.forEach(function (p) {
+        const far = Math.abs(p[0] - x), held = best.get(line.dataset.name);
+        if (!held || far < held[0]) best.set(line.dataset.name, [far, p]);
+        if (at === null || far < Math.abs(at - x)) at = p[0];
+      });
+    });
+    if (at === null || Math.abs(at - x) > 40) return "";
+    const unit = chart.dataset.unit ? "\u00a0" + chart.dataset.unit : "";
+    const lines = [instant(a[0] + (at - a[2]) / (a[3] - a[2]) * (a[1] - a[0]), chart.dataset.x, a[1] - a[0])];
+    best.forEach(function (held, name) {
+      if (Math.abs(held[1][0] - at) < 3) lines.push(name + ": " + digits(a[4] + (held[1][1] - a[6]) / (a[7] - a[6]) * (a[5] - a[4])) + unit);
+    });
+    return lines.join("\n");
+  };
   document.addEventListener("pointermove", function (event) {
     let node = event.target instanceof Element ? event.target : null;
+    const chart = node && node.closest("svg[data-axes]");
+    if (chart) {
+      release();
+      const words = values(chart, event);
+      if (words) { told(words); show(event); }
+      return;
+    }
     while (node && node !== held && !(node.ownerSVGElement && node.querySelector(":scope > title"))) {
       node = node.ownerSVGElement ? node.parentElement : null;
     }
@@ -71,18 +151,19 @@
       release();
       const title = node.querySelector(":scope > title");
       held = node; text = title.textContent; title.remove();
-      tip = document.createElement("div");
-      tip.id = "tip"; tip.textContent = text;
-      document.body.append(tip);
+      told(text);
     } else if (!node) { release(); }
-    if (tip) {
-      const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
-      const top = event.clientY + 18 + tip.offsetHeight > innerHeight ? event.clientY - tip.offsetHeight - 10 : event.clientY + 18;
-      tip.style.left = left + "px"; tip.style.top = top + "px";
-    }
+    if (tip) show(event);
   });
   document.addEventListener("pointerleave", release);
+  let folded = [], worn = "";
   addEventListener("beforeprint", function () {
-    document.querySelectorAll("details").forEach(function (d) { d.open = true; });
+    worn = root.dataset.theme || ""; root.dataset.theme = "light";
+    folded = Array.from(document.querySelectorAll("details:not([open])"));
+    folded.forEach(function (d) { d.open = true; });
+  });
+  addEventListener("afterprint", function () {
+    if (worn) root.dataset.theme = worn; else delete root.dataset.theme;
+    folded.forEach(function (d) { d.open = false; });
   });
 })();

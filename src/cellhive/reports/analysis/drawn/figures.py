@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from html import escape
 
 import numpy as np
 from markupsafe import Markup
@@ -11,9 +13,11 @@ from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel, Usual, remove_cycles
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, Incident
 from cellhive.flows.analyse import Analysis
-from cellhive.reports.analysis.words import clean
+from cellhive.reports.analysis.clock import Clock
+from cellhive.reports.analysis.words import KINDS, clean
 from cellhive.reports.charts import Line, Mark, line_chart, sparkline
 from cellhive.reports.drawing.svg import Look
+from cellhive.reports.numbers import format_number, with_unit
 from cellhive.reports.page import safe_svg
 
 CONTEXT = 3.0
@@ -23,7 +27,14 @@ LEAST_PERIODS = 40
 OTHERS = 3
 """Other objects of the incident that are drawn beside the first."""
 SPARK_POINTS = 60
-LOOK = Look(width=1040, height=230)
+BARS = 16
+"""Bars of the small histogram of a KPI over objects."""
+FEWEST_BARS = 4
+"""Objects from which a histogram is drawn."""
+LIKE_ROWS = 48
+"""Other rows of a panel that are taken along to know what is usual, besides those drawn."""
+LARGE = Look(width=960, height=220, points=320, strips=False)
+SMALL = Look(width=960, height=160, points=160, strips=False)
 
 
 @dataclass
@@ -31,12 +42,18 @@ class Figures:
     """Draws the figures of one analysis; keeps what is usual for each panel it has met."""
 
     analysis: Analysis
+    clock: Clock
 
     def __post_init__(self) -> None:
         """Start with nothing computed."""
-        self._usual: dict[int, Usual] = {}
+        self._usual: dict[int, tuple[Usual, dict[int, int]]] = {}
+        self._wanted: dict[int, set[int]] = {}
+        for incident in self.analysis.search.incidents:
+            found = self.analysis.panel(incident.lead.kpi, incident.lead.object)
+            if found is not None:
+                self._wanted.setdefault(id(found[0]), set()).add(found[1])
 
-    def incident(self, incident: Incident) -> Markup:
+    def incident(self, incident: Incident, *, small: bool = False) -> Markup:
         """Return the chart of an incident's clearest KPI: what was, what is usual, and when."""
         lead = incident.lead
         found = self.analysis.panel(lead.kpi, lead.object)
@@ -44,21 +61,24 @@ class Figures:
             return self._silence(incident)
         panel, row = found
         window = _window(panel, lead)
-        times = _times(panel, window)
+        times = self._times(panel, window)
         usual, low, high = self._band(panel, row, lead, window)
         lines = [Line("usual", times, usual, tone="baseline", low=low, high=high)]
         for other in incident.members[1:]:
-            if other.kpi == lead.kpi and other.object in panel.objects and len(lines) <= OTHERS:
+            if small or len(lines) > OTHERS:
+                break
+            if other.kpi == lead.kpi and other.object in panel.objects:
                 values = panel.values[panel.objects.index(other.object), window]
                 lines.append(Line(clean(other.object), times, values, tone="muted"))
         lines.append(Line(clean(lead.object), times, panel.values[row, window], tone="run"))
-        return self._chart(lines, incident, panel)
+        return self._chart(lines, incident, panel, SMALL if small else LARGE)
 
-    def _chart(self, lines: list[Line], incident: Incident, panel: Panel) -> Markup:
+    def _chart(self, lines: list[Line], incident: Incident, panel: Panel, look: Look) -> Markup:
         lead = incident.lead
         tone = {"worse": "worse", "better": "better", "mixed": "warn"}.get(incident.effect, "info")
-        mark = Mark(*_span(panel, lead, incident.kind, tone))
-        chart = line_chart(lines, title=clean(lead.kpi), unit=lead.unit, marks=[mark], look=LOOK)
+        mark = self._mark(panel, lead, KINDS.get(incident.kind, incident.kind), tone)
+        look = replace(look, x_label=self.clock.axis)
+        chart = line_chart(lines, title=clean(panel.kpi), unit=lead.unit, marks=[mark], look=look)
         return safe_svg(chart)
 
     def _silence(self, incident: Incident) -> Markup:
@@ -69,23 +89,50 @@ class Figures:
                 if lead.kpi == ALL_KPIS and lead.object in panel.objects and panel.step_s > 0:
                     row, window = panel.objects.index(lead.object), _window(panel, lead)
                     line = Line(
-                        clean(lead.object), _times(panel, window), panel.values[row, window],
+                        clean(lead.object), self._times(panel, window), panel.values[row, window],
                         tone="run",
                     )  # fmt: skip
-                    mark = Mark(*_span(panel, lead, "no data", "worse"))
+                    mark = self._mark(panel, lead, "no data", "worse")
+                    look = replace(SMALL, x_label=self.clock.axis)
                     title = clean(panel.kpi)
                     return safe_svg(
-                        line_chart([line], title=title, unit=panel.unit, marks=[mark], look=LOOK)
+                        line_chart([line], title=title, unit=panel.unit, marks=[mark], look=look)
                     )
         return Markup("")
+
+    def _times(
+        self, panel: Panel, window: slice
+    ) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
+        """Return the starts of periods on the reader's clock."""
+        first_s = self.clock.wall_s(panel.start_s + window.start * panel.step_s)
+        seconds = first_s + np.arange(window.stop - window.start) * panel.step_s
+        return np.asarray((seconds * 1e3).round().astype("datetime64[ms]"))
+
+    def _mark(self, panel: Panel, lead: Anomaly, label: str, tone: str) -> Mark:
+        """Return the span of an anomaly, half a period early: values stand at period starts."""
+        window_s = panel.start_s + _window(panel, lead).start * panel.step_s
+        shift_s = self.clock.wall_s(window_s) - window_s - panel.step_s / 2
+        return Mark(_moment(lead.start_s + shift_s), label, tone, _moment(lead.end_s + shift_s))
+
+    def _usual_of(self, panel: Panel, row: int) -> tuple[Usual, int]:
+        """Return what is usual for a panel, from the rows that are drawn and some others."""
+        if id(panel) not in self._usual:
+            rows = sorted(
+                self._wanted.get(id(panel), set()) | {row}
+                | set(np.linspace(0, len(panel.objects) - 1, LIKE_ROWS).astype(int).tolist())
+            )  # fmt: skip
+            part = replace(
+                panel, objects=tuple(panel.objects[i] for i in rows), values=panel.values[rows]
+            )
+            self._usual[id(panel)] = remove_cycles(part), {r: i for i, r in enumerate(rows)}
+        usual, index = self._usual[id(panel)]
+        return usual, index[row]
 
     def _band(
         self, panel: Panel, row: int, lead: Anomaly, window: slice
     ) -> tuple[Floats, Floats, Floats]:
         """Return what is usual around an incident, and two usual spreads below and above."""
-        if id(panel) not in self._usual:
-            self._usual[id(panel)] = remove_cycles(panel)
-        usual = self._usual[id(panel)]
+        usual, row = self._usual_of(panel, row)
         first, last = _periods(panel, lead)
         around = np.array(usual.residual[row, window])
         if lead.kind != "drift":
@@ -115,19 +162,6 @@ def _window(panel: Panel, lead: Anomaly) -> slice:
     return slice(max(first - margin, 0), min(last + margin, panel.periods))
 
 
-def _times(panel: Panel, window: slice) -> np.ndarray[tuple[int], np.dtype[np.datetime64]]:
-    seconds = panel.start_s + np.arange(window.start, window.stop) * panel.step_s
-    return (seconds * 1e3).astype("datetime64[ms]")
-
-
-def _span(
-    panel: Panel, lead: Anomaly, label: str, tone: str
-) -> tuple[np.datetime64, str, str, np.datetime64]:
-    """Return the fields of a mark, half a period early: values are drawn at period starts."""
-    half = panel.step_s / 2
-    return _moment(lead.start_s - half), label, tone, _moment(lead.end_s - half)
-
-
 def _moment(time_s: float) -> np.datetime64:
     return np.datetime64(round(time_s * 1e3), "ms")
 
@@ -137,6 +171,25 @@ def spark(values: Floats, label: str) -> Markup:
     if values.size < 2:  # noqa: PLR2004  # one point makes no line
         return Markup("")
     return safe_svg(sparkline(_thinned(values), label=clean(label)))
+
+
+def spread(medians: Sequence[float], unit: str, name: str) -> Markup:
+    """Return a small histogram of the medians of objects; empty for a few or all alike."""
+    known = np.array([value for value in medians if np.isfinite(value)])
+    if known.size < FEWEST_BARS or known.max() <= known.min():
+        return Markup("")
+    counts, edges = np.histogram(known, BARS)
+    ends = " to ".join(with_unit(format_number(edge), unit) for edge in (edges[0], edges[-1]))
+    bars = "".join(
+        f'<rect class="bar muted" x="{2 + 6 * i}" width="5" y="{26 - 24 * n / counts.max():.1f}" '
+        f'height="{24 * n / counts.max():.1f}"/>'
+        for i, n in enumerate(counts.tolist()) if n
+    )  # fmt: skip
+    label = escape(f"{clean(name)}: medians of {known.size} objects, {ends}")
+    return safe_svg(
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart spark" width="{4 + 6 * BARS}" '
+        f'height="28" viewBox="0 0 {4 + 6 * BARS} 28" role="img"><title>{label}</title>{bars}</svg>'
+    )
 
 
 def _thinned(values: Floats) -> Floats:
