@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellhive.adapters.inputs import Limits
-from cellhive.adapters.tabular.grids import find_header, separator_of
+from cellhive.adapters.tabular.grids import separator_of
+from cellhive.adapters.tabular.headings import find_header
 from cellhive.adapters.tabular.mapping import ColumnRule, Mapping
 from cellhive.adapters.tabular.table_numbers import decimal_mark, numbers_of
 from cellhive.adapters.tabular.table_objects import find_objects
@@ -329,7 +330,7 @@ def test_identities_stay_text(read: Read) -> None:
         ([["Time", "Cell", "A"], ["2024", "x", "1"]], (0, 1)),
         ([["Report"], [], ["Time", "Cell", "A"], ["2024", "x", "1"]], (2, 1)),
         ([["Time", "Cell", "KPI", ""], ["", "", "A", "B"], ["2024", "x", "1", "2"]], (0, 2)),
-        ([["Time", "Cell", "A"], ["", "", "(%)"], ["2024", "x", "1"]], (0, 1)),
+        ([["Time", "Cell", "A"], ["", "", "(%)"], ["2024", "x", "1"]], (0, 2)),
         ([["Time", "Cell", "A", "B"], ["(h)", "", "(%)", "(%)"], ["1", "x", "1", "2"]], (0, 2)),
         ([["1", "2", "3"], ["4", "5", "6"]], (0, 0)),
     ],

@@ -42,6 +42,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "arfcn": (
         "earfcn", "nrarfcn", "arfcn", "earfcndl", "dlearfcn", "nrarfcndl", "arfcndl", "channel",
+        "downlinkearfcn", "downlinknarfcn", "ssbarfcn",
     ),
     "band": ("band", "carrier", "freqband", "frequencyband", "operatingband", "layer"),
     "bandwidth": ("bandwidth", "bw", "channelbandwidth", "dlbandwidth", "bschannelbwdl"),

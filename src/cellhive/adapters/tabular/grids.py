@@ -6,13 +6,12 @@ columns mean is decided in ``tables``.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,25 @@ import numpy as np
 import polars as pl
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
+from cellhive.adapters.tabular.headings import (
+    HEAD_ROWS,
+    clean,
+    find_header,
+    headers_of,
+    listing_rows,
+    title_of,
+)
+from cellhive.adapters.unpacking.encodings import decode
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 
-MISSING_WORDS = frozenset(
-    {
-        "", "-", "--", "---", "n/a", "na", "nan", "null", "nil", "none", "#div/0!", "#n/a", "#na",
-        "#value!", "#ref!", "#name?", "#null!", "#num!", "inf", "-inf", "+inf", "infinity",
-        "-infinity", "/0", "div/0", "no data", "nodata", "*", "?", "...", "n.a.", "\\n",
-    }
-)  # fmt: skip
-"""What is written, in lower case, where there is no value."""
-
-_NUMBER = re.compile(r"^[-+]?[\d.,' \u00a0\u202f]*\d[\d.,]*(?:[eE][-+]?\d+)?\s*%?$")
-_DATE = re.compile(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T_].*)?$|^\d{1,2}:\d{2}(:\d{2})?$")
-_UNIT_CELL = re.compile(r"^[(\[].{1,16}[)\]]$|^(%|GB|MB|kB|Mbps|kbps|Mbit/s|ms|s|dBm|dB|km|Erl)$")
+_MOST_SECTIONED = 32 << 20
+"""Largest text that is searched for several tables [bytes]."""
+_EMPTY_LINE = re.compile(r"\n[;,|\t ]*\r?\n")
 _TOTAL = re.compile(
     r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
     re.IGNORECASE,
 )
-HEAD_ROWS = 40
-"""How far down a sheet the headings are looked for."""
 
 
 @dataclass(frozen=True)
@@ -57,60 +54,13 @@ class Grid:
     first_row: int = 1
     """Line or row of the first data row, from 1."""
     findings: tuple[Finding, ...] = field(default=())
+    title: str = ""
+    """What stands alone above the headings."""
 
     @property
     def place(self) -> str:
         """Name of the file and the sheet."""
         return f"{self.file}, sheet '{self.sheet}'" if self.sheet else self.file
-
-
-def clean(text: str) -> str:
-    """Return text with plain single spaces and no byte order mark."""
-    return " ".join(text.replace("\N{ZERO WIDTH NO-BREAK SPACE}", "").split())
-
-
-def decode(data: bytes, place: str, findings: Findings) -> str:
-    """Return the text of bytes in whatever encoding they are.
-
-    Raises:
-        BadInput: They are not text.
-    """
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(mark):
-            return data.decode(name, errors="replace")
-    head = data[:4096]
-    if head.count(0) > len(head) // 4:
-        odd = sum(1 for byte in head[1::2] if byte == 0) * 2 >= len(head) * 0.8
-        even = sum(1 for byte in head[0::2] if byte == 0) * 2 >= len(head) * 0.8
-        if odd or even:
-            return data.decode("utf-16-le" if odd else "utf-16-be", errors="replace")
-    control = sum(1 for byte in head if byte < 9 or 13 < byte < 32)  # noqa: PLR2004 (ASCII)
-    if control > len(head) // 100:
-        raise NotMeasurements(
-            place=place,
-            expected="a table as text, a spreadsheet or Parquet",
-            found=f"binary data that begins with {head[:8].hex(' ')}",
-            remedy="check what was fetched, or export it as CSV",
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        findings.add(
-            Finding(
-                Severity.WARNING,
-                "wrong-encoding",
-                expected="UTF-8, or a byte order mark",
-                found=f"the byte 0x{data[error.start]:02x}",
-                action="read as Windows-1252; letters outside ASCII may be wrong, numbers are not",
-                file=place,
-                where=f"line {data.count(10, 0, error.start) + 1}",
-            )
-        )
-        return data.decode("cp1252", errors="replace")
 
 
 def separator_of(text: str) -> str:
@@ -126,6 +76,32 @@ def separator_of(text: str) -> str:
         if score > best_score:
             best, best_score = separator, score
     return best
+
+
+def sections_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[list[list[str]], bool]:
+    """Return the rows of a text that may hold several tables, and whether it is a listing of MML.
+
+    None where there are no empty lines between rows, or the text is large.
+    """
+    try:
+        data = whole(path, limits)
+        if len(data) > _MOST_SECTIONED:
+            return [], False
+        text = decode(data, str(path), Findings()).replace("\x00", "")
+    except BadInput:
+        return [], False  # reading it as one table says what is wrong
+    if not _EMPTY_LINE.search(text.strip()):
+        return [], False
+    listing = listing_rows(text)
+    if listing:
+        return listing, True
+    csv.field_size_limit(1 << 20)
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=separator_of(text)))
+    except csv.Error:
+        return [], False
+    width = max(map(len, rows), default=0)
+    return [row + [""] * (width - len(row)) for row in rows], False
 
 
 def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> Grid:
@@ -166,7 +142,9 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
             found=f"one column, which begins with {clean(text[:40])!r}",
             remedy="check that this is a table",
         )
-    grid = Grid(str(path), "", headers, frame, header_at + header_rows + 1)
+    grid = Grid(
+        str(path), "", headers, frame, header_at + header_rows + 1, title=title_of(head[:header_at])
+    )
     note_titles(grid, header_at, header_rows, findings)
     return without_noise(grid, findings)
 
@@ -284,81 +262,6 @@ def _ragged_frame(
     )
 
 
-def find_header(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """Return the index of the first heading row and the number of heading rows (0 to 2)."""
-    filled = [[cell for cell in row if str(cell).strip()] for row in rows]
-    width = max((len(row) for row in filled), default=0)
-    wide = [index for index, row in enumerate(filled) if len(row) >= max(2, width * 0.5)]
-    for index in wide:
-        if _texts(filled[index]) < 0.7:  # noqa: PLR2004 (most headings are words)
-            if index == wide[0]:
-                return index, 0
-            break
-        below = next((other for other in wide if other > index), None)
-        if below is None:
-            return index, 1
-        if below == index + 1 and _is_second_heading(rows, filled, index, wide):
-            return index, 2
-        above = index - 1
-        if above >= 0 and _is_group_row(rows[above], rows[index], width):
-            return above, 2
-        return index, 1
-    return (wide[0] if wide else 0), 1
-
-
-def _texts(cells: Sequence[str]) -> float:
-    """Return the share of cells that are words, not numbers or dates."""
-    if not cells:
-        return 0.0
-    values = [str(cell).strip() for cell in cells]
-    words = [v for v in values if not _NUMBER.match(v) and not _DATE.match(v)]
-    return len(words) / len(values)
-
-
-def _is_second_heading(
-    rows: Sequence[Sequence[str]], filled: Sequence[Sequence[str]], index: int, wide: list[int]
-) -> bool:
-    below = filled[index + 1]
-    if sum(1 for cell in below if _UNIT_CELL.match(str(cell).strip())) >= len(below) * 0.5:
-        return True
-    data = [other for other in wide if other > index + 1][:5]
-    if not data or _texts(below) < 0.95:  # noqa: PLR2004 (headings are words)
-        return False
-    typed = sum(_texts(filled[other]) for other in data) / len(data)
-    gaps = any(not str(cell).strip() for cell in rows[index])
-    repeated = len({clean(str(cell)) for cell in filled[index]}) < len(filled[index])
-    return typed < 0.8 and (gaps or repeated)  # noqa: PLR2004 (data has numbers)
-
-
-def _is_group_row(above: Sequence[str], below: Sequence[str], width: int) -> bool:
-    cells = [index for index, cell in enumerate(above) if str(cell).strip()]
-    return (
-        2 <= len(cells) < width  # noqa: PLR2004 (one cell is a title)
-        and _texts([above[index] for index in cells]) == 1.0
-        and len(below) >= len(above)
-    )
-
-
-def headers_of(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return one heading per column from one or two heading rows."""
-    if len(rows) == 1:
-        return tuple(str(cell) for cell in rows[0])
-    width = max(len(row) for row in rows)
-    group = ""
-    headers: list[str] = []
-    padded = [[*map(str, row), *[""] * (width - len(row))] for row in rows]
-    for upper, lower in zip(*padded, strict=True):
-        group = clean(upper) or (group if clean(lower) else "")
-        unit = _UNIT_CELL.match(clean(lower))
-        if unit:
-            headers.append(f"{clean(upper)} ({clean(lower).strip('()[]')})".strip())
-        elif group and clean(lower) and clean(lower) != group:
-            headers.append(f"{group} / {clean(lower)}")
-        else:
-            headers.append(clean(lower) or group)
-    return tuple(headers)
-
-
 def note_titles(grid: Grid, header_at: int, header_rows: int, findings: Findings) -> None:
     """Say that there are no headings, or rows above them."""
     where = f"sheet '{grid.sheet}'" if grid.sheet else "line 1"
@@ -439,9 +342,7 @@ def without_noise(grid: Grid, findings: Findings) -> Grid:
                 )
             )
         drop = drop | mask
-    return Grid(
-        grid.file, grid.sheet, grid.headers, cleaned.filter(~drop), grid.first_row, grid.findings
-    )
+    return replace(grid, frame=cleaned.filter(~drop))
 
 
 def _matches(values: pl.Series, pattern: re.Pattern[str]) -> pl.Series:

@@ -44,7 +44,7 @@ _UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,16})\s*[)\]]")
 _UNIT_SUFFIX = re.compile(
     r"_(%|gb|mb|kb|mbit|kbit|gbit|mbps|kbps|km|dbm|db|ms|hz|mhz|w|kwh)(?=$|_)", re.IGNORECASE
 )
-_KNOWN_UNITS = {
+KNOWN_UNITS = {
     "%": "%", "percent": "%", "pct": "%", "gb": "GB", "gbyte": "GB", "gbytes": "GB", "mb": "MB",
     "mbyte": "MB", "mbytes": "MB", "kb": "kB", "kbyte": "kB", "kbytes": "kB", "byte": "B",
     "bytes": "B", "b": "B", "mbit": "Mbit", "kbit": "kbit", "gbit": "Gbit", "tb": "TB",
@@ -101,7 +101,7 @@ def unit_of(header: str) -> str:
     found = [match.group(1) for match in _UNIT.finditer(header)]
     found += [match.group(1) for match in _UNIT_SUFFIX.finditer(header)]
     for text in reversed(found):
-        unit = _KNOWN_UNITS.get(text.strip().casefold())
+        unit = KNOWN_UNITS.get(text.strip().casefold())
         if unit is not None:
             return unit
     return "%" if "%" in header else ""

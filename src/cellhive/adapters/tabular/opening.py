@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cellhive.adapters.tabular import table_times as clock
-from cellhive.adapters.tabular.grids import Grid, clean
+from cellhive.adapters.tabular.grids import Grid
+from cellhive.adapters.tabular.headings import clean
 from cellhive.adapters.tabular.mapping import Mapping, plain
 from cellhive.adapters.tabular.table_numbers import numbers_of, prepared
 from cellhive.core.errors import BadInput

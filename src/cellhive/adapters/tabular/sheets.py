@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import python_calamine as calamine
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits
 from cellhive.adapters.tabular.grids import (
-    HEAD_ROWS,
     Grid,
-    find_header,
-    headers_of,
     note_titles,
     read_csv_grid,
+    sections_of,
     without_noise,
 )
+from cellhive.adapters.tabular.headings import HEAD_ROWS, find_header, headers_of, title_of
+from cellhive.adapters.tabular.reshape import blocks, reshaped
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 
@@ -40,14 +41,14 @@ def read_grids(
     """
     match kind:
         case "text":
-            grids = [read_csv_grid(path, findings, limits)]
+            grids = read_csv_grids(path, findings, limits)
         case "spreadsheet":
             grids = read_sheet_grids(path, findings, limits)
         case _:
             grids = [read_parquet_grid(path)]
     if not grids:
         raise BadInput(place=str(path), expected="a sheet with a table", found="empty sheets")
-    return grids
+    return [reshaped(grid, findings) for grid in grids]
 
 
 def _cell(value: Any) -> str:
@@ -65,6 +66,24 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def read_csv_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> list[Grid]:
+    """Return the tables of a text: one, or several below one another with empty lines between.
+
+    Raises:
+        BadInput: It is empty, binary, or has no columns.
+    """
+    rows, listing = sections_of(path, limits)
+    parts = blocks(rows) if rows else []
+    if len(parts) < 2 and not listing:  # noqa: PLR2004 (several)
+        return [read_csv_grid(path, findings, limits)]
+    grids = []
+    for number, (first, _, part) in enumerate(parts, 1):
+        grid, at, count = grid_of(str(path), f"table {number}", part, first)
+        note_titles(grid, at, count, findings)
+        grids.append(without_noise(grid, findings))
+    return grids
+
+
 def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> list[Grid]:
     """Return a grid per sheet of a spreadsheet that holds a table.
 
@@ -74,8 +93,8 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
     _check_archive(path, limits)
     try:
         book = calamine.CalamineWorkbook.from_path(str(path))
-        names = list(book.sheet_names)
-        sheets = [(name, book.get_sheet_by_name(name)) for name in names]
+        shown = [one for one in book.sheets_metadata if _is_shown(one, str(path), findings)]
+        sheets = [(one.name, book.get_sheet_by_name(one.name)) for one in shown]
         tables = [(name, sheet.to_python(skip_empty_area=False)) for name, sheet in sheets]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise BadInput(
@@ -86,8 +105,8 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
         ) from error
     grids = []
     for name, table in tables:
-        grid = _sheet_grid(str(path), name, [[_cell(cell) for cell in row] for row in table])
-        if grid is None:
+        rows = _without_end([[_cell(cell) for cell in row] for row in table])
+        if not rows:
             findings.add(
                 Finding(
                     Severity.INFO, "empty-sheet", expected="a table", found="no cells",
@@ -95,16 +114,45 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
                 )
             )  # fmt: skip
             continue
-        note_titles(grid[0], grid[1], grid[2], findings)
-        grids.append(without_noise(grid[0], findings))
+        parts = blocks(rows)
+        for number, (first, left, part) in enumerate(parts, 1):
+            called = name if len(parts) == 1 else f"{name}, table {number}"
+            grid, at, count = grid_of(str(path), called, part, first)
+            if left:
+                grid = replace(grid, sheet=f"{called} from column {left + 1}")
+            note_titles(grid, at, count, findings)
+            grids.append(without_noise(grid, findings))
     return grids
 
 
-def _sheet_grid(file: str, name: str, rows: list[list[str]]) -> tuple[Grid, int, int] | None:
+def _is_shown(sheet: calamine.SheetMetadata, path: str, findings: Findings) -> bool:
+    """Return whether a sheet is one to read: hidden ones hold what the author put away."""
+    if sheet.visible == calamine.SheetVisibleEnum.Visible:
+        return bool(sheet.typ == calamine.SheetTypeEnum.WorkSheet)
+    findings.add(
+        Finding(
+            Severity.WARNING, "hidden-sheet", "sheets that are shown", "a hidden one",
+            "left out; unhide it if it is to be read", file=path, where=f"sheet '{sheet.name}'",
+        )
+    )  # fmt: skip
+    return False
+
+
+def _without_end(rows: list[list[str]]) -> list[list[str]]:
     while rows and not any(cell.strip() for cell in rows[-1]):
         rows.pop()
-    if not rows:
-        return None
+    return rows
+
+
+def grid_of(file: str, sheet: str, rows: list[list[str]], first: int = 0) -> tuple[Grid, int, int]:
+    """Return rows of cells as a table, and where its headings begin and how many rows they take.
+
+    Args:
+        file: The file.
+        sheet: Name of the sheet or table.
+        rows: Its cells, the same number in each row.
+        first: Row of the sheet at which it begins, from 0.
+    """
     at, count = find_header(rows[:HEAD_ROWS])
     headers = headers_of(rows[at : at + count]) if count else tuple("" for _ in rows[at])
     body = rows[at + count :]
@@ -112,7 +160,8 @@ def _sheet_grid(file: str, name: str, rows: list[list[str]]) -> tuple[Grid, int,
     frame = pl.DataFrame(
         [pl.Series(str(index), column, pl.String) for index, column in enumerate(columns)]
     )
-    return Grid(file, name, headers, frame, at + count + 1), at, count
+    title = title_of(rows[:at])
+    return Grid(file, sheet, headers, frame, first + at + count + 1, title=title), at, count
 
 
 def _check_archive(path: Path, limits: Limits) -> None:

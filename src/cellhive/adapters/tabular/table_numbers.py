@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cellhive.adapters.tabular.grids import MISSING_WORDS
+from cellhive.adapters.tabular.headings import MISSING_WORDS
 
 _SAMPLE = 5000
 _DECIMAL_COMMA = r"^[-+]?(\d+,(\d{1,2}|\d{4,})|\d{1,3}(\.\d{3})+,\d+|0,\d+)([eE][-+]?\d+)?$"

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+_NODES = (
+    "e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|lnbts|mrbts|nrbts|wbts|site|ne|rbs|erbs|"
+    "managed ?element"
+)
 _SCORES: tuple[tuple[int, str, re.Pattern[str]], ...] = tuple(
     (score, kind, re.compile(pattern, re.IGNORECASE))
     for score, kind, pattern in (
         (100, "cell", r"\bcell ?name\b|\bname of cell\b|\bcell\b.*\bname\b"),
+        (98, "cell", r"\b(lncel|nrcel|nrcell|wcel|eutrancell\w*|nrcell\w+)\b.*\bname\b"),
         (95, "cell", r"^(nr|eutran|utran|lte|gsm)? ?cell( ?(fdd|tdd|du|cu))?$"),
-        (90, "", r"^(object|object name|mo|modn|dn|managed ?object|ldn|meas ?obj ?ldn)$"),
+        (95, "cell", r"^(lncel|nrcel|wcel|eutrancell(fdd|tdd)?|nrcell(du|cu)?)$"),
+        (
+            94,
+            "cell",
+            r"^(nom ?(de ?la )?)?(cellule|celda|zelle|cella|celula|hucre|sota)( ?(name|nom))?$",
+        ),
+        (90, "", r"^(object|object ?name|mo|mo ?name|modn|dn|managed ?object|ldn|meas ?obj ?ldn)$"),
         (88, "cell", r"\b(nr|e)?cgi\b|cell ?identity$|\bcell ?key\b"),
-        (70, "cell", r"\bcell ?id$|\blocal ?cell\b|^ci$|^eci$|^nci$"),
+        (70, "cell", r"\bcell ?(id|no|num|number)$|\blocal ?cell\b|^ci$|^eci$|^nci$"),
+        (70, "cell", r"^(lncel|nrcel|wcel)( ?id)?$"),
         (65, "sector", r"\bsector( ?(name|id))?$"),
-        (60, "site", r"\b(e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|site|station|ne|rbs)\b.*name"),
-        (55, "site", r"^(e ?node ?b|g ?node ?b|enb|gnb|node ?b|bts|site|ne|rbs|managed ?element)$"),
+        (
+            60,
+            "site",
+            rf"\b({_NODES}|station)\b.*name",
+        ),
+        (
+            55,
+            "site",
+            rf"^({_NODES}|node ?(id|name)|sitio|standort)$",
+        ),
         (
             50,
             "site",
@@ -61,7 +82,9 @@ class ObjectColumns:
 
 def spaced(header: str) -> str:
     """Return a heading as words: "eNodeB_Name" is "eNodeB Name"."""
-    text = re.sub(r"[^A-Za-z0-9]+", " ", header)
+    plain = unicodedata.normalize("NFKD", header)
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    text = re.sub(r"[^A-Za-z0-9]+", " ", plain)
     text = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])", " ", text)
     return " ".join(text.split())
 
@@ -156,7 +179,8 @@ def _site_of(ranked: Sequence[tuple[int, int, str]], columns: Sequence[pl.Series
     for _, other, kind in ranked[1:]:
         if kind == "site":
             pairs = pl.DataFrame([cell.alias("cell"), columns[-other].alias("site")]).n_unique()
-            return -other if pairs > cell.n_unique() else None
+            bare = bool(cell.drop_nulls().str.contains(r"^\d{1,3}(\.0)?$").all())
+            return -other if pairs > cell.n_unique() or bare else None
     return None
 
 

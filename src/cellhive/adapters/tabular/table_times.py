@@ -23,14 +23,14 @@ _CLOCKS = (
 )  # fmt: skip
 _ZONE = re.compile(r"(?:\d|\s)(Z|[+-]\d{2}:?\d{2})$")
 _TIME_WORDS = re.compile(
-    r"time|date|day\b|hour|stamp|period|start|begin|fecha|hora|datum|zeit|heure|month|week|ts\b",
+    r"time|date|day\b|hour|stamp|period|start|begin|fecha|hora|datum|zeit|heure|month|week|\bts\b",
     re.IGNORECASE,
 )
 _BEGIN_WORDS = re.compile(r"begin|start|from", re.IGNORECASE)
 _END_WORDS = re.compile(r"\bend|\bto\b|stop|until", re.IGNORECASE)
 _HOUR_WORDS = re.compile(r"hour|hora|stunde|heure|^time$|clock", re.IGNORECASE)
 _PERIOD = re.compile(
-    r"^\s*(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|mins|minutes?|h|hours?|hr|d|days?|w|weeks?)?\s*$",
+    r"^\s*(\d+(?:\.\d+)?)\s*(s|sec|seconds?|m|min|mins|minutes?|h|hours?|hr|d|days?|w|weeks?)?(?:\(s\))?\s*$",
     re.IGNORECASE,
 )
 _PERIOD_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -40,6 +40,9 @@ _EPOCHS = ((9.5e8, 4.2e9, 1e6), (9.5e11, 4.2e12, 1e3), (9.5e14, 4.2e15, 1.0))
 _EXCEL = (32874.0, 73051.0)
 """Spreadsheet serial days from 1990 to 2100."""
 _EXCEL_EPOCH_DAYS = 25569
+_CLOCK = r"^(\d{1,2})(?:[:hH.](\d{2}))?(?::(\d{2}))?(?:[hH]|\s*-.*|\.0)?$"
+_MIDNIGHT = r"^(.*\d[ T_])24([:.]?00(?:[:.]?00)?(?:Z|[+-]\d{2}:?\d{2})?)$"
+"""A time written as 24:00."""
 _SURE = 0.95
 """Share of values that must read as times."""
 _SAMPLE = 2000
@@ -71,6 +74,9 @@ def parse_texts(values: pl.Series, layout: str = "") -> tuple[pl.Series, str, bo
         order of day and month had to be guessed; None if they are not times.
     """
     known = values.fill_null("").str.strip_chars()
+    midnight = known.str.contains(_MIDNIGHT)
+    if bool(midnight.any()):
+        return _with_midnights(known, midnight, layout)
     distinct = known.unique().filter(known.unique() != "")
     if distinct.is_empty():
         return None
@@ -97,6 +103,20 @@ def parse_texts(values: pl.Series, layout: str = "") -> tuple[pl.Series, str, bo
         else:
             found = day or month
     return None if found is None else _finish(known, distinct, found, ambiguous)
+
+
+def _with_midnights(
+    known: pl.Series, midnight: pl.Series, layout: str
+) -> tuple[pl.Series, str, bool] | None:
+    """Return times of which some are written as 24:00: the midnight that ends the day."""
+    found = parse_texts(known.str.replace(_MIDNIGHT, "${1}00${2}"), layout)
+    if found is None:
+        return None
+    values, zone, ambiguous = found
+    day = pl.select(
+        pl.when(midnight).then(pl.duration(days=1)).otherwise(pl.duration())
+    ).to_series()
+    return values + day, zone, ambiguous
 
 
 def _layout_of(sample: pl.Series, dates: Sequence[str], tails: Sequence[str]) -> str | None:
@@ -203,10 +223,13 @@ def is_hour(header: str) -> bool:
 def hours_of(values: pl.Series) -> pl.Series | None:
     """Return times of day ("7", "07:00", "07:15:00", "7-8") as seconds, or None."""
     texts = values.fill_null("").str.strip_chars()
-    parts = texts.str.extract_groups(r"^(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?(?:\s*-.*|\.0)?$")
+    parts = texts.str.extract_groups(
+        r"^(\d{1,2})(?:[:hH.](\d{2}))?(?::(\d{2}))?(?:[hH]|\s*-.*|\.0)?$"
+    )
     fields = [parts.struct.field(str(n)).cast(pl.Float64) for n in (1, 2, 3)]
     known = texts != ""
-    good = fields[0].is_not_null() & (fields[0] < 24)  # noqa: PLR2004 (hours)
+    # 24 is the midnight that ends the day
+    good = fields[0].is_not_null() & (fields[0] * 60 + fields[1].fill_null(0) <= 1440)  # noqa: PLR2004
     if int(good.sum()) < _SURE * max(int(known.sum()), 1):
         return None
     seconds = fields[0] * 3600 + fields[1].fill_null(0) * 60 + fields[2].fill_null(0)

@@ -6,6 +6,7 @@ unless a mapping says it. Nothing is filled, averaged or dropped without a findi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,10 @@ from cellhive.core.measurements import (
 
 _NUMERIC_SHARE = 0.8
 """Share of the values of a column that must be numbers for it to be one of numbers."""
+_NUMBERING = re.compile(
+    r"^(index|idx|no|no\.|nr|nr\.|#|s/?n|sl\.? ?no\.?|row|line|record)$", re.IGNORECASE
+)
+"""Headings of columns that number the rows."""
 _WHOLE_PERCENT = 1.5
 """A share above this can only be per cent."""
 _AS_FOUND = " (as found)"
@@ -63,7 +68,7 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
     times = find_times(table)
     objects = _find_objects(table, times)
     period = _period(table, times)
-    numbers, labels = _split_columns(table)
+    numbers, labels = _split_columns(table, objects)
     if all(info.role is Role.ATTRIBUTE for _, info in numbers):
         raise NotMeasurements(
             place=grid.place,
@@ -177,7 +182,7 @@ def _object_names(table: OpenTable, objects: ObjectColumns) -> pl.Series:
 
 
 def _split_columns(
-    table: OpenTable,
+    table: OpenTable, objects: ObjectColumns
 ) -> tuple[list[tuple[pl.Series, ColumnInfo]], list[pl.Series]]:
     texts = [table.columns[i] for i in table.open if table.columns[i].dtype == pl.String]
     mark = decimal_mark(texts)
@@ -185,6 +190,11 @@ def _split_columns(
     labels: list[pl.Series] = []
     for index in table.open:
         column, name = table.columns[index], table.names[index]
+        if index in objects.columns:
+            labels.append(_identity(table, index))
+            continue
+        if _is_running_number(table, index):
+            continue
         info = replace(describe(name), header=table.grid.headers[index] or name)
         if info.role is Role.ATTRIBUTE and words_of(name) & IDENTITIES:
             labels.append(_identity(table, index))
@@ -204,6 +214,18 @@ def _split_columns(
         else:
             labels.append(column.cast(pl.String, strict=False).alias(name))
     return numbers, labels
+
+
+def _is_running_number(table: OpenTable, index: int) -> bool:
+    """Return whether a column only numbers the rows, and say that it is left out."""
+    if not _NUMBERING.match(table.names[index]):
+        return False
+    values = table.columns[index].cast(pl.String, strict=False).cast(pl.Float64, strict=False)
+    if values.null_count() or values.len() < 2 or not bool((values.diff().drop_nulls() > 0).all()):  # noqa: PLR2004
+        return False
+    table.say(Severity.INFO, "running-number", index, expected="measured values",
+              found="the number of the row", action="left out")  # fmt: skip
+    return True
 
 
 def _identity(table: OpenTable, index: int) -> pl.Series:

@@ -1,0 +1,1 @@
+"""Content out of what it is wrapped in: encodings of text, archives."""
