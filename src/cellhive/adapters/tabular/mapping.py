@@ -22,6 +22,9 @@ import yaml
 from cellhive.adapters.files import write_whole
 from cellhive.adapters.tabular.vocabulary import (
     ATTRIBUTES,
+    COUNTER,
+    COUNTER_WORDS,
+    COUNTERS,
     COUNTS,
     HIGHER,
     LEVELS,
@@ -40,6 +43,11 @@ from cellhive.core.schema import QUANTITIES, Kind, Quantity
 SURE = 0.5
 """Least confidence at which a guess is used."""
 
+UNIT_UNSTATED = 0.8
+"""Most confidence in a quantity that is written in several units, where none is stated."""
+_SCALED = frozenset({"Mbit", "Mbit/s", "kbit/s", "kWh", "W", "bit/J"})
+"""Units of which exports use several sizes."""
+
 _UNIT = re.compile(r"[(\[]\s*([^()\[\]]{1,16})\s*[)\]]")
 _UNIT_SUFFIX = re.compile(
     r"_(%|gb|mb|kb|mbit|kbit|gbit|mbps|kbps|km|dbm|db|ms|hz|mhz|w|kwh)(?=$|_)", re.IGNORECASE
@@ -48,6 +56,7 @@ KNOWN_UNITS = {
     "%": "%", "percent": "%", "pct": "%", "gb": "GB", "gbyte": "GB", "gbytes": "GB", "mb": "MB",
     "mbyte": "MB", "mbytes": "MB", "kb": "kB", "kbyte": "kB", "kbytes": "kB", "byte": "B",
     "bytes": "B", "b": "B", "mbit": "Mbit", "kbit": "kbit", "gbit": "Gbit", "tb": "TB",
+    "bit": "bit", "bits": "bit",
     "mbps": "Mbit/s", "mbit/s": "Mbit/s", "mb/s": "Mbit/s", "kbps": "kbit/s", "kbit/s": "kbit/s",
     "gbps": "Gbit/s", "bps": "bit/s", "bit/s": "bit/s", "km": "km", "m": "m", "dbm": "dBm",
     "db": "dB", "ms": "ms", "s": "s", "sec": "s", "us": "us", "hz": "Hz", "mhz": "MHz",
@@ -130,19 +139,27 @@ def describe(header: str) -> ColumnInfo:
     part = _subcounter(header)
     if part is not None:
         return part
+    listed = _known_counter(header)
+    if listed is not None:
+        return listed
     words = words_of(header)
     role = _role(words, unit)
     info = ColumnInfo(
         name=header, header=header, unit=unit, role=role, better=_direction(words, role)
     )
-    best = max(((_confidence(rule, words, unit), rule) for rule in RULES), key=lambda pair: pair[0])
+    narrow = bool(COUNTER.match(header))
+    best = max(
+        ((_confidence(rule, words, unit, narrow=narrow), rule) for rule in RULES),
+        key=lambda pair: pair[0],
+    )
     if best[0] < SURE or role is Role.ATTRIBUTE:
         return info
     known = QUANTITIES[best[1].quantity]
+    sure = min(best[0], UNIT_UNSTATED) if needs_unit(known) and not unit else best[0]
     return replace(
         info,
         quantity=known.name,
-        confidence=round(best[0], 2),
+        confidence=round(sure, 2),
         role=_role_of_quantity(known),
         better=known.better,
         scale=UNIT_SCALES.get((unit, known.unit), 1.0),
@@ -167,7 +184,21 @@ def _subcounter(header: str) -> ColumnInfo | None:
     return None
 
 
-def _confidence(rule: Rule, words: frozenset[str], unit: str) -> float:
+def _known_counter(header: str) -> ColumnInfo | None:
+    """Return what a vendor's counter is whose words do not say it, or None."""
+    name = header.partition("(")[0].strip()
+    found = COUNTERS.get(name)
+    if found is None:
+        return None
+    whole, unit = QUANTITIES[found[0]], unit_of(header) or found[1]
+    return ColumnInfo(
+        name=header, header=header, unit=unit, quantity=whole.name, confidence=0.95,
+        role=_role_of_quantity(whole), better=whole.better,
+        scale=UNIT_SCALES.get((unit, whole.unit), 1.0),
+    )  # fmt: skip
+
+
+def _confidence(rule: Rule, words: frozenset[str], unit: str, *, narrow: bool = False) -> float:
     """Return how well a rule fits: 1 at best, 0 if a needed word is absent."""
     if any(not (words & group) for group in rule.needs) or words & rule.forbids:
         return 0.0
@@ -176,9 +207,16 @@ def _confidence(rule: Rule, words: frozenset[str], unit: str) -> float:
         return 0.0
     used = frozenset[str]().union(*rule.needs) | rule.likes
     missing_likes = 0.0 if not rule.likes or words & rule.likes else 0.15
-    strangers = len(words - used)
+    strangers = len(words - used - (COUNTER_WORDS if narrow else frozenset()))
+    if narrow and strangers:
+        return 0.0  # a subset: attempts of one cause, of one service, of one operator
     unit_bonus = 0.03 if unit else 0.0
     return max(0.0, min(0.97, rule.base - missing_likes - 0.06 * strangers + unit_bonus))
+
+
+def needs_unit(quantity: Quantity) -> bool:
+    """Return whether exports write a quantity in units of several sizes."""
+    return quantity.unit in _SCALED
 
 
 def _role_of_quantity(quantity: Quantity) -> Role:

@@ -16,7 +16,7 @@ import polars as pl
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements
 from cellhive.adapters.tabular import table_times as clock
 from cellhive.adapters.tabular.grids import Grid
-from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
+from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe, needs_unit
 from cellhive.adapters.tabular.opening import OpenTable, find_times, open_table
 from cellhive.adapters.tabular.sheets import read_grids
 from cellhive.adapters.tabular.table_numbers import (
@@ -41,6 +41,7 @@ from cellhive.core.measurements import (
     Role,
     Severity,
 )
+from cellhive.core.schema import QUANTITIES
 
 _NUMERIC_SHARE = 0.8
 """Share of the values of a column that must be numbers for it to be one of numbers."""
@@ -84,6 +85,7 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
         pl.Series(SUSPECT, [False] * height),
     ]
     frame = pl.DataFrame([*keys, *labels, *(values for values, _ in numbers)])
+    _note_units(table, numbers)
     infos = _with_shares([info for _, info in numbers], frame)
     frame = frame.sort([OBJECT, TIME], maintain_order=True)
     measured = Measurements(
@@ -244,6 +246,18 @@ def _identity(table: OpenTable, index: int) -> pl.Series:
                   action="the decimals are left out")  # fmt: skip
         values = values.str.replace(r"^(\d+)\.0+$", "$1")
     return values.alias(table.names[index])
+
+
+def _note_units(table: OpenTable, numbers: Sequence[tuple[pl.Series, ColumnInfo]]) -> None:
+    """Say which columns were taken for a quantity whose size nothing states."""
+    for _, info in numbers:
+        known = QUANTITIES.get(info.quantity or "")
+        said = table.mapping.rule_for(info.header or info.name)
+        if known is None or info.unit or said is not None or not needs_unit(known):
+            continue
+        table.say(Severity.WARNING, "unit-missing", table.names.index(info.name),
+                  expected=f"the unit of {known.name} in the heading", found="none",
+                  action=f"taken as {known.unit}; unit in a mapping settles it")  # fmt: skip
 
 
 def _note_numbers(table: OpenTable, index: int, parsed: Numbers) -> None:

@@ -32,6 +32,7 @@ _SYNONYMS = {
     "fail": "fail", "failure": "fail", "failures": "fail", "failed": "fail", "fails": "fail",
     "att": "attempt", "attempts": "attempt", "request": "attempt", "requests": "attempt",
     "req": "attempt", "estab": "setup", "establishment": "setup", "establish": "setup",
+    "stp": "setup",
     "connected": "connection", "conn": "connection", "connections": "connection",
     "est": "setup", "util": "utilisation", "utilization": "utilisation", "usage": "utilisation",
     "use": "utilisation", "used": "used", "load": "utilisation", "occupancy": "utilisation",
@@ -124,10 +125,13 @@ class Rule:
 _NOT_UL = _forms("ul")
 _RATE = _forms("rate")
 _OTHER_FAILS = _forms("fail drop attempt number")
+_OTHER_HANDOVERS = _forms("incoming soft softer irat rat srvcc csfb geran utran wcdma gsm")
+_CAUSES = _forms("mo mt mod mos mta emergency emc highpri delaytol volte csfb sig signalling")
+_CHANNELS = _forms("pusch pucch srs rach preamble")
 
 RULES = (
     Rule("prb_utilisation_ratio", (_forms("prb"), _forms("utilisation rate")),
-         _forms("dl used"), _forms("ul available number max distr")),
+         _forms("dl used"), _forms("ul available number max distr success fail setup drop")),
     Rule("RRU.PrbAvailDl", (_forms("prb"), _forms("available")), _forms("dl bandwidth"),
          _NOT_UL | _RATE),
     Rule("RRU.PrbUsedDl", (_forms("prb"), _forms("used"), _forms("number mean")), _forms("dl"),
@@ -145,17 +149,18 @@ RULES = (
     Rule("DRB.MeanActiveUeDl", (_forms("active"), _forms("user"), _forms("mean number")),
          _forms("dl mean"), _NOT_UL | _forms("max") | _RATE),
     Rule("RRC.ConnEstabAtt", (_forms("rrc"), _forms("attempt")), _forms("setup"),
-         _forms("success fail reestablish") | _RATE),
+         _forms("success fail reestablish") | _CAUSES | _RATE),
     Rule("RRC.ConnEstabSucc", (_forms("rrc"), _forms("success")), _forms("setup number"),
-         _RATE | _forms("fail reestablish"), base=0.9),
+         _RATE | _CAUSES | _forms("fail reestablish"), base=0.9),
     Rule("RRC.ReEstabAtt", (_forms("reestablish"), _forms("attempt")), _forms("rrc"),
-         _forms("success fail") | _RATE),
+         _forms("success fail") | _CAUSES | _RATE),
     Rule("rrc_setup_success_ratio", (_forms("rrc"), _forms("success"), _RATE),
          _forms("setup connection"), _OTHER_FAILS | _forms("reestablish erab")),
     Rule("handover_success_ratio", (_forms("handover"), _forms("success"), _RATE),
-         _forms("outgoing execution"), _OTHER_FAILS | _forms("incoming preparation irat rat")),
+         _forms("outgoing execution"), _OTHER_FAILS | _OTHER_HANDOVERS | _forms("preparation")),
     Rule("handover_failure_ratio", (_forms("handover"), _forms("fail"), _RATE),
-         _forms("outgoing execution"), _forms("success drop attempt number incoming preparation")),
+         _forms("outgoing execution"),
+         _OTHER_HANDOVERS | _forms("success drop attempt number preparation")),
     Rule("ping_pong_ratio", (_forms("pingpong"), _RATE), _forms("handover"), _forms("number")),
     Rule("x.HoPingPong", (_forms("pingpong"),), _forms("handover number"), _RATE),
     Rule("MM.HoPrepInterReq", (_forms("handover"), _forms("attempt"), _forms("preparation")),
@@ -174,9 +179,9 @@ RULES = (
     Rule("HO.IntraSys.ToWrongCell", (_forms("wrongcell"),), _forms("handover"), _RATE),
     Rule("x.RadioLinkFailure", (_forms("rlf"),), _forms("number"), _RATE | _forms("scg")),
     Rule("sinr_mean_db", (_forms("sinr"),), _forms("mean dl"),
-         _NOT_UL | _RATE | _forms("min max distr"), base=0.9),
+         _NOT_UL | _RATE | _CHANNELS | _forms("min max distr"), base=0.9),
     Rule("rsrp_mean_dbm", (_forms("rsrp"),), _forms("mean dl"),
-         _NOT_UL | _RATE | _forms("1 2 3 min max distr"), base=0.9),
+         _NOT_UL | _RATE | _CHANNELS | _forms("1 2 3 min max distr"), base=0.9),
     Rule("PEE.Energy", (_forms("energy"),), _forms("kwh number"),
          _RATE | _forms("efficiency mean"), base=0.9),
     Rule("PEE.AvgPower", (_forms("power"), _forms("mean")), _forms("w input pee"),
@@ -184,6 +189,23 @@ RULES = (
     Rule("energy_efficiency_bit_per_j", (_forms("energy"), _forms("efficiency"))),
 )  # fmt: skip
 """How names are recognised; the best fitting rule wins."""
+
+COUNTER = re.compile(r"^(pm[A-Z]|PM[A-Z]{4}|(L|N|VS|CM|R)\.[A-Z0-9])")
+"""Names of vendors' counters: each further word in them is a subset of what is counted."""
+COUNTER_WORDS = _forms("pm l n vs ebs none sum connection ch meas mean attempt setup")
+"""Words in such names that narrow nothing."""
+COUNTERS: dict[str, tuple[str, str]] = {
+    "pmPdcpVolDlDrb": ("DRB.PdcpSduVolumeDL", "kbit"),
+    "L.Thrp.bits.DL": ("DRB.PdcpSduVolumeDL", "bit"),
+    "N.ThpVol.DL": ("DRB.PdcpSduVolumeDL", "kbit"),
+    "L.Traffic.User.Avg": ("RRC.ConnMean", ""),
+    "L.Traffic.User.Max": ("RRC.ConnMax", ""),
+    "N.User.RRCConn.Avg": ("RRC.ConnMean", ""),
+    "N.User.RRCConn.Max": ("RRC.ConnMax", ""),
+    "pmRrcConnMax": ("RRC.ConnMax", ""),
+    "M8001C200": ("RRC.ConnMax", ""),
+}
+"""Counters whose words do not say what they are, or in which unit: quantity and unit."""
 
 UNIT_SCALES: dict[tuple[str, str], float] = {
     ("%", "ratio"): 0.01,
@@ -196,6 +218,7 @@ UNIT_SCALES: dict[tuple[str, str], float] = {
     ("B", "Mbit"): 8.0e-6,
     ("Gbit", "Mbit"): 1000.0,
     ("kbit", "Mbit"): 0.001,
+    ("bit", "Mbit"): 1.0e-6,
     ("kbit/s", "Mbit/s"): 0.001,
     ("Gbit/s", "Mbit/s"): 1000.0,
     ("bit/s", "Mbit/s"): 1.0e-6,
