@@ -405,7 +405,7 @@ def judge(training: Training, observer: Observer) -> gates.Judged:
         gates.CANDIDATE: lambda: made(model), gates.RULES: Rules,
     }  # fmt: skip
     champion = _champion(training.options)
-    if champion is not None:
+    if champion is not None and not champion.decides_as(model):
         arms[gates.CHAMPION] = lambda: made(champion)
     with ThreadPoolExecutor(max_workers=2) as pool:
         bench = gates.Bench(

@@ -78,6 +78,17 @@ class Model:
         for role in self.roles:
             check_tensors(role.shape, role.tensors)
 
+    def decides_as(self, other: Model) -> bool:
+        """Return whether another policy has the same roles with the same weights."""
+        if [(r.name, r.shape) for r in self.roles] != [(r.name, r.shape) for r in other.roles]:
+            return False
+        pairs = zip(self.roles, other.roles, strict=True)
+        return all(
+            mine.tensors.keys() == its.tensors.keys()
+            and all(np.array_equal(mine.tensors[key], its.tensors[key]) for key in its.tensors)
+            for mine, its in pairs
+        )
+
     @property
     def actions(self) -> ActionSettings:
         """The knobs of all roles together."""
