@@ -98,7 +98,7 @@ def arms_markdown(study: ArmStudy, scenarios: Mapping[str, str], command: str) -
     settings = study.settings
     hours = "as long as the scenario says" if settings.hours is None else f"{settings.hours:g} h"
     lines = [
-        f"Produced by `{command}`. Sources of the twin: `{study.sources}`.",
+        f"Produced by `{command}`. Sources of twin, loop and rules: `{study.sources}`.",
         "",
         "Every arm runs in the same cities on the same users, none of which anything was tuned "
         f"or trained on. A run lasts {hours}; each period of 15 min is represented by "

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from cellhive.flows.arms.compare import ArmStudy, arm_rows, interval
+from cellhive.flows.arms.compare import ArmStudy, Budget, arm_rows, interval
 from cellhive.flows.arms.run import ArmResult, ArmSettings
 
 
@@ -113,3 +113,13 @@ def test_results_replace_their_like(four: ArmStudy) -> None:
     assert not again.has("tiny", "rules", False, 201)
     assert not four.same_terms(ArmStudy("other", ArmSettings()))
     assert not four.same_terms(ArmStudy("digest", ArmSettings(observed_s=60.0)))
+
+
+def test_a_policy_whose_code_has_changed_is_run_again(four: ArmStudy) -> None:
+    """Its results go when it is budgeted by other sources; those of the others stay."""
+    told = four.with_budget(Budget("rl:mappo", 1.0, 2.0, sources="a"))
+    assert told.with_budget(Budget("rl:mappo", 1.0, 2.0, sources="a")).results == four.results
+    after = told.with_budget(Budget("rl:mappo", 1.0, 2.0, sources="b"))
+    assert not after.has("tiny", "rl:mappo", True, 201)
+    assert after.has("tiny", "rules", True, 201)
+    assert len(after.results) == len(four.results) - 4

@@ -17,8 +17,8 @@ from cellhive.adapters.scenarios.studies import load_arms, save_arms
 from cellhive.adapters.scenarios.unseen_city import NAME as UNSEEN
 from cellhive.adapters.scenarios.unseen_city import unseen_city
 from cellhive.app.learning.policies import MODELS, is_policy, load, resolved
+from cellhive.app.learning.sources import digest_of
 from cellhive.app.runs import optimizer_named
-from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.flows.arms.compare import ArmStudy, Budget
 from cellhive.flows.arms.run import (
@@ -103,13 +103,19 @@ def scenario_of(name: str, seed: int, sites: Path | None) -> Scenario:
     return scenario_named(name)
 
 
+_OF_ALL = ("cellhive.flows.arms.run", "cellhive.ran.son")
+"""What every result follows from: the twin, the loop, guard and watch, searches, rules."""
+_OF_POLICIES = ("cellhive.flows.policy.optimizer", "cellhive.flows.policy.together")
+"""What those of policies follow from besides."""
+
+
 def new_study(settings: ArmSettings, out: Path) -> ArmStudy:
     """Return the comparison that is in a file already, or an empty one.
 
     Raises:
         BadInput: The file holds results on other terms.
     """
-    study = ArmStudy(source_digest(), settings)
+    study = ArmStudy(digest_of(*_OF_ALL), settings)
     if not out.exists():
         return study
     found = load_arms(out)
@@ -174,6 +180,8 @@ def compare_arms(
 def _with_policies(options: ArmsOptions, study: ArmStudy) -> tuple[ArmsOptions, ArmStudy]:
     """Return policies by their version, with what they were trained with.
 
+    What a policy did when its code was another is left out, to be run again.
+
     Raises:
         BadInput: A policy was trained in a test city of a scenario it is to be judged in.
     """
@@ -188,13 +196,12 @@ def _with_policies(options: ArmsOptions, study: ArmStudy) -> tuple[ArmsOptions, 
             scenario = scenario_of(name, 0, options.sites)
             if scenario.name in lineage.scenarios:
                 check_unseen(scenario.splits, lineage.seeds[1:])  # the first draws the training
-        study = study.with_budget(
-            Budget(
-                version, lineage.budget.get("decisions", float("nan")),
-                lineage.budget.get("wall_s", float("nan")),
-                f"{', '.join(lineage.scenarios)}; `{lineage.command}`",
-            )
+        budget = Budget(
+            version, lineage.budget.get("decisions", float("nan")),
+            lineage.budget.get("wall_s", float("nan")),
+            f"{', '.join(lineage.scenarios)}; `{lineage.command}`", digest_of(*_OF_POLICIES),
         )  # fmt: skip
+        study = study.with_budget(budget)
         arms.append(version)
     return replace(options, arms=tuple(dict.fromkeys(arms))), study
 

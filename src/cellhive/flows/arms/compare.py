@@ -32,6 +32,8 @@ class Budget:
     """Wall clock of the training [s]."""
     note: str = ""
     """Scenarios and command."""
+    sources: str = ""
+    """Digest of the sources that policies decide by."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ArmStudy:
     """All results of a comparison and the terms they were made on."""
 
     sources: str
-    """Digest of the twin's sources."""
+    """Digest of the sources that every result follows from."""
     settings: ArmSettings
     results: tuple[ArmResult, ...] = ()
     budgets: tuple[Budget, ...] = ()
@@ -51,9 +53,15 @@ class ArmStudy:
         return replace(self, results=tuple(sorted([*others, result], key=_place)))
 
     def with_budget(self, budget: Budget) -> ArmStudy:
-        """Return the study with what a learned arm was trained with."""
+        """Return the study with what a learned arm was trained with.
+
+        Results of the arm by other sources are dropped.
+        """
         others = [one for one in self.budgets if one.arm != budget.arm]
-        return replace(self, budgets=(*others, budget))
+        before = [one for one in self.budgets if one.arm == budget.arm]
+        stale = any(one.sources != budget.sources for one in before)
+        kept = tuple(one for one in self.results if not (stale and one.arm == budget.arm))
+        return replace(self, budgets=(*others, budget), results=kept)
 
     def has(self, scenario: str, arm: str, guarded: bool, seed: int) -> bool:
         """Return whether a result is there."""
