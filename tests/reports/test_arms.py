@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -65,6 +66,17 @@ def test_page_says_who_is_better_and_what_it_cost(study: ArmStudy) -> None:
     assert "No learned policy" in text
     budget = Budget("rl:mappo", 3.0e6, 540.0, "two cores")
     assert "9.0 min" in arms_markdown(study.with_budget(budget), {}, "x")
+
+
+def test_page_says_what_was_run_elsewhere_only(study: ArmStudy) -> None:
+    """An arm that some scenario has and another has not is named where it lacks."""
+    for seed in (201, 202, 203):
+        for arm in ("nothing", "rules", "set-5"):
+            study = study.with_result(replace(result(arm, True, seed, 1.0), scenario="other"))
+    text = plain(arms_markdown(study, {}, "x"))
+    other, tiny = text[text.index(": other") : text.index(": tiny")], text[text.index(": tiny") :]
+    assert "Not run in this scenario: 3GPP Set 5." in tiny
+    assert "this scenario: 3GPP Set 1, mappo, no guard, tuned, fixed, no guard." in other
 
 
 def test_terminal_and_picture_show_every_arm(study: ArmStudy) -> None:

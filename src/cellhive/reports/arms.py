@@ -112,7 +112,7 @@ def arms_markdown(study: ArmStudy, scenarios: Mapping[str, str], command: str) -
     for name in study.scenarios:
         rows = arm_rows(study, name)
         if rows:
-            lines += _section(name, scenarios.get(name, ""), rows)
+            lines += _section(name, scenarios.get(name, ""), rows, _elsewhere(study, rows))
     return "\n".join([*lines, *_budgets(study)]).rstrip()
 
 
@@ -145,7 +145,14 @@ def _about_arms(study: ArmStudy) -> list[str]:
     return lines
 
 
-def _section(name: str, title: str, rows: Sequence[ArmRow]) -> list[str]:
+def _elsewhere(study: ArmStudy, rows: Sequence[ArmRow]) -> list[str]:
+    """Return the arms that were run in other scenarios and not in this one."""
+    run = dict.fromkeys((one.arm, one.guarded) for one in study.results)
+    here = {(row.arm, row.guarded) for row in rows}
+    return sorted(title_of(*key) for key in run if key not in here)
+
+
+def _section(name: str, title: str, rows: Sequence[ArmRow], lacking: Sequence[str]) -> list[str]:
     seeds = sorted({seed for row in rows for seed in row.seeds})
     return [
         f"### All arms: {name}", "",
@@ -153,6 +160,7 @@ def _section(name: str, title: str, rows: Sequence[ArmRow]) -> list[str]:
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "|".join("---" if index in {0, 4} else "---:" for index in range(len(COLUMNS))) + "|",
         *("| " + " | ".join(_fields(row)) + " |" for row in rows), "",
+        *([f"Not run in this scenario: {', '.join(lacking)}.", ""] if lacking else []),
     ]  # fmt: skip
 
 
