@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cellhive.cli.root import app
 
-RUN = CliRunner()
+RUN = CliRunner(env={"COLUMNS": "200"})
 
 
 def table(path: Path, *, name: str, low: range, seed: int) -> Path:
