@@ -18,7 +18,7 @@ from cellhive.causal.convergence import Convergence, convergence_of, edge_shares
 from cellhive.causal.graph import Constraints, Knowledge, constraints_of
 from cellhive.causal.growing import Search, search_of
 from cellhive.causal.order import grown_orders
-from cellhive.causal.sampling import Problem, State, draw_graphs, settle
+from cellhive.causal.sampling import Problem, State, draw_graphs, near_of, settle
 from cellhive.causal.scores import (
     Prior,
     Score,
@@ -378,7 +378,8 @@ def problem_of(
         )  # fmt: skip
     return Problem(
         (table - offset[:, None]).astype(np.float32), (sums - offset[:, None]).astype(np.float32),
-        offset, bit, bit.T.copy(), always, candidates, search.low, search.high, listed, logs,
+        offset, bit, bit.T.copy(), near_of(bit), always, candidates, search.low, search.high,
+        listed, logs,
     )  # fmt: skip
 
 
@@ -420,9 +421,9 @@ def _draw(
     ends = np.zeros_like(begins)
     for chain in range(asked.chains):
         seeds = generator.integers(0, 2**63, rungs).astype(np.uint64)
-        place, possible, graph = (np.zeros((rungs, size), np.int32) for _ in range(3))
+        place, possible, graph, first = (np.zeros((rungs, size), np.int32) for _ in range(4))
         fit = np.zeros((rungs, 2))
-        state = State(begins[chain].astype(np.int32), place, possible, graph, fit, seeds)
+        state = State(begins[chain].astype(np.int32), place, possible, graph, fit, first, seeds)
         for rung in range(rungs):
             settle(problem, state, rung)
         thrown = np.zeros((burn, size), np.int32)

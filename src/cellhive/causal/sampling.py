@@ -40,6 +40,8 @@ Words = npt.NDArray[np.uint64]
 _U64 = np.uint64
 _GOLDEN = _U64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = _U64(0xBF58476D1CE4E5B9), _U64(0x94D049BB133111EB)
+_FAR = 40.0
+"""Difference of logarithms below which nothing is ever drawn."""
 _TURNS = 4
 """Edges to try to turn between two kept graphs, per node."""
 _S30, _S27, _S31, _S11 = _U64(30), _U64(27), _U64(31), _U64(11)
@@ -59,6 +61,8 @@ class Problem(NamedTuple):
     """Bit of candidate c in the sets of node v, or -1, (n, n)."""
     bit_in: Ints
     """Bit of node v in the sets of c, or -1: the same, turned round to be read in a row, (n, n)."""
+    near: Ints
+    """Nodes that are candidates of a node or have it as one, -1 behind the last, (n, W)."""
     always: Ints
     """Set of candidates that stand in no order, (n,)."""
     candidates: Ints
@@ -86,8 +90,48 @@ class State(NamedTuple):
     """Parents of each node, as a set, (R, n)."""
     fit: Floats
     """Log of Z(order), less the offsets, and of q(order | graph), (R, 2)."""
+    start: Ints
+    """First place that each node's tier and parents leave to it, (R, n)."""
     seed: Words
     """State of the random numbers of each rung, (R,)."""
+
+
+class Steps(NamedTuple):
+    """Runs of places that are alike to a node; one more than nodes are near."""
+
+    near: Ints
+    """Nodes that are near, in their order, (W + 1,)."""
+    first: Ints
+    """First place of each run, (W + 1,)."""
+    last: Ints
+    """Last place, (W + 1,)."""
+    gain: Floats
+    """How log Z changes, (W + 1,)."""
+    odds: Floats
+    """Of each of its places, (W + 1,)."""
+
+
+class After(NamedTuple):
+    """A state of one rung that a move proposes; arrays as there, (n,)."""
+
+    order: Ints
+    place: Ints
+    possible: Ints
+    chosen: Ints
+    start: Ints
+
+
+def near_of(bit: Ints) -> Ints:
+    """Return nodes that are candidates of a node or have it as one, -1 behind the last, (n, W).
+
+    Args:
+        bit: Of each candidate in the sets of a node, or -1, (n, n).
+    """
+    related = (bit >= 0) | (bit.T >= 0)
+    near = np.full((len(bit), int(related.sum(axis=1).max(initial=0))), -1, np.int32)
+    for node, row in enumerate(related):
+        near[node, : row.sum()] = np.flatnonzero(row)
+    return near
 
 
 @compiled
@@ -102,27 +146,28 @@ def _uniform(seed: Words, which: int) -> Scalar:
 
 
 @compiled
-def _order_log(problem: Problem, order: Ints, place: Ints, chosen: Ints, ready: Ints) -> Scalar:
+def _first_place(problem: Problem, place: Ints, node: int, chosen: int) -> int:
+    """Return the first place that a node's tier and parents leave to it."""
+    start: Scalar = np.int64(problem.low[node])
+    members, slot = chosen & ~problem.always[node], 0
+    while members:
+        if members & 1:
+            start = max(start, place[problem.candidates[node, slot]] + 1)
+        members >>= 1
+        slot += 1
+    return int(start)
+
+
+@compiled
+def _order_log(problem: Problem, start: Ints, ready: Ints) -> Scalar:
     """Return the log probability of an order when nodes are placed evenly among the ready ones."""
-    size = order.size
-    for k in range(size + 1):
-        ready[k] = 0
-    for k in range(size):
-        node = order[k]
-        start = problem.low[node]
-        members = chosen[node] & ~problem.always[node]
-        slot = 0
-        while members:
-            if members & 1:
-                start = max(start, place[problem.candidates[node, slot]] + 1)
-            members >>= 1
-            slot += 1
-        ready[start] += 1
-        ready[k + 1] -= 1
+    ready[:] = 0
+    for node in range(start.size):
+        ready[start[node]] += 1
     total, available = 0.0, 0
-    for k in range(size):
+    for k in range(start.size):
         available += ready[k]
-        total -= problem.logs[available]
+        total -= problem.logs[available - k]
     return total
 
 
@@ -144,61 +189,87 @@ def _drawn_set(problem: Problem, node: int, possible: int, uniform: float) -> in
 
 
 @compiled
-def _gains(
-    problem: Problem, order: Ints, possible: Ints, node: int, at: int, gains: Floats
-) -> None:  # fmt: skip
-    """Write how log Z changes for every place that the node may take."""
-    sums, bit, bit_in = problem.sums, problem.bit, problem.bit_in
-    start = sums[node, possible[node]]
-    gains[at] = 0.0
-    mine, change = possible[node], np.float64(0.0)
-    for k in range(at - 1, problem.low[node] - 1, -1):
-        other = order[k]
-        if bit[node, other] >= 0:
-            mine &= ~(1 << bit[node, other])
-        if bit_in[node, other] >= 0:
-            had = possible[other]
-            change += sums[other, had | (1 << bit_in[node, other])] - sums[other, had]
-        gains[k] = change + sums[node, mine] - start
-    mine, change = possible[node], np.float64(0.0)
-    for k in range(at + 1, problem.high[node] + 1):
-        other = order[k]
-        if bit[node, other] >= 0:
-            mine |= 1 << bit[node, other]
-        if bit_in[node, other] >= 0:
-            had = possible[other]
-            change += sums[other, had & ~(1 << bit_in[node, other])] - sums[other, had]
-        gains[k] = change + sums[node, mine] - start
+def _set_in_order(problem: Problem, place: Ints, node: int, steps: Steps) -> tuple[int, int]:
+    """Write what is near a node in its order; return how many, and how many stand before it."""
+    count, before = 0, 0
+    for k in range(problem.near.shape[1]):
+        other = problem.near[node, k]
+        if other < 0:
+            break
+        slot, its = count, place[other]
+        before += int(its < place[node])
+        while slot > 0 and place[steps.near[slot - 1]] > its:
+            steps.near[slot] = steps.near[slot - 1]
+            slot -= 1
+        steps.near[slot] = other
+        count += 1
+    return count, before
 
 
 @compiled
-def _drawn_place(gains: Floats, first: int, last: int, beta: float, uniform: float) -> int:
-    """Return a place, drawn in proportion to the exponential of beta times its gain."""
-    top = gains[first]
-    for k in range(first, last + 1):
-        top = max(top, gains[k])
+def _steps(problem: Problem, state: State, rung: int, node: int, steps: Steps) -> int:
+    """Write runs of places at which a node leaves log Z alike, and how it changes; return how many.
+
+    It changes only where the node passes one that is near. The run in which it stands is first.
+    """
+    sums, place, possible = problem.sums, state.place[rung], state.possible[rung]
+    low, high = problem.low[node], problem.high[node]
+    count, before = _set_in_order(problem, place, node, steps)
+    steps.gain[0], runs = 0.0, 1
+    steps.first[0], steps.last[0] = low, high
+    for down in (True, False):
+        mine, change, run = possible[node], 0.0, 0
+        for k in range(before if down else count - before):
+            other = steps.near[before - 1 - k if down else before + k]
+            passed, had, its = place[other], possible[other], problem.bit_in[node, other]
+            if not low <= passed <= high:
+                break
+            if problem.bit[node, other] >= 0:
+                mine ^= 1 << problem.bit[node, other]
+            if its >= 0:
+                change += sums[other, had ^ (1 << its)] - sums[other, had]
+            steps.first[runs], steps.last[runs] = low if down else passed, passed if down else high
+            if down:
+                steps.first[run] = passed + 1
+            else:
+                steps.last[run] = passed - 1
+            steps.gain[runs] = change + sums[node, mine] - sums[node, possible[node]]
+            run, runs = runs, runs + 1
+    return runs
+
+
+@compiled
+def _drawn_run(steps: Steps, runs: int, beta: float, uniform: float) -> tuple[int, int]:
+    """Return a run and a place in it, drawn in proportion to the exponential of beta times gain."""
+    top = 0.0
+    for run in range(runs):
+        top = max(top, steps.gain[run])
     total = 0.0
-    for k in range(first, last + 1):
-        total += math.exp(beta * (gains[k] - top))
-    target, total = uniform * total, 0.0
-    for k in range(first, last):
-        total += math.exp(beta * (gains[k] - top))
-        if total >= target:
-            return k
-    return last
+    for run in range(runs):
+        below = beta * (steps.gain[run] - top)
+        steps.odds[run] = math.exp(below) if below > -_FAR else 0.0
+        total += steps.odds[run] * (steps.last[run] - steps.first[run] + 1)
+    target, chosen = uniform * total, 0
+    for run in range(runs):
+        if steps.odds[run] > 0.0:
+            chosen = run
+            whole = steps.odds[run] * (steps.last[run] - steps.first[run] + 1)
+            if target < whole:
+                break
+            target -= whole
+    width = steps.last[chosen] - steps.first[chosen]
+    return chosen, steps.first[chosen] + min(int(target / steps.odds[chosen]), width)
 
 
 @compiled
-def _moved(
-    problem: Problem, state: State, rung: int, node: int, to: int,
-    order: Ints, place: Ints, possible: Ints, chosen: Ints,
-) -> None:  # fmt: skip
+def _moved(problem: Problem, state: State, rung: int, node: int, to: int, after: After) -> None:
     """Write the state after a node has moved, new parents drawn where others became possible."""
+    order, place, possible, chosen = after.order, after.place, after.possible, after.chosen
     for k in range(order.size):
         order[k], place[k] = state.order[rung, k], state.place[rung, k]
         possible[k], chosen[k] = state.possible[rung, k], state.chosen[rung, k]
     at = place[node]
-    step = 1 if to > at else -1
+    step, first, last = 1 if to > at else -1, min(at, to), max(at, to)
     while at != to:
         other = order[at + step]
         order[at], place[other] = other, at
@@ -212,6 +283,11 @@ def _moved(
             chosen[other] = _drawn_set(problem, other, possible[other], uniform)
     order[to], place[node] = node, to
     chosen[node] = _drawn_set(problem, node, possible[node], _uniform(state.seed, rung))
+    for v in range(order.size):
+        start = state.start[rung, v]
+        if first < start <= last + 1 or chosen[v] != state.chosen[rung, v]:
+            start = _first_place(problem, place, v, chosen[v])
+        after.start[v] = start
 
 
 @compiled
@@ -225,28 +301,52 @@ def run_moves(problem: Problem, state: State, rung: int, beta: float, moves: int
         beta: Temperature: 1 for the posterior itself, less for flatter ones.
         moves: How many.
     """
-    size = state.order.shape[1]
-    gains, ready = np.empty(size), np.empty(size + 1, np.int32)
-    order, place = np.empty(size, np.int32), np.empty(size, np.int32)
-    possible, chosen = np.empty(size, np.int32), np.empty(size, np.int32)
+    size, runs_most = state.order.shape[1], problem.near.shape[1] + 1
+    ready = np.empty(size + 1, np.int32)
+    after = After(
+        np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32),
+        np.empty(size, np.int32), np.empty(size, np.int32),
+    )  # fmt: skip
+    steps = Steps(
+        np.empty(runs_most, np.int32), np.empty(runs_most, np.int32),
+        np.empty(runs_most, np.int32), np.empty(runs_most), np.empty(runs_most),
+    )  # fmt: skip
     accepted = 0
     for _ in range(moves):
         node = min(int(_uniform(state.seed, rung) * size), size - 1)
-        at = state.place[rung, node]
-        _gains(problem, state.order[rung], state.possible[rung], node, at, gains)
-        to = _drawn_place(
-            gains, problem.low[node], problem.high[node], beta, _uniform(state.seed, rung)
-        )  # fmt: skip
-        _moved(problem, state, rung, node, to, order, place, possible, chosen)
-        fits = _order_log(problem, order, place, chosen, ready)
+        runs = _steps(problem, state, rung, node, steps)
+        run, to = _drawn_run(steps, runs, beta, _uniform(state.seed, rung))
+        if to == state.place[rung, node]:
+            accepted += _parents_drawn(problem, state, rung, node, ready)
+            continue
+        _moved(problem, state, rung, node, to, after)
+        fits = _order_log(problem, after.start, ready)
         if math.log(_uniform(state.seed, rung)) < fits - state.fit[rung, 1]:
             for k in range(size):
-                state.order[rung, k], state.place[rung, k] = order[k], place[k]
-                state.possible[rung, k], state.chosen[rung, k] = possible[k], chosen[k]
-            state.fit[rung, 0] += gains[to]
+                state.order[rung, k], state.place[rung, k] = after.order[k], after.place[k]
+                state.possible[rung, k] = after.possible[k]
+                state.chosen[rung, k], state.start[rung, k] = after.chosen[k], after.start[k]
+            state.fit[rung, 0] += steps.gain[run]
             state.fit[rung, 1] = fits
             accepted += 1
     return accepted
+
+
+@compiled
+def _parents_drawn(problem: Problem, state: State, rung: int, node: int, ready: Ints) -> int:
+    """Make a move of a node that stays where it is; return whether it was accepted."""
+    had, started = state.chosen[rung, node], state.start[rung, node]
+    members = _drawn_set(problem, node, state.possible[rung, node], _uniform(state.seed, rung))
+    start = _first_place(problem, state.place[rung], node, members)
+    state.chosen[rung, node] = members
+    if start != started:
+        state.start[rung, node] = start
+        fits = _order_log(problem, state.start[rung], ready)
+        if math.log(_uniform(state.seed, rung)) >= fits - state.fit[rung, 1]:
+            state.chosen[rung, node], state.start[rung, node] = had, started
+            return 0
+        state.fit[rung, 1] = fits
+    return 1
 
 
 @compiled
@@ -276,15 +376,16 @@ def _place_all(problem: Problem, state: State, rung: int) -> None:
 
 @compiled
 def _fit(problem: Problem, state: State, rung: int) -> None:
-    """Fill in the fit of an order and its graph."""
+    """Fill in the fit of an order and its graph, and what it leaves to nodes."""
     size = state.order.shape[1]
     total, ready = 0.0, np.empty(size + 1, np.int32)
     for node in range(size):
         total += problem.sums[node, state.possible[rung, node]]
+        state.start[rung, node] = _first_place(
+            problem, state.place[rung], node, state.chosen[rung, node]
+        )  # fmt: skip
     state.fit[rung, 0] = total
-    state.fit[rung, 1] = _order_log(
-        problem, state.order[rung], state.place[rung], state.chosen[rung], ready
-    )  # fmt: skip
+    state.fit[rung, 1] = _order_log(problem, state.start[rung], ready)
 
 
 @compiled
@@ -402,6 +503,7 @@ def exchange(state: State, betas: Floats, swaps: Floats) -> None:
                 _swap(state.place, cold, k)
                 _swap(state.possible, cold, k)
                 _swap(state.chosen, cold, k)
+                _swap(state.start, cold, k)
             _swap(state.fit, cold, 0)
             _swap(state.fit, cold, 1)
 
