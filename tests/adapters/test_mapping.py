@@ -13,17 +13,20 @@ import pytest
 
 from cellhive.adapters.reading import read_paths
 from cellhive.adapters.tabular.mapping import (
+    MAPPING_NAME,
     SURE,
     ColumnRule,
     Mapping,
     apply_mapping,
     describe,
+    find_mapping,
     load_mapping,
     mapping_of,
     save_mapping,
     unit_of,
 )
 from cellhive.adapters.tabular.vocabulary import RULES, words_of
+from cellhive.app.analysis import analyse_paths, save_guesses
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import ColumnInfo, Measurements, Role
 from cellhive.core.schema import COUNTERS, KPIS, QUANTITIES
@@ -327,3 +330,63 @@ def test_a_volume_without_a_unit_is_less_sure(tmp_path: Path) -> None:
     assert "unit-missing" not in {one.code for one in result.findings}
     measured = result.measurements[0]
     assert measured.in_registry_unit("PDCP SDU Volume, DL").to_list() == [40_000.0, 48_000.0]
+
+
+# -- a mapping that is found
+
+
+def test_a_saved_mapping_is_used_the_next_time(tmp_path: Path) -> None:
+    """What was guessed stays a guess, what a person has changed is certain."""
+    (tmp_path / "kpis.csv").write_text(
+        "Time,Cell,DL PRB Utilization (%),Strange\n"
+        + "".join(f"2024-03-{d},A,{d},1{d}\n" for d in range(11, 20))
+    )
+    target = tmp_path / "cellhive-mapping.yaml"
+    result, _ = analyse_paths([tmp_path])
+    assert result.mapping.path == ""
+    save_guesses(result, target)
+    text = target.read_text()
+    assert text.count("inferred: true") == 2
+    again, _ = analyse_paths([tmp_path])
+    assert again.mapping.path == str(target)
+    before, after = result.measurements[0].columns, again.measurements[0].columns
+    assert after["DL PRB Utilization (%)"].confidence == before["DL PRB Utilization (%)"].confidence
+    assert after["Strange"].origin == "guess"
+    rule = "  Strange:\n    role: counter\n    better: lower\n"
+    target.write_text(text[: text.index("  Strange:")] + rule)
+    edited, _ = analyse_paths([tmp_path / "kpis.csv"])  # also where the file itself is named
+    strange = edited.measurements[0].columns["Strange"]
+    assert (strange.role, strange.better, strange.origin) == (Role.COUNTER, "lower", "mapping")
+    save_guesses(edited, target)
+    assert "better: lower" in target.read_text()
+    assert target.read_text().count("inferred: true") == 1
+
+
+def test_a_mapping_that_is_given_goes_before_one_that_is_found(tmp_path: Path) -> None:
+    """And the user's configuration is looked at last."""
+    data, home = tmp_path / "data", tmp_path / "home"
+    data.mkdir()
+    home.mkdir()
+    (data / "kpis.csv").write_text("Time,Cell,Strange\n2024-03-11,A,1\n2024-03-12,A,2\n")
+    (home / MAPPING_NAME).write_text("columns: {Strange: {better: higher}}\n")
+    assert find_mapping([data], home) == home / MAPPING_NAME
+    (data / MAPPING_NAME).write_text("columns: {Strange: {better: lower}}\n")
+    assert find_mapping([data / "kpis.csv"], home) == data / MAPPING_NAME
+    given = tmp_path / "given.yaml"
+    given.write_text("columns: {Strange: {role: counter}}\n")
+    result, _ = analyse_paths([data], given)
+    assert result.measurements[0].columns["Strange"].better == ""
+
+
+def test_a_mapping_that_is_found_need_not_fit_every_table(tmp_path: Path) -> None:
+    """One that is given has to."""
+    (tmp_path / "a.csv").write_text("When,Cell,Drops\n2024-03-11,A,1\n2024-03-12,A,2\n")
+    (tmp_path / "b.csv").write_text("Time,Site,Users\n2024-03-11,S,1\n2024-03-12,S,2\n")
+    said = "time: When\nobject: Cell\ncolumns: {Drops: {better: lower}}\n"
+    (tmp_path / MAPPING_NAME).write_text(said)
+    result, _ = analyse_paths([tmp_path])
+    assert sorted(one.status for one in result.files if one.kind == "text") == ["read", "read"]
+    given = tmp_path / "given.yaml"
+    given.write_text(said)
+    result, _ = analyse_paths([tmp_path], given)
+    assert sorted(one.status for one in result.files if one.kind == "text") == ["failed", "read"]

@@ -7,7 +7,7 @@ import re
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ from cellhive.adapters.cm.cell_lists import read_cell_list
 from cellhive.adapters.cm.stated import Stated, put_together, with_ends
 from cellhive.adapters.cm.tables import take_table
 from cellhive.adapters.drive.surveyed import drive_of, with_events
+from cellhive.adapters.files import Table
 from cellhive.adapters.inputs import NotMeasurements, head_of
 from cellhive.adapters.pm import ves
 from cellhive.adapters.pm.pm_collect import PmCollector
@@ -49,6 +50,12 @@ _IGNORED_SUFFIXES = {
     ".license", ".part", ".toml", ".cfg", ".ini", ".sh",
 }  # fmt: skip
 
+_BULK_CM = re.compile(rb"<(\w+:)?bulkCmConfigDataFile\b")
+_PROSE = re.compile(
+    r"(^|[_.-])(readme|licen[cs]e|copying|notice|changelog)([_.-]|$)", re.IGNORECASE
+)
+"""Names of files that hold text for people."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
@@ -76,6 +83,8 @@ class ReadResult:
     """Cells, where they are and how they are set, and relations; None where no file says any."""
     drives: tuple[Drive, ...] = ()
     """Drive-test logs."""
+    mapping: Mapping = field(default_factory=Mapping)
+    """What was said of the columns."""
 
 
 def read_paths(
@@ -129,7 +138,8 @@ def read_paths(
         )
     check_rules(reader.mapping, measurements, reader.findings)
     findings = reader.findings.as_tuple()
-    return ReadResult(measurements, findings, tuple(outcomes), configuration, drives)
+    files_read = tuple(outcomes)
+    return ReadResult(measurements, findings, files_read, configuration, drives, reader.mapping)
 
 
 def files_of(
@@ -221,7 +231,7 @@ class _Reader:
 
     def read(self, path: Path, *, named: bool) -> FileOutcome:
         """Read one file; what goes wrong becomes a finding."""
-        if not named and path.suffix.lower() in _IGNORED_SUFFIXES:
+        if not named and (path.suffix.lower() in _IGNORED_SUFFIXES or _PROSE.search(path.name)):
             return self._ignored(path, "other", "not a format of measurements")
         kind, rows, found = "unknown", 0, Findings()
         taken: list[Purpose] = []
@@ -312,7 +322,14 @@ class _Reader:
             cells = 0 if self._tables_only else read_bulk_cm(path, self._stated)
             rows = cells + len(self._stated.relations) - before
             if not rows:
-                raise
+                if self._tables_only or not _BULK_CM.search(head_of(path)):
+                    raise
+                raise NotMeasurements(
+                    place=str(path),
+                    expected="cells of LTE or NR",
+                    found="bulk CM without any",
+                    remedy="cells of GSM and UMTS are not read",
+                ) from None
             taken.append(Purpose.CELLS)
             return rows
         self._collector.add(batch)
@@ -349,7 +366,7 @@ class _Reader:
             purpose = Purpose.MEASUREMENTS if self._tables_only else purpose_of(grid, self.mapping)
             if purpose in {Purpose.CELLS, Purpose.RELATIONS, Purpose.BOTH}:
                 table = table_of(grid, once=purpose is Purpose.BOTH)
-                rows += take_table(table, path, self._stated)
+                rows += self._take_cells(table, path)
             elif purpose is Purpose.DRIVE_TEST:
                 drive = drive_of(grid, findings)
                 self._drives.append(drive)
@@ -367,6 +384,14 @@ class _Reader:
             self._tables += tables
             rows += sum(table.frame.height for table in tables)
         return rows
+
+    def _take_cells(self, table: Table, path: Path) -> int:
+        try:
+            return take_table(table, path, self._stated)
+        except BadInput as error:
+            raise NotMeasurements(
+                place=error.place, expected=error.expected, found=error.found, remedy=error.remedy
+            ) from error
 
     def _failed(self, path: Path, kind: str, error: BadInput) -> FileOutcome:
         self.errors.append(error)

@@ -19,6 +19,7 @@ from cellhive.adapters.files import Table
 from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, describe
 from cellhive.adapters.tabular.opening import find_times, open_table
+from cellhive.adapters.tabular.reshape import VENDOR_ID
 from cellhive.adapters.tabular.table_numbers import numbers_of
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings, Role
@@ -47,7 +48,8 @@ def purpose_of(grid: Grid, mapping: Mapping) -> Purpose:
         grid: The table.
         mapping: What a person says; a table with a column that it names is one of measurements.
     """
-    if any(mapping.rule_for(header) for header in grid.headers if header.strip()):
+    rules = (mapping.rule_for(header) for header in grid.headers if header.strip())
+    if any(rule is not None and not rule.inferred for rule in rules):
         return Purpose.MEASUREMENTS
     if is_drive_log(grid):
         return Purpose.DRIVE_TEST
@@ -80,7 +82,8 @@ def _has_kpis(grid: Grid) -> bool:
     """Return whether a column of numbers behaves like a count, a ratio or a KPI that is known."""
     for index, header in enumerate(grid.headers):
         info = describe(header.strip())
-        if info.quantity is None and info.role not in {Role.COUNTER, Role.RATIO}:
+        counted = info.role in {Role.COUNTER, Role.RATIO} or VENDOR_ID.match(header.strip())
+        if info.quantity is None and not counted:
             continue
         column = grid.frame.get_column(str(index))
         if column.dtype != pl.String:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cellhive.adapters.reading import ReadResult, read_paths
-from cellhive.adapters.tabular.mapping import Mapping, load_mapping, mapping_of, save_mapping
+from cellhive.adapters.tabular.mapping import (
+    find_mapping,
+    load_mapping,
+    mapping_of,
+    save_mapping,
+)
 from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.app.audit import Audited
 from cellhive.app.memory import key_of, open_memory
@@ -45,14 +51,26 @@ def analyse_paths(
 
     Args:
         paths: Files and folders.
-        mapping: YAML file that says what columns mean.
+        mapping: YAML file that says what columns mean; without one, that which lies beside the
+            data as ``cellhive-mapping.yaml``, or in the user's configuration, is used.
         on_progress: Is told of every file.
     """
-    rules = None if mapping is None else load_mapping(mapping)
+    beside = None if mapping is not None else find_mapping(paths, _configuration())
+    given = mapping or beside
+    rules = None if given is None else load_mapping(given, found=beside is not None)
     result = read_paths(paths, rules, on_progress)
     if result.configuration is None and not result.drives:
         refuse_unknown(result.measurements)
     return result, analyse(result.measurements, result.findings)
+
+
+def _configuration() -> Path | None:
+    """Return the folder of the user's configuration."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    if base:
+        return Path(base) / "cellhive"
+    home = os.environ.get("HOME") or os.environ.get("USERPROFILE", "")
+    return Path(home) / ".config" / "cellhive" if home else None
 
 
 def audited_of(result: ReadResult) -> Audited | None:
@@ -77,7 +95,7 @@ def taken_for(result: ReadResult) -> dict[str, list[Path]]:
 
 def save_guesses(result: ReadResult, path: Path) -> None:
     """Write what the columns were taken to mean as a mapping that can be edited."""
-    merged = Mapping()
+    merged = result.mapping
     for measured in result.measurements:
         guessed = mapping_of(measured)
         merged = replace(merged, columns={**guessed.columns, **merged.columns})

@@ -12,6 +12,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping as AnyMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -76,6 +77,8 @@ class ColumnRule:
     better: str | None = None
     role: Role | None = None
     ignore: bool = False
+    inferred: bool = False
+    """Whether it was guessed and only written down: then it is still a guess."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Mapping:
     time_format: str = ""
     """strptime format of the time column."""
     path: str = ""
+    found: bool = False
+    """Whether the file was found beside the data: then it need not fit every table."""
 
     def rule_for(self, header: str) -> ColumnRule | None:
         """Return the rule of a heading, whatever its spaces and case."""
@@ -280,11 +285,11 @@ def _overridden(info: ColumnInfo, rule: ColumnRule) -> ColumnInfo:
         info,
         unit=unit,
         quantity=quantity,
-        confidence=1.0,
+        confidence=info.confidence if rule.inferred else 1.0,
         scale=scale if rule.scale is None else rule.scale,
         role=rule.role or info.role,
         better=info.better if rule.better is None else rule.better,
-        origin="mapping",
+        origin=info.origin if rule.inferred else "mapping",
     )
 
 
@@ -305,11 +310,15 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 _TOP_KEYS = {"columns", "time", "object", "time_zone", "time_format"}
-_COLUMN_KEYS = {"as", "unit", "scale", "better", "role", "ignore"}
+_COLUMN_KEYS = {"as", "unit", "scale", "better", "role", "ignore", "inferred"}
 
 
-def load_mapping(path: Path) -> Mapping:
+def load_mapping(path: Path, *, found: bool = False) -> Mapping:
     """Read a mapping file.
+
+    Args:
+        path: The file.
+        found: Whether it was found beside the data, and need not fit every table.
 
     Raises:
         BadInput: The file is missing, is not YAML, or says something that cannot be.
@@ -317,12 +326,12 @@ def load_mapping(path: Path) -> Mapping:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 (is safe)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        found = " ".join(str(error).split())
+        words = " ".join(str(error).split())
         raise BadInput(
-            place=str(path), expected="a YAML file in UTF-8", found=found, remedy="see the how-to"
+            place=str(path), expected="a YAML file in UTF-8", found=words, remedy="see the how-to"
         ) from error
     if content is None:
-        return Mapping(path=str(path))
+        return Mapping(path=str(path), found=found)
     _check_keys(content, _TOP_KEYS, str(path))
     raw = content.get("columns") or {}
     if not isinstance(raw, dict):
@@ -336,7 +345,24 @@ def load_mapping(path: Path) -> Mapping:
         time_zone=_zone(content.get("time_zone"), f"{path}, time_zone"),
         time_format=str(content.get("time_format") or ""),
         path=str(path),
+        found=found,
     )
+
+
+MAPPING_NAME = "cellhive-mapping.yaml"
+"""Name under which a mapping is found by itself."""
+
+
+def find_mapping(paths: Sequence[Path], configuration: Path | None = None) -> Path | None:
+    """Return the mapping that lies in the first of the folders that has one, or None.
+
+    Args:
+        paths: Files, whose folders are looked at, and folders.
+        configuration: Folder of the user's configuration, which is looked at last.
+    """
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    folders += [configuration] if configuration is not None else []
+    return next((one for f in folders if (one := f / MAPPING_NAME).is_file()), None)
 
 
 def _check_keys(content: Any, allowed: set[str], place: str) -> None:
@@ -373,16 +399,17 @@ def _column_rule(raw: Any, place: str) -> ColumnRule:
     role = raw.get("role")
     if role is not None and role not in list(Role):
         raise BadInput(place=f"{place}, role", expected=" or ".join(Role), found=f"{role!r}")
-    ignore = raw.get("ignore", False)
-    if not isinstance(ignore, bool):
-        raise BadInput(place=f"{place}, ignore", expected="true or false", found=f"{ignore!r}")
+    flags = {key: raw.get(key, False) for key in ("ignore", "inferred")}
+    for key, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise BadInput(place=f"{place}, {key}", expected="true or false", found=f"{flag!r}")
     return ColumnRule(
         quantity=quantity,
         unit=str(raw.get("unit") or ""),
         scale=None if scale is None else float(scale),
         better=better,
         role=None if role is None else Role(role),
-        ignore=ignore,
+        **flags,
     )
 
 
@@ -424,11 +451,18 @@ def mapping_of(measured: Measurements) -> Mapping:
                 scale=info.scale if info.quantity is not None else None,
                 better=info.better or None,
                 role=info.role,
+                inferred=info.origin == "guess",
             )
             for name, info in measured.columns.items()
             if info.bin is None
         }
     )
+
+
+_HEAD = (
+    "# What the columns mean. Named cellhive-mapping.yaml beside the data, it is used by itself.\n"
+    "# What is marked as inferred was guessed: correct it, and take that line out.\n"
+)
 
 
 def save_mapping(mapping: Mapping, path: Path) -> None:
@@ -442,7 +476,7 @@ def save_mapping(mapping: Mapping, path: Path) -> None:
         if getattr(mapping, key):
             content[key] = getattr(mapping, key)
     content["columns"] = {name: _plain_rule(rule) for name, rule in mapping.columns.items()}
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
+    text = _HEAD + yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
     with contextlib.suppress(OSError):  # writing says what is wrong with the folder
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text.encode())
@@ -456,5 +490,6 @@ def _plain_rule(rule: ColumnRule) -> AnyMapping[str, Any]:
         "better": rule.better,
         "role": None if rule.role is None else str(rule.role),
         "ignore": rule.ignore or None,
+        "inferred": rule.inferred or None,
     }
     return {key: value for key, value in pairs.items() if value is not None}

@@ -35,13 +35,13 @@ def check_rules(mapping: Mapping, measurements: Sequence[Measurements], findings
     other += [finding.column for finding in findings.as_tuple()]
     other += [*mapping.time, *mapping.object]
     known = headings.keys() | {plain(heading) for heading in other}
-    rules = [name for name, rule in mapping.columns.items() if not rule.ignore]
+    rules = [n for n, rule in mapping.columns.items() if not rule.ignore and not rule.inferred]
     unknown = [name for name in rules if plain(name) not in known]
     for name in unknown:
         expected, found = "a heading of the tables", f"{name!r}, which none of them has"
         near = difflib.get_close_matches(plain(name), headings, n=1)
         remedy = f"did you mean {headings[near[0]]!r}?" if near else "see the headings found"
-        if len(unknown) == len(rules):
+        if len(unknown) == len(rules) and not mapping.found:
             listed = ", ".join(list(headings.values())[:_MOST_NAMED])
             listed += ", ..." if len(headings) > _MOST_NAMED else ""
             raise BadInput(

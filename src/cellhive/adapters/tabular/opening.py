@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -70,6 +71,17 @@ class OpenTable:
             return prepared(column)
         return column.cast(pl.String, strict=False)
 
+    def named(self, headers: Sequence[str]) -> list[int]:
+        """Return the columns that a mapping names; none where one that was found does not fit.
+
+        Raises:
+            BadInput: The mapping was given for this table, and one of them is not in it.
+        """
+        own = {plain(name) for name in (*self.grid.headers, *self.names)}
+        if self.mapping.found and any(plain(header) not in own for header in headers):
+            return []
+        return [self.index_of(header) for header in headers]
+
     def index_of(self, header: str) -> int:
         """Return the column with a heading that a mapping names."""
         wanted = plain(header)
@@ -115,7 +127,7 @@ def open_table(grid: Grid, mapping: Mapping, findings: Findings) -> OpenTable:
 
 def find_times(table: OpenTable) -> clock.Times | None:
     """Return the times of a table and settle their columns; None where it has none."""
-    named = [table.index_of(header) for header in table.mapping.time]
+    named = table.named(table.mapping.time)
     wanted = named[:1] or sorted(
         (i for i in table.open if clock.looks_like_time(table.names[i])),
         key=lambda i: (clock.rank(table.names[i]), i),

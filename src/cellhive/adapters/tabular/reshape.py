@@ -28,7 +28,7 @@ _VALUE = re.compile(rf"^({_KPI_WORDS} ?)?(value|result|val)s?$", re.IGNORECASE)
 _UNIT = re.compile(rf"^({_KPI_WORDS} ?)?units?$", re.IGNORECASE)
 _MOST_KPIS = 2000
 _FEWEST_DATES = 3
-_VENDOR_ID = re.compile(
+VENDOR_ID = re.compile(
     r"^([A-Z]{0,2}\d{6,}|M\d{3,5}C\d+|(LTE|NR|5G|RNC|BSC|WCEL)_\d+[a-z]?|pm[A-Z]\w*|[A-Z]{1,3}\.\w.*)$"
 )
 _ALIKE = 0.8
@@ -177,7 +177,7 @@ def _is_by_cell(grid: Grid, headers: list[str]) -> bool:
         return False
     builds = [re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "0", other)) for other in others]
     usual = max(set(builds), key=builds.count)
-    odd = any(describe(other).quantity or _VENDOR_ID.match(other) for other in others)
+    odd = any(describe(other).quantity or VENDOR_ID.match(other) for other in others)
     return "0" in usual and builds.count(usual) >= _ALIKE * len(builds) and not odd
 
 

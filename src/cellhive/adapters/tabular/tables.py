@@ -127,8 +127,8 @@ def _period(table: OpenTable, times: clock.Times | None) -> pl.Series:
 
 def _find_objects(table: OpenTable, times: clock.Times | None) -> ObjectColumns:
     moments = None if times is None else times.values
-    if table.mapping.object:
-        named = tuple(table.index_of(header) for header in table.mapping.object)
+    named = tuple(table.named(table.mapping.object))
+    if named:
         return ObjectColumns(named, describe_class(table, named))
     candidates = table.open
     found = find_objects(

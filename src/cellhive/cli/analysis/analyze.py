@@ -41,7 +41,10 @@ def analyze(  # one parameter per option
         Path, typer.Option(help="Where the report goes: .html, .md or .json by its suffix.")
     ] = Path("analysis.html"),
     mapping: Annotated[
-        Path | None, typer.Option(help="YAML that says what columns mean; see --save-mapping.")
+        Path | None,
+        typer.Option(
+            help="YAML that says what columns mean; else cellhive-mapping.yaml beside the data."
+        ),
     ] = None,
     save_mapping: Annotated[
         Path | None, typer.Option(help="Write the mapping that was guessed here, to edit it.")
@@ -140,7 +143,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         if asked.save_mapping is not None:
             written["Mapping"] = asked.save_mapping
         console().print(analysis_screen(analysis, unread, written, found, sections))
-        print_besides(composition.taken_for(result), audited, surveys)
+        print_besides(composition.taken_for(result), audited, surveys, result.mapping.path)
     if seen and not asked.as_json:
         console().print("Seen before:")
         for text in precedents_lines(seen):

@@ -17,7 +17,10 @@ _MOST_FINDINGS = 5
 
 
 def print_besides(
-    taken: Mapping[str, Sequence[Path]], audited: Audited | None, surveys: Sequence[Survey]
+    taken: Mapping[str, Sequence[Path]],
+    audited: Audited | None,
+    surveys: Sequence[Survey],
+    mapping: str = "",
 ) -> None:
     """Print what files were taken for, the drive tests, and the worst of the configuration.
 
@@ -25,7 +28,10 @@ def print_besides(
         taken: Files by what they were taken for.
         audited: The configuration and its audit; None where there is none.
         surveys: What drive tests add up to.
+        mapping: The mapping that was used; "" for none.
     """
+    if mapping:
+        console().print(Text.assemble(("Mapping used  ", "dim"), (mapping, "bold")))
     if set(taken) - {"measurements"}:
         lines = [f"{purpose}: {_names(files)}" for purpose, files in taken.items()]
         console().print(Text("\nFiles were taken for\n  " + "\n  ".join(lines)))
