@@ -26,6 +26,7 @@ _HALF_WIDTH_DEG = 28.0
 _SAME_BEARING_DEG = 20.0
 _MAX_RASTER = 500
 _KILOMETRE_M = 1000
+_LETTER_PX, _LINE_PX = 5.6, 10.0
 _WIDTH_PX, _WIDE_PX, _LEAST_PX = 430, 1080, 110.0
 _WIDE_RATIO = 3.0
 
@@ -327,18 +328,28 @@ def _labels(view: _View, network: Placed) -> str:
         first.setdefault(site, cell)
     parts = []
     many = len(first) > MAX_SITE_LABELS
+    written: list[tuple[float, float, float]] = []
     for site, cell in first.items():
         x, y = view.x(float(network.x_m[cell])), view.y(float(network.y_m[cell]))
         parts.append(
             f'<circle class="site" cx="{x:.1f}" cy="{y:.1f}" r="{1.6 if many else 2.4}">'
             f"<title>{escape(site)}</title></circle>"
         )
-        if not many:
+        half = _LETTER_PX * len(site) / 2
+        if not many and _is_free(written, x, y, half):
+            written.append((x, y, half))
             parts.append(
                 f'<text class="sitename" x="{x:.1f}" y="{y + 14:.1f}" text-anchor="middle">'
                 f"{escape(site)}</text>"
             )
     return "".join(parts)
+
+
+def _is_free(
+    written: Sequence[tuple[float, float, float]], x: float, y: float, half: float
+) -> bool:
+    """Return whether a name would not be written over another; the pointer tells the rest."""
+    return all(abs(x - a) > half + other or abs(y - b) > _LINE_PX for a, b, other in written)
 
 
 def _legend(view: _View, scale: ColourScale) -> str:

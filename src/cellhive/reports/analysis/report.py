@@ -81,6 +81,7 @@ class ShownPart:
     """The tables of one part."""
 
     name: str
+    count: str
     kpis: Table
     hidden: int
     details: list[tables.KpiDetails]
@@ -146,7 +147,7 @@ def render_analysis(
         folded=shown[OPEN_INCIDENTS:],
         incidents=tables.incidents(analysis.search, clock, users),
         hidden=max(len(every) - tables.INCIDENTS_SHOWN, 0),
-        zone=clock.said,
+        zone=clock.said if any(part.start for part in analysis.parts) else "",
         noun=words.noun_of(analysis) or "object",
         users_kpi=words.listed(users.kpis, 2),
         cells=cells,
@@ -260,6 +261,7 @@ def _parts(analysis: Analysis, clock: Clock) -> list[ShownPart]:
 
 def _part(part: Part, budget: int, clock: Clock) -> ShownPart:
     return ShownPart(
-        words.clean(part.name), tables.kpis(part), max(len(part.panels) - tables.KPIS_SHOWN, 0),
+        words.clean(part.name), words.counted(len(part.panels), "KPI"), tables.kpis(part),
+        max(len(part.panels) - tables.KPIS_SHOWN, 0),
         tables.details(part, budget), tables.coverage(part, clock), tables.columns_of(part),
     )  # fmt: skip

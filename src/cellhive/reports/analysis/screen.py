@@ -16,12 +16,14 @@ from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.why import Causes
 from cellhive.reports.analysis import words
 from cellhive.reports.analysis.clock import clock_of
-from cellhive.reports.analysis.findings import grouped, without_folders
+from cellhive.reports.analysis.findings import grouped, short_names, without_folders
 from cellhive.reports.analysis.sections import Section
 from cellhive.reports.analysis.summary import points, tally
 from cellhive.reports.causal.words import causes_lines
 
 MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS, MOST_UNREAD = 12, 6, 8, 12
+MOST_REASON, MOST_TOLD = 160, 400
+"""Letters of a reason and of a finding that are told on the screen."""
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
 
 
@@ -44,7 +46,11 @@ def analysis_screen(
     clock = clock_of(analysis)
     parts: list[RenderableType] = [Text(words.part_line(part, clock)) for part in analysis.parts]
     shown = list(unread.items())[:MOST_UNREAD]
-    parts += [Text(f"✘ {path}: {reason}", style="red") for path, reason in shown]
+    names = short_names([str(path) for path, _ in shown])
+    parts += [
+        Text(f"✘ {names[str(path)]}: {clipped(reason, MOST_REASON)}", style="red")
+        for path, reason in shown
+    ]
     if len(unread) > MOST_UNREAD:
         parts.append(Text(f"✘ … and {len(unread) - MOST_UNREAD} more files", style="red"))
     parts += [Text(), _columns(analysis), Text()]
@@ -59,7 +65,7 @@ def analysis_screen(
         for index, one in enumerate(incidents[:MOST_INCIDENTS], 1)
     ]
     if len(incidents) > MOST_INCIDENTS:
-        parts.append(Text(f"  … and {len(incidents) - MOST_INCIDENTS} more in the report"))
+        parts.append(Text(f"  and {len(incidents) - MOST_INCIDENTS} more, in the report"))
     if causes is not None:
         parts += [Text(), *(Text(line) for line in causes_lines(causes))]
     parts += [Text(), _findings(analysis), Text()]
@@ -67,6 +73,12 @@ def analysis_screen(
         Text.assemble((f"{name}  ", "dim"), (str(path), "bold")) for name, path in paths.items()
     ]
     return Group(*parts)
+
+
+def clipped(text: str, most: int) -> str:
+    """Return text on one line, cut between words where it is long."""
+    text = words.clean(text)
+    return text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} …"
 
 
 def _columns(analysis: Analysis) -> Table:
@@ -83,7 +95,7 @@ def _columns(analysis: Analysis) -> Table:
         sure = f"{100 * info.confidence:.0f} %" if info.quantity else "–"
         table.add_row(escape(words.clean(header)), meaning, info.unit, sure)
     if len(shown) > MOST_COLUMNS:
-        table.add_row(f"… {len(shown) - MOST_COLUMNS} more in the report", "", "", "")
+        table.add_row(f"and {len(shown) - MOST_COLUMNS} more, in the report", "", "", "")
     return table
 
 
@@ -94,8 +106,8 @@ def _findings(analysis: Analysis) -> Group:
     counts = ", ".join(f"{severities[s]} {s.value}" for s in Severity if severities[s]) or "none"
     lines = [Text(f"Data quality: {counts}")]
     for group in groups[:MOST_FINDINGS]:
-        told = f"  {group.name} ({group.amount}): {words.clean(str(group.first))}"
+        told = f"  {group.name} ({group.amount}): {clipped(str(group.first), MOST_TOLD)}"
         lines.append(Text(told, style=_STYLES[group.severity]))
     if len(groups) > MOST_FINDINGS:
-        lines.append(Text(f"  … and {len(groups) - MOST_FINDINGS} more kinds in the report"))
+        lines.append(Text(f"  and {len(groups) - MOST_FINDINGS} more kinds, in the report"))
     return Group(*lines)

@@ -100,7 +100,7 @@ def of_drives(surveys: Sequence[Survey]) -> Section:
     """Return the section of drive tests."""
     return Section(
         "drives", "Drive tests", drives_html(surveys), drives_markdown(surveys),
-        drives_record(surveys), "cells", ("Driven", lead(surveys)),
+        drives_record(surveys), "why", ("Driven", lead(surveys)),
     )  # fmt: skip
 
 
@@ -118,11 +118,15 @@ def of_precedents(found: Found) -> Section:
 
 def of_audit(report: AuditReport) -> Section:
     """Return the section of a configuration audit."""
-    errors = sum(1 for one in report.audit.findings if one.severity is Severity.ERROR)
-    head = f"{report.lead()}."
-    if errors:
-        first = report.audit.findings[0]
-        head += f" First: {first.found}."
+    made = sum(1 for one in report.audit.checks if not one.skipped)
+    checks = f"{made} of {len(report.audit.checks)} checks could be made"
+    if report.audit.findings:
+        head = f"{report.lead()} ({checks})."
+        if report.audit.findings[0].severity is Severity.ERROR:
+            head += f" First: {report.audit.findings[0].found}."
+    else:
+        cells = report.configuration.cells
+        head = f"Nothing to change was found in the configuration of {cells} cells ({checks})."
     return Section(
         "configuration", "Configuration audit", audit_section_html(report),
         audit_section_markdown(report), audit_section_record(report), "kpis",

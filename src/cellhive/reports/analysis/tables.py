@@ -168,7 +168,16 @@ def kpis(part: Part) -> Table:
         _kpi_row(panel, one)
         for panel, one in zip(part.panels[:KPIS_SHOWN], part.summaries[:KPIS_SHOWN], strict=True)
     ]
-    return Table(columns, rows, empty="No KPI has a value.")
+    shown = [i for i, _ in enumerate(columns) if i == 0 or any(_is_there(row[i]) for row in rows)]
+    return Table(
+        [columns[i] for i in shown], [[row[i] for i in shown] for row in rows],
+        empty="No KPI has a value.",
+    )  # fmt: skip
+
+
+def _is_there(item: Cell | str | float | int) -> bool:
+    text = item.text if isinstance(item, Cell) else item
+    return text not in {"", ABSENT}
 
 
 def _kpi_row(panel: Panel, one: Summary) -> list[Cell | str | float | int]:
@@ -196,7 +205,7 @@ def _trend(one: Figures, better: str, unit: str) -> Cell:
     if not math.isfinite(one.trend):
         return Cell(ABSENT, math.nan)
     tone = ""
-    small = abs(one.trend) < 0.1 * (one.p95 - one.p5)  # a tenth of the range
+    small = abs(one.trend) <= 0.1 * (one.p95 - one.p5)  # a tenth of the range
     if better and not small:
         tone = "better" if (one.trend > 0) == (better == "higher") else "worse"
     text = format_signed(one.trend)

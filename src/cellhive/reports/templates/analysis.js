@@ -93,6 +93,8 @@
   };
 
   const box = document.getElementById("cell"), name = document.getElementById("cell-name"), filter = document.getElementById("kpi-filter");
+  const MOST = 36;
+  const words = function (count, what) { return count + " " + what + (count === 1 ? "" : "s"); };
   let shown = -1;
   const figureOf = function (kpi, cell, row, incidents) {
     const chart = plot(kpi, series(kpi, row), series(kpi, 0), incidents.flatMap(function (one) { return one.members.filter(function (m) { return m[0] === cell && (m[1] === kpi.like || m[1] === -1); }).map(function (m) { return { start: m[2], end: m[3], effect: one.effect }; }); }));
@@ -103,8 +105,8 @@
     return figure;
   };
   const narrow = function () {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    box.querySelectorAll("figure").forEach(function (one) { one.hidden = !words.every(function (w) { return one.dataset.kpi.includes(w); }); });
+    const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    box.querySelectorAll("figure").forEach(function (one) { one.hidden = !wanted.every(function (w) { return one.dataset.kpi.includes(w); }); });
   };
   const draw = function (cell) {
     const incidents = data.incidents.filter(function (one) { return one.cells.includes(cell); });
@@ -117,11 +119,34 @@
     });
     if (incidents.length > 12) list.append(make("li", {}, "and " + (incidents.length - 12) + " more in the table of incidents"));
     box.append(incidents.length ? list : make("p", { "class": "empty" }, "No incident here."));
-    const grid = make("div", { "class": "small" }), kpis = data.kpis.filter(function (kpi) { return kpi.row.has(cell); });
+    const grid = make("div", { "class": "small" }), every = data.kpis.filter(function (kpi) { return kpi.row.has(cell); });
     const marked = new Set(incidents.flatMap(function (one) { return one.members.filter(function (m) { return m[0] === cell; }).map(function (m) { return m[1]; }); }));
+    /* A plot needs more than one value that differ; what never changes is a line of a table. */
+    const moves = function (kpi) {
+      const known = series(kpi, kpi.row.get(cell)).filter(Boolean);
+      return known.length > 1 && known.some(function (p) { return p[0] !== known[0][0] || p[1] !== known[0][0]; });
+    };
+    const kpis = every.filter(moves), still = every.filter(function (kpi) { return !kpis.includes(kpi) && kpi.values[kpi.row.get(cell) - 1] !== null; });
     kpis.sort(function (a, b) { return marked.has(b.like) - marked.has(a.like); });
-    kpis.forEach(function (kpi) { const figure = figureOf(kpi, cell, kpi.row.get(cell), incidents); if (figure) grid.append(figure); });
-    box.append(make("p", { "class": "note" }, kpis.length + " KPIs, those with an incident first. At the right of each name: the median here, and of all. The dashed line is the median of all; shaded: incidents. Times: " + data.axis + "."), grid);
+    const add = function (kpi) { const figure = figureOf(kpi, cell, kpi.row.get(cell), incidents); if (figure) grid.append(figure); };
+    let rest = filter.value ? [] : kpis.slice(MOST);
+    kpis.slice(0, kpis.length - rest.length).forEach(add);
+    if (kpis.length) box.append(make("p", { "class": "note" }, words(kpis.length, "KPI") + (incidents.length ? ", those with an incident first" : "") + ". At the right of each name: the median here, and of all. The dashed line is the median of all; shaded: incidents. Times: " + data.axis + "."), grid);
+    if (rest.length) {
+      const more = make("button", { type: "button", "class": "more" }, "Show " + words(rest.length, "more KPI"));
+      more.addEventListener("click", function () { rest.forEach(add); rest = []; more.remove(); narrow(); });
+      box.append(more);
+    }
+    if (still.length) {
+      const table = make("table"), fold = make("details");
+      still.forEach(function (kpi) {
+        const row = make("tr"), at = kpi.row.get(cell) - 1;
+        row.append(make("th", { scope: "row" }, kpi.name), make("td", { "class": "num" }, withUnit(kpi.values[at], kpi.unit)), make("td", { "class": "muted" }, kpi.cells.length > 1 ? "all: " + withUnit(kpi.usual, kpi.unit) : ""));
+        table.append(row);
+      });
+      fold.open = !kpis.length; fold.append(make("summary", {}, words(still.length, "KPI") + " with one value only"), table);
+      box.append(fold);
+    }
     narrow();
   };
   const open = function (cell, focus) {
@@ -139,7 +164,7 @@
     if (cell >= 0) history.replaceState(null, "", "#cell=" + data.links[cell]);
     open(cell, false);
   });
-  filter.addEventListener("input", narrow);
+  filter.addEventListener("input", function () { if (bytes && shown >= 0 && box.querySelector("button.more")) draw(shown); else narrow(); });
   const follow = function () {
     if (location.hash.startsWith("#cell=")) open(data.links.indexOf(location.hash.slice(6)), true);
   };

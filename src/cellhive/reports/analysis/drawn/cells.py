@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import MAD_TO_SIGMA, Panel
@@ -174,8 +174,9 @@ def _table(
 
 def _opener(index: int, name: str) -> Markup:
     """Return the name of an object as a link that opens its KPIs; plain text without a script."""
+    shown = escape(words.clean(name)).replace(",", Markup(",<wbr>"))
     return Markup('<a class="cell" href="#cell={}" data-cell="{}">{}</a>').format(
-        _uri(name), index, words.clean(name)
+        _uri(name), index, shown
     )
 
 
