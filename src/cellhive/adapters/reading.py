@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -18,7 +19,7 @@ from cellhive.adapters.cm.stated import Stated, put_together, with_ends
 from cellhive.adapters.cm.tables import take_table
 from cellhive.adapters.drive.surveyed import drive_of, with_events
 from cellhive.adapters.files import Table
-from cellhive.adapters.inputs import NotMeasurements, head_of
+from cellhive.adapters.inputs import DEFAULT_LIMITS, NotMeasurements, head_of, whole
 from cellhive.adapters.pm import ves
 from cellhive.adapters.pm.pm_collect import PmCollector
 from cellhive.adapters.pm.pm_xml import parse_pm, unreadable
@@ -29,6 +30,7 @@ from cellhive.adapters.tabular.meaning import check_rules
 from cellhive.adapters.tabular.sheets import read_grids
 from cellhive.adapters.tabular.table_times import in_zone
 from cellhive.adapters.tabular.tables import measure_grids
+from cellhive.adapters.unpacking.archives import members_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.measurements import (
     OBJECT,
@@ -63,7 +65,7 @@ class FileOutcome:
 
     path: Path
     kind: str
-    """"xml", "json", "text", "spreadsheet", "parquet", "html", "binary", "empty"."""
+    """"xml", "json", "text", "spreadsheet", "parquet", "html", "archive", "empty", ..."""
     status: str
     """"read", "ignored" (holds nothing of a network) or "failed"."""
     rows: int = 0
@@ -121,7 +123,7 @@ def read_paths(
             remedy="name a file, or a folder that holds some",
         )
     for index, (path, named) in enumerate(files):
-        outcomes.append(reader.read(path, named=named))
+        outcomes += reader.read_all(path, named=named)
         if on_progress is not None:
             on_progress(index + 1, len(files), path)
     measurements = reader.measurements()
@@ -190,6 +192,8 @@ def kind_of(path: Path) -> str:
     head = head_of(path)
     if head.startswith(b"PK\x03\x04"):
         return _archive_kind(path)
+    if head[257:262] == b"ustar" or head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!")):
+        return "tar"
     plain = head.replace(b"\x00", b"")
     for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
         plain = plain.removeprefix(mark)
@@ -207,12 +211,13 @@ def kind_of(path: Path) -> str:
 
 def _archive_kind(path: Path) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path if path.exists() else io.BytesIO(whole(path))) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
         return "spreadsheet"  # cut; opening it gives the reason
-    sheet = any(name.startswith("xl/") or name == "content.xml" for name in names)
-    return "spreadsheet" if sheet else "archive"
+    if any(name.startswith("xl/") or name == "content.xml" for name in names):
+        return "spreadsheet"
+    return "document" if "[Content_Types].xml" in names else "archive"
 
 
 class _Reader:
@@ -228,6 +233,27 @@ class _Reader:
         self._tables_only = tables_only
         self._stated = Stated(findings=self.findings)
         self._drives: list[Drive] = []
+
+    def read_all(self, path: Path, *, named: bool) -> list[FileOutcome]:
+        """Read a file, or each file in it where it is an archive."""
+        try:
+            archive = kind_of(path) == "archive"
+        except BadInput:
+            archive = False  # reading it says what is wrong
+        if not archive:
+            return [self.read(path, named=named)]
+        limits = DEFAULT_LIMITS
+        try:
+            members = members_of(
+                path, most_bytes=limits.unpacked_bytes, ratio=limits.ratio,
+                ratio_from_bytes=limits.ratio_from_bytes,
+            )  # fmt: skip
+        except BadInput as error:
+            return [self._failed(path, "archive", error)]
+        outcomes = [self.read(one, named=False) for one in members]
+        if not members:
+            outcomes = [self._ignored(path, "archive", "an archive without files")]
+        return outcomes
 
     def read(self, path: Path, *, named: bool) -> FileOutcome:
         """Read one file; what goes wrong becomes a finding."""
@@ -303,10 +329,15 @@ class _Reader:
                     place=str(path), expected="a table", found="a web page",
                     remedy="if it is a table saved as .xls, save it as .xlsx or CSV",
                 )  # fmt: skip
-            case "archive":
+            case "document":
                 raise NotMeasurements(
-                    place=str(path), expected="a measurement file", found="a ZIP archive",
-                    remedy="unpack it and name the folder",
+                    place=str(path), expected="a table", found="an Office document without sheets",
+                    remedy="save its table as .xlsx or CSV",
+                )  # fmt: skip
+            case "archive" | "tar":
+                raise NotMeasurements(
+                    place=str(path), expected="a file", found="an archive inside an archive, or "
+                    "one that is not ZIP", remedy="unpack it and name the folder",
                 )  # fmt: skip
             case _:
                 raise BadInput(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 import polars as pl
 import python_calamine as calamine
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits
+from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, whole
 from cellhive.adapters.tabular.grids import (
     Grid,
     note_titles,
@@ -23,6 +25,9 @@ from cellhive.adapters.tabular.headings import HEAD_ROWS, find_header, headers_o
 from cellhive.adapters.tabular.reshape import blocks, reshaped
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
+
+_MOST_DEFLATED = 1032
+"""How much more the content of a ZIP archive can be than its packed size."""
 
 
 def read_grids(
@@ -90,9 +95,12 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
     Raises:
         BadInput: It cannot be opened, or is too large when unpacked.
     """
-    _check_archive(path, limits)
+    source: Path | io.BytesIO = path if path.exists() else io.BytesIO(whole(path, limits))
+    _check_archive(path, source, limits)
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     try:
-        book = calamine.CalamineWorkbook.from_path(str(path))
+        book = calamine.load_workbook(source)
         shown = [one for one in book.sheets_metadata if _is_shown(one, str(path), findings)]
         sheets = [(one.name, book.get_sheet_by_name(one.name)) for one in shown]
         tables = [(name, sheet.to_python(skip_empty_area=False)) for name, sheet in sheets]
@@ -164,14 +172,20 @@ def grid_of(file: str, sheet: str, rows: list[list[str]], first: int = 0) -> tup
     return Grid(file, sheet, headers, frame, first + at + count + 1, title=title), at, count
 
 
-def _check_archive(path: Path, limits: Limits) -> None:
-    """Refuse archives that unpack to far more than they should."""
+def _check_archive(path: Path, source: Path | io.BytesIO, limits: Limits) -> None:
+    """Refuse archives that unpack to far more than they should, or than they say."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            total = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        with zipfile.ZipFile(source) as archive:
+            entries = archive.infolist()
+            total = sum(entry.file_size for entry in entries)
+            packed = max(sum(entry.compress_size for entry in entries), 1)
+            if total <= limits.whole_bytes < packed * _MOST_DEFLATED:
+                for entry in entries:
+                    _check_size(archive, entry)
+    except _Longer:
+        total = limits.whole_bytes + 1
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, zlib.error):
         return  # not an archive: an old .xls, or damaged, which the opening will say
-    packed = max(path.stat().st_size, 1)
     bomb = total > limits.ratio_from_bytes and total > packed * limits.ratio
     if total > limits.whole_bytes or bomb:
         raise BadInput(
@@ -182,6 +196,20 @@ def _check_archive(path: Path, limits: Limits) -> None:
         )
 
 
+class _Longer(Exception):
+    """An entry holds more than it says."""
+
+
+def _check_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Unpack an entry to see that its size is what the archive says."""
+    with archive.open(entry) as stream:
+        try:
+            while stream.read(1 << 20):
+                pass
+        except zipfile.BadZipFile as error:  # what it says is all that is read, so the sum is off
+            raise _Longer from error
+
+
 def read_parquet_grid(path: Path) -> Grid:
     """Return the grid of a Parquet file.
 
@@ -189,7 +217,7 @@ def read_parquet_grid(path: Path) -> Grid:
         BadInput: It cannot be read.
     """
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path if path.exists() else io.BytesIO(whole(path)))
     except (pl.exceptions.PolarsError, OSError) as error:
         found = str(error).splitlines()[0][:120]
         raise BadInput(
