@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.incidents import (
-    ALL_KPIS,
-    Anomaly,
-    Looked,
-    find_incidents,
-    look,
-    merge,
-    rank,
-    severity_of,
-)
+from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, merge, rank, severity_of, sites_of
+from cellhive.diagnose.search import Known, Looked, find_incidents, look
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -169,3 +161,53 @@ def test_a_drift_is_found_beside_a_departure_that_is_taken_out_and_one_that_is_n
     kinds = {(m.object, m.kind) for one in found.incidents for m in one.members}
     assert ("a", "drift") in kinds
     assert len(kinds) > 1
+
+
+def test_cells_of_other_sites_join_only_what_is_alike() -> None:
+    """Unrelated events of a large network meet by chance; sites are read from names."""
+    one = replace(BASE, object="S1-1")
+    beside = replace(BASE, object="S1-2", start_s=10.5 * DAY, kpi="throughput", p_value=1e-6)
+    elsewhere = replace(BASE, object="S2-1", start_s=10.5 * DAY, kpi="throughput", p_value=1e-5)
+    same = replace(BASE, object="S3-1", p_value=1e-4)
+    names = ("S1-1", "S1-2", "S2-1", "S3-1", "S3-2")
+    panel = Panel("drop", names, 0.0, HOUR, np.ones((5, 3)))
+    sites = sites_of([panel], {})
+    assert sites["S1-2"] == "S1"
+    assert [len(group) for group in merge([one, beside, elsewhere, same], sites)] == [3, 1]
+
+
+def test_names_without_a_sector_have_no_sites() -> None:
+    """Every object may then join every other, as before."""
+    panel = Panel("drop", ("Mast", "Harbour", "Mill"), 0.0, HOUR, np.ones((3, 3)))
+    assert sites_of([panel], {}) == {}
+    assert sites_of([panel], {"Mast": "x"}) == {"Mast": "x", "Harbour": "Harbour", "Mill": "Mill"}
+
+
+def test_an_outage_is_called_one_and_weighs_by_its_users() -> None:
+    """Two cells fall to nothing at the same depth; the one with five times the users is first."""
+    panels = network(4)
+    values = panels["traffic"].values
+    values[2] *= 5
+    values[2, 400:406] = 0.0
+    values[9, 300:306] = 0.0
+    known = Known({"success": "higher"}, ("traffic",))
+    search = find_incidents(tuple(panels.values()), known=known)
+    assert [(one.kind, one.objects) for one in search.incidents] == [
+        ("outage", ("cell-02",)), ("outage", ("cell-09",)),
+    ]  # fmt: skip
+    assert search.load == ("traffic",)
+    loads = [one.load for one in search.incidents]
+    assert loads[0] == pytest.approx(5 * (loads[1] or 0), rel=0.8)
+    assert search.incidents[0].lead.relative == pytest.approx(-1.0)
+
+
+def test_a_cycle_that_comes_late_is_said_in_words() -> None:
+    """Three hours late for a week, in one cell."""
+    panels = network(5)
+    traffic = panels["traffic"].values
+    traffic[7, 240:408] = traffic[7, 237:405]
+    search = find_incidents(tuple(panels.values()))
+    (one,) = search.incidents
+    assert (one.kind, one.objects) == ("seasonality break", ("cell-07",))
+    assert "late" in one.lead.detail
+    assert abs(one.start_s / HOUR - 240) <= 6

@@ -14,7 +14,7 @@ import pytest
 from cellhive.causal.posterior import Settings
 from cellhive.causal.queries.validation import Check
 from cellhive.core.errors import BadInput
-from cellhive.diagnose.incidents import Search
+from cellhive.diagnose.search import Search
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.change import Proposals
 from cellhive.flows.causes.model import Asked, Told, modelled

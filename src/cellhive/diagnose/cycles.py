@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cellhive.core.types import Floats
+from cellhive.core.types import Bools, Floats
+from cellhive.diagnose.rhythm.weeks import ROWS_TO_POOL, fold, median_over, unfold, weekly_cycle
 
 Counts = npt.NDArray[np.int64]
 
@@ -18,17 +19,27 @@ DAY_S = 86400.0
 DAYS_FOR_DAILY = 4
 """Whole days needed before a daily cycle is removed."""
 DAYS_FOR_WEEKLY = 21
-"""Whole days needed before a weekly cycle is removed."""
+"""Whole days needed before a weekly cycle is removed from objects that are alone."""
+DAYS_FOR_WEEKLY_TOGETHER = 14
+"""The same for objects whose like can say what a week is."""
 DAYS_FOR_SPREAD = 10
 """Whole days needed before the spread may differ by time of day."""
 SMALL_COUNT = 100
 """Typical count below which its Poisson spread matters."""
+FEW = 0.1
+"""Share of the whole up to which a share is one of few, or of few missing."""
 WIDE = 3
 """Ratio of the 90 to the 10 % point from which the logarithm is taken."""
-ROWS_TO_POOL = 4
-"""Objects needed before one borrows strength from the others."""
 OWN_SHAPE = 0.25
 """Weight of a row's own daily shape of the spread beside the panel's."""
+MOSTLY = 0.98
+"""Share of the values that tell what is usual where extremes must not."""
+ALIKE = 0.4
+"""Share of values that are one and the same from which a row may be nearly always the same."""
+SAME = 0.4
+"""Robust over plain spread below which a row is nearly always the same."""
+EVENTS_LENT = 10
+"""Values that the other rows lend to one that is nearly always the same."""
 TINY = 1e-6
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
@@ -65,10 +76,12 @@ class Usual:
     spread: Floats
     """Usual spread (robust sigma) on the transformed scale, by time of day, (N, T)."""
     transform: Transform
-    weak: npt.NDArray[np.bool_]
-    """Rows whose spread is the practical floor: they hardly vary at all, (N,)."""
+    weak: Bools
+    """Rows that are nearly always the same, whose spread is a mean square, (N,)."""
     removed: tuple[str, ...]
     """Which cycles were removed: "daily", "weekly"."""
+    holidays: tuple[float, ...] = ()
+    """Starts of the days on which the objects did what they do on another weekday [s]."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +89,33 @@ class Transform:
     """A monotone scale on which the spread does not follow the level."""
 
     name: str
-    """"identity", "log" (log(1 + x/offset)) or "root" (2 sqrt(x + 3/8), Anscombe 1948)."""
+    """"identity", "log" (log(1 + x/offset)), "root" (2 sqrt(x + offset), Anscombe 1948) or
+    "shortfall" (the same of what is missing to the whole, negative)."""
     offset: Floats
     """Offset of each row, (N, 1)."""
+    whole: float = 0.0
+    """What a shortfall is missing to: 100 of per cent, 1 of ratios."""
 
     def forward(self, values: Floats) -> Floats:
         """Return values on the transformed scale, (N, T)."""
         if self.name == "log":
             return np.log1p(np.maximum(values, 0.0) / self.offset)
         if self.name == "root":
-            return 2.0 * np.sqrt(np.maximum(values, 0.0) + 0.375)
+            return 2.0 * np.sqrt(np.maximum(values, 0.0) + self.offset)
+        if self.name == "shortfall":
+            return -2.0 * np.sqrt(np.maximum(self.whole - values, 0.0) + self.offset)
         return values
 
     def inverse(self, values: Floats, row: int) -> Floats:
         """Return transformed values of one row in the unit of the KPI."""
+        offset = self.offset[row, 0]
         if self.name == "log":
-            return np.asarray(np.maximum(np.expm1(values), 0.0) * self.offset[row, 0])
+            return np.asarray(np.maximum(np.expm1(values), 0.0) * offset)
         if self.name == "root":
-            return np.asarray(np.maximum(np.square(values / 2.0) - 0.375, 0.0))
+            return np.asarray(np.maximum(np.square(np.maximum(values, 0.0) / 2.0) - offset, 0.0))
+        if self.name == "shortfall":
+            missing = np.square(np.minimum(values, 0.0) / 2.0) - offset
+            return np.asarray(self.whole - np.maximum(missing, 0.0))
         return values
 
 
@@ -129,40 +151,48 @@ def robust_sigma(values: Floats) -> Floats:
     return np.asarray(MAD_TO_SIGMA * quantiles(np.abs(values - centre[:, None]), (0.5,))[0])
 
 
-def practical_floor(unit: str, level: Floats, transform: str) -> Floats:
+def practical_floor(panel: Panel, transform: Transform) -> Floats:
     """Return the spread below which a difference means nothing to anybody, (N,).
 
     0.05 points of a percentage (0.0005 of a ratio), 0.05 dB, the Poisson spread of
     a count, and half a per cent of the level for anything else.
     """
-    if transform == "root":
-        return np.ones_like(level)
-    if transform == "log":
+    level = quantiles(panel.values, (0.5,))[0]
+    fixed = {"%": 0.05, "ratio": 0.0005, "dB": 0.05, "dBm": 0.05}.get(panel.unit)
+    if transform.name == "log":
         return np.full_like(level, 0.005)
-    fixed = {"%": 0.05, "ratio": 0.0005, "dB": 0.05, "dBm": 0.05}.get(unit)
+    if transform.name == "root" and fixed is None:
+        return np.ones_like(level)
+    if transform.name in {"root", "shortfall"} and fixed is not None:
+        lower = level - fixed if transform.name == "shortfall" else level + fixed
+        both = transform.forward(np.column_stack([level, lower]))
+        return np.maximum(np.abs(np.diff(both, axis=1))[:, 0], 1e-6)
     if fixed is not None:
         return np.full_like(level, fixed)
-    return np.maximum(0.005 * np.abs(level), 1e-12)
+    return np.asarray(np.maximum(0.005 * np.abs(level), 1e-12))
 
 
 def choose_transform(panel: Panel) -> Transform:
     """Return the scale on which the spread of a panel is about even.
 
-    Shares and decibels stay as they are; small counts take the square root, other
-    quantities that are never negative and vary by more than a factor of three the
-    logarithm.
+    Shares take the square root of what is missing to the whole where that is little, and of
+    themselves where they are small: both are counts of few over many. Other shares and
+    decibels stay as they are; small counts take the square root, other quantities that are
+    never negative and vary by more than a factor of three the logarithm.
     """
     rows = panel.values.shape[0]
     plain = Transform("identity", np.ones((rows, 1)))
-    if panel.unit in {"%", "ratio", "dB", "dBm"} or not np.isfinite(panel.values).any():
+    if panel.unit in {"dB", "dBm"} or not np.isfinite(panel.values).any():
         return plain
     if np.nanmin(panel.values) < 0:
         return plain
     low, middle, high = quantiles(panel.values, (0.1, 0.5, 0.9))
     typical = float(np.nanmedian(middle))
+    if panel.unit in {"%", "ratio"}:
+        return _of_shares(panel, typical) or plain
     finite = panel.values[np.isfinite(panel.values)]
     if typical < SMALL_COUNT and bool(np.all(finite == np.rint(finite))):
-        return Transform("root", np.ones((rows, 1)))
+        return Transform("root", np.full((rows, 1), 0.375))
     with np.errstate(divide="ignore", invalid="ignore"):
         span = float(np.nanmedian(np.where(middle > 0, high / np.maximum(low, 1e-9 * middle), 1.0)))
     if span < WIDE:
@@ -173,55 +203,29 @@ def choose_transform(panel: Panel) -> Transform:
     return Transform("log", offset[:, None])
 
 
-def _fold(values: Floats, lead: int, length: int) -> Floats:
-    """Return rows folded into cycles of a length, (N, cycles, length), padded with NaN."""
-    rows, periods = values.shape
-    cycles = -(-(lead + periods) // length)
-    padded = np.full((rows, cycles * length), np.nan)
-    padded[:, lead : lead + periods] = values
-    return padded.reshape(rows, cycles, length)
+def _of_shares(panel: Panel, typical: float) -> Transform | None:
+    """Return the scale of shares that are nearly all or nearly nothing; None of others.
 
-
-def _median_over(values: Floats, axis: int) -> Floats:
-    """Return medians along an axis without NaN; 0 where there is no value at all."""
-    moved = np.moveaxis(values, axis, -1)
-    flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
-    ordered = np.sort(flat, axis=1)
-    count = np.sum(~np.isnan(flat), axis=1)
-    rows = np.arange(flat.shape[0])
-    low = ordered[rows, np.maximum((count - 1) // 2, 0)]
-    high = ordered[rows, np.maximum(count // 2, 0) % flat.shape[1]]
-    middle = np.where(count > 0, 0.5 * (low + high), 0.0)
-    return middle.reshape(moved.shape[:-1])
-
-
-def _unfold(profile: Floats, lead: int, periods: int) -> Floats:
-    """Return a profile of one cycle repeated along the grid, (N, T)."""
-    index = (lead + np.arange(periods)) % profile.shape[1]
-    return profile[:, index]
+    The offset is three eighths of the smallest part that a row counts, about: one of its
+    few.
+    """
+    whole = 100.0 if panel.unit == "%" else 1.0
+    if not (typical <= FEW * whole or typical >= (1 - FEW) * whole):
+        return None
+    upper = typical >= (1 - FEW) * whole
+    part = np.maximum(whole - panel.values if upper else panel.values, 0.0)
+    smallest = quantiles(np.where(part > 0, part, np.nan), (0.1,))[0]
+    offset = np.clip(0.375 * np.nan_to_num(smallest, nan=0.0), 1e-4 * whole, 0.02 * whole)
+    return Transform("shortfall" if upper else "root", offset[:, None], whole)
 
 
 def _daily_cycle(values: Floats, start_s: float, step_s: float) -> Floats:
     per_day = round(DAY_S / step_s)
     lead = int((start_s % DAY_S) // step_s)
-    folded = _fold(values, lead, per_day)
-    level = _median_over(folded, 2)
-    profile = _median_over(folded - level[:, :, None], 1)
-    return _unfold(profile, lead, values.shape[1])
-
-
-def _weekly_cycle(values: Floats, start_s: float, step_s: float) -> Floats:
-    """Return the offset of each weekday from its week, on the grid, (N, T)."""
-    per_day = max(round(DAY_S / step_s), 1)
-    lead = int((start_s % (7 * DAY_S)) // step_s)
-    folded = _fold(values, lead, 7 * per_day)
-    rows, weeks, _ = folded.shape
-    days = _median_over(folded.reshape(rows, weeks, 7, per_day), 3)
-    empty = np.isnan(folded.reshape(rows, weeks, 7, per_day)).all(axis=3)
-    days = np.where(empty, np.nan, days)
-    level = _median_over(days, 2)
-    profile = _median_over(days - level[:, :, None], 1)
-    return _unfold(np.repeat(profile, per_day, axis=1), lead, values.shape[1])
+    folded = fold(values, lead, per_day)
+    level = median_over(folded, 2)
+    profile = median_over(folded - level[:, :, None], 1)
+    return unfold(profile, lead, values.shape[1])
 
 
 def _spread_by_time_of_day(residual: Floats, start_s: float, step_s: float) -> Floats:
@@ -234,8 +238,9 @@ def _spread_by_time_of_day(residual: Floats, start_s: float, step_s: float) -> F
     """
     per_day = round(DAY_S / step_s)
     lead = int((start_s % DAY_S) // step_s)
-    folded = np.abs(_fold(residual, lead, per_day))
-    profile = _median_over(folded, 1)
+    size = np.abs(residual)
+    size = np.minimum(size, quantiles(size, (MOSTLY,))[0][:, None])
+    profile = _mean_over_days(fold(size, lead, per_day))
     reach = max(per_day // 24, 1)
     padded = np.concatenate([profile[:, -reach:], profile, profile[:, :reach]], axis=1)
     sums = np.cumsum(np.concatenate([np.zeros((profile.shape[0], 1)), padded], axis=1), axis=1)
@@ -246,20 +251,68 @@ def _spread_by_time_of_day(residual: Floats, start_s: float, step_s: float) -> F
     pooled = np.median(shape, axis=0) if shape.shape[0] >= ROWS_TO_POOL else np.zeros(1)
     own = OWN_SHAPE if shape.shape[0] >= ROWS_TO_POOL else 2 * OWN_SHAPE
     shape = np.exp(own * shape + (1 - own) * pooled)
-    return _unfold(np.clip(shape, 0.5, 4.0), lead, residual.shape[1])
+    return unfold(np.clip(shape, 0.5, 4.0), lead, residual.shape[1])
 
 
-def _local_sigma(residual: Floats, step_s: float) -> Floats:
-    """Return the robust sigma of each row about its block medians, (N,).
+def _mean_over_days(folded: Floats) -> Floats:
+    known = ~np.isnan(folded)
+    total = np.where(known, folded, 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+
+def _inside(residual: Floats, step_s: float) -> Floats:
+    """Return each row about its block medians, (N, T).
 
     A block is a day, or 14 periods where a period is long: so neither a level shift nor
     a trend inflates the spread that it is later judged by.
     """
     length = int(np.clip(round(DAY_S / step_s), 14, 96))
-    folded = _fold(residual, 0, length)
-    level = _median_over(folded, 2)
+    folded = fold(residual, 0, length)
+    level = median_over(folded, 2)
     rows, periods = residual.shape
-    return robust_sigma((folded - level[:, :, None]).reshape(rows, -1)[:, :periods])
+    return (folded - level[:, :, None]).reshape(rows, -1)[:, :periods]
+
+
+def _mean_square(inside: Floats) -> Floats:
+    known = ~np.isnan(inside)
+    total = np.where(known, np.square(inside), 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+
+def _spread(
+    values: Floats, residual: Floats, shape: Floats, floor: Floats, step_s: float
+) -> tuple[Floats, Bools]:
+    """Return the usual spread of each row, and which rows are nearly always the same.
+
+    Where most values are alike, as shares of 100 % in small cells are, the median says
+    nothing of the few that are not. The spread is then the root mean square of the changes
+    from period to period over sqrt(2), so that a stretch counts as one of the few, drawn
+    towards that of the other such rows as if ten of its values were theirs.
+
+    Args:
+        values: As measured, (N, T).
+        residual: What the cycles leave, (N, T).
+        shape: Of the spread over the day, (N, T).
+        floor: Practical floor of the spread, (N,).
+        step_s: Length of a period [s].
+    """
+    unit = residual / shape
+    sigma, size = robust_sigma(_inside(unit, step_s)), np.abs(unit)
+    most = quantiles(size, (MOSTLY,))[0]
+    usual = np.sqrt(_mean_square(np.minimum(size, most[:, None])))
+    middle = quantiles(values, (0.5,))[0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = np.sum(values == middle[:, None], axis=1) / np.sum(~np.isnan(values), axis=1)
+    few = (alike >= ALIKE) & (sigma <= np.maximum(floor, SAME * usual))
+    same = few | ~(sigma > floor)
+    change = np.diff(unit, axis=1)
+    square = 0.5 * _mean_square(change)
+    events = 0.5 * np.sum(np.abs(change) > np.maximum(floor, 1e-12)[:, None], axis=1)
+    if few.sum() >= ROWS_TO_POOL:
+        others = float(np.mean(square[few]))
+        square = (events * square + EVENTS_LENT * others) / (events + EVENTS_LENT)
+    spread = np.where(few, np.maximum(floor, np.sqrt(square)), np.maximum(floor, sigma))
+    return spread, same
 
 
 def remove_cycles(panel: Panel) -> Usual:
@@ -267,7 +320,8 @@ def remove_cycles(panel: Panel) -> Usual:
 
     The cycles are medians over days and weeks of what deviates from that day's or
     week's own median, so neither a trend nor an incident in a minority of days
-    leaks into them. Hour-of-week patterns beyond "hour of day + weekday" are left in.
+    leaks into them. Weekends have a shape of their own, and a holiday may be a Sunday
+    (``diagnose.rhythm.weeks``).
     """
     transform = choose_transform(panel)
     values = transform.forward(panel.values)
@@ -275,12 +329,19 @@ def remove_cycles(panel: Panel) -> Usual:
     span_days = panel.periods * step / DAY_S
     cycle = np.zeros_like(values)
     removed: list[str] = []
+    holidays: tuple[float, ...] = ()
     divides = step < DAY_S and abs(DAY_S / step - round(DAY_S / step)) < TINY
     if divides and round(DAY_S / step) > 1 and span_days >= DAYS_FOR_DAILY:
         cycle = cycle + _daily_cycle(values, panel.start_s, step)
         removed.append("daily")
-    if (divides or abs(step - DAY_S) < 1) and span_days >= DAYS_FOR_WEEKLY:
-        cycle = cycle + _weekly_cycle(values - cycle, panel.start_s, step)
+    rows = panel.values.shape[0]
+    needed = DAYS_FOR_WEEKLY if rows < ROWS_TO_POOL else DAYS_FOR_WEEKLY_TOGETHER
+    if (divides or abs(step - DAY_S) < 1) and span_days >= needed:
+        lead, per_day = int((panel.start_s % (7 * DAY_S)) // step), max(round(DAY_S / step), 1)
+        week = weekly_cycle(values - cycle, lead, per_day, own=span_days >= DAYS_FOR_WEEKLY)
+        midnight = panel.start_s - panel.start_s % DAY_S
+        holidays = tuple(midnight + day * DAY_S for day in week.holidays)
+        cycle = cycle + week.cycle
         removed.append("weekly")
     residual = values - cycle
     level = quantiles(residual, (0.5,))[0]
@@ -288,8 +349,9 @@ def remove_cycles(panel: Panel) -> Usual:
     shape = np.ones_like(values)
     if "daily" in removed and span_days >= DAYS_FOR_SPREAD:
         shape = _spread_by_time_of_day(residual, panel.start_s, step)
-    sigma = _local_sigma(residual / shape, step)
-    floor = practical_floor(panel.unit, quantiles(panel.values, (0.5,))[0], transform.name)
-    weak = ~(sigma > floor)
-    spread = np.where(weak, floor, sigma)[:, None] * np.where(weak[:, None], 1.0, shape)
-    return Usual(residual / spread, cycle + level[:, None], spread, transform, weak, tuple(removed))
+    floor = practical_floor(panel, transform)
+    sigma, same = _spread(panel.values, residual, shape, floor, step)
+    spread = sigma[:, None] * shape
+    return Usual(
+        residual / spread, cycle + level[:, None], spread, transform, same, tuple(removed), holidays
+    )

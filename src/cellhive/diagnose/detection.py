@@ -13,7 +13,7 @@ The method, for every object and KPI:
    objects of the panel (Smyth 2004) and judged with Student's t. Windows of up to three
    periods must also beat a generalised Pareto tail fitted to the panel's own 90 to 99 %
    points (an exponential tail where there is too little data for that); for longer windows
-   single values are limited to four spreads, so that no single value makes a level shift.
+   single values are limited to four to six spreads, so that no single value makes a level shift.
 4. p-values are multiplied by the number of positions and contrasts that were looked at
    (Bonferroni) within a series; over series, the caller controls the false
    discovery rate (``discoveries``).
@@ -34,12 +34,12 @@ from cellhive.diagnose.cycles import Usual, robust_sigma
 from cellhive.diagnose.kernels import best_edges, median_of_known
 from cellhive.diagnose.yardstick import (
     FLANK,
-    LIMIT,
     SHORT,
     Contrast,
     Indices,
     Yardstick,
     contrasts,
+    limit_of,
     memory_of,
     p_values,
     pair_of_sums,
@@ -197,7 +197,7 @@ def judge(usual: Usual, level: float = 0.05) -> Judged:
         return Judged((), smallest, refused)
     values = values[rows]
     ladder = contrasts(values.shape[1])
-    limit = LIMIT * np.maximum(robust_sigma(values), 1.0)
+    limit = limit_of(values.shape[1]) * np.maximum(robust_sigma(values), 1.0)
     # What is far out must not stretch the yardstick it is measured with; for spikes it stays,
     # because it is what shows how heavy the tail is.
     calm = np.where(np.abs(values) > FAR * limit[:, None], np.nan, values)

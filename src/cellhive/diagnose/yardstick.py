@@ -12,13 +12,14 @@ import numpy.typing as npt
 from scipy import special
 
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.cycles import ROWS_TO_POOL, quantiles, quantiles_of_ordered
+from cellhive.diagnose.cycles import quantiles, quantiles_of_ordered
 from cellhive.diagnose.kernels import (
     contrast_everywhere,
     contrast_strongest,
     distance_quantiles,
     running_sums,
 )
+from cellhive.diagnose.rhythm.weeks import ROWS_TO_POOL
 
 Indices = npt.NDArray[np.int64]
 
@@ -26,10 +27,19 @@ FLANK = 8
 """Periods of usual behaviour wanted on each side of a short bump."""
 SHORT = 3
 """Longest spike, in periods; only in windows up to here a single value counts in full."""
-LIMIT = 4.0
-"""Spreads that a single value is limited to in windows longer than a spike."""
+LIMIT = (4.0, 6.0)
+"""Spreads that a single value is limited to in windows longer than a spike: in series of 200
+values and more, and in those of up to 100, whose few windows meet fewer extremes by chance."""
 VALUES_FOR_TAIL = 100
 """Values a row needs to inform the shape of the panel's tail."""
+FREEDOM_OF_FEW = 10.0
+"""Degrees of freedom of rows that are nearly always the same: of the few values that are not."""
+HEAVY = 0.2
+"""Shape that the tail of a panel is drawn towards: that of Student's t with five degrees."""
+FEWEST_BEYOND = 3
+"""Values of a row beyond the outermost point that the panel's tail is fitted to."""
+BEYOND = 6
+"""Values of a row beyond the quantile that tells how heavy its own tails are."""
 MOST_PRIOR = 60.0
 """Most degrees of freedom that the other objects lend."""
 
@@ -61,8 +71,10 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Tail:
-    """Generalised Pareto law of the outermost tenth of a contrast, in its own scales."""
+    """Generalised Pareto law of the outermost values of a contrast, in its own scales."""
 
+    share: float
+    """Share of the values that it describes, on one side."""
     start: float
     width: float
     shape: float
@@ -72,8 +84,14 @@ class Tail:
         beyond = np.maximum(size - self.start, 0.0) / self.width
         if self.shape < 0:  # the law ends
             beyond = np.minimum(beyond, -1 / self.shape)
-        share = special.inv_boxcox(-beyond, -self.shape)
-        return np.where(size > self.start, 0.1 * share, 1.0)
+        outside = self.share * special.inv_boxcox(-beyond, -self.shape)
+        return np.where(size > self.start, outside, 1.0)
+
+    def quantile(self, share: float) -> float:
+        """Return what a share of the sizes lies beyond, two-sided; the start if it is more."""
+        times = max(np.log(2 * self.share / share), 0.0)
+        grown = np.expm1(self.shape * times) / self.shape if self.shape else times
+        return float(self.start + self.width * grown)
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,11 @@ class Yardstick:
     """Rows whose scale is the practical floor, (N,)."""
     upper: Tail | None = None
     lower: Tail | None = None
+
+
+def limit_of(periods: int) -> float:
+    """Return the spreads that a single value is limited to in windows longer than a spike."""
+    return float(np.interp(periods, (100, 200), LIMIT[::-1]))
 
 
 def contrasts(periods: int) -> list[Contrast]:
@@ -140,26 +163,27 @@ def strongest(sums: Sums, contrast: Contrast) -> tuple[Floats, Indices]:
     return out[0], out[1].astype(np.int64)
 
 
-EXPONENTIAL = Tail(1.5657, 0.9728, 0.0)
+EXPONENTIAL = Tail(0.1, 1.5657, 0.9728, 0.0)
 """The tail of a Laplace law whose median absolute deviation is that of a unit Gaussian."""
 
 
-def _tail(points: Floats, independent: float) -> Tail:
-    """Return the tail through a contrast's 90, 96.84 and 99 % points, each a median over rows.
+def _tail(points: Floats, share: float, independent: float) -> Tail:
+    """Return the tail beyond a share of a contrast, from three points in steps of sqrt(10).
 
-    With those points the shape of the generalised Pareto law is closed-form; it is drawn
-    towards 0.1 with a weight of the 1 % of the values that inform it.
+    With the points that ``share``, its 3.2th and its tenth lie beyond, each a median over
+    rows, the shape of the generalised Pareto law is closed-form (as in Pickands 1975); it is
+    drawn towards ``HEAVY`` with a weight of the values that inform it.
     """
     start, middle, end = points
     if not (end > middle > start):
         return EXPONENTIAL
     shape = np.log(max((end - start) / (middle - start) - 1, 0.3)) / np.log(np.sqrt(10))
-    variance = 3 / max(0.01 * independent, 1e-9)
-    shape = (shape / variance + 0.1 / 0.0225) / (1 / variance + 1 / 0.0225)
+    variance = 1.5 / max(0.1 * share * independent, 1e-9)
+    shape = (shape / variance + HEAVY / 0.0225) / (1 / variance + 1 / 0.0225)
     shape = float(np.clip(shape, -0.1, 0.5))
     shape = shape or 1e-9
     grown = np.expm1(shape * np.log(10)) / shape
-    return Tail(float(start), float((end - start) / grown), shape)
+    return Tail(share, float(start), float((end - start) / grown), shape)
 
 
 def moderate(scale: Floats, freedom: Floats) -> tuple[Floats, Floats]:
@@ -219,30 +243,58 @@ def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bo
     """
     statistic.sort(axis=1)
     count = np.sum(~np.isnan(statistic), axis=1)
+    typical = max(float(np.median(count)), 1.0)
     q05, middle, q95 = quantiles_of_ordered(statistic, count, (0.05, 0.5, 0.95))
-    distance = np.empty((count.size, 1))
-    distance_quantiles(statistic, count, middle, np.array([0.5]), distance)
-    scale = distance[:, 0] / 0.6745
+    # A departure of a window's length stands out at twice as many positions, or a little more.
+    outer = float(np.clip(max(BEYOND, 4 * contrast.length) / typical, 0.005, 0.1))
+    distance = np.empty((count.size, 2))
+    distance_quantiles(statistic, count, middle, np.array([0.5, 1 - outer]), distance)
+    scale, far = distance[:, 0] / 0.6745, distance[:, 1]
     independent = count / np.maximum(memory, contrast.support / 2)
     # The median absolute deviation is 37 % as efficient as the standard deviation.
     freedom = np.maximum(0.37 * independent, 0.0)
-    fallback = np.maximum((q95 - q05) / 3.29, 1.0)  # hardly varying rows: the practical floor
+    # Rows that are nearly always the same: few values, each in units of a root mean square.
+    parts = 1 / contrast.length + 1 / (contrast.flank * (1 if contrast.kind == "step" else 2))
+    fallback = np.maximum((q95 - q05) / 3.29, np.sqrt(parts))
     drawn, total = moderate(np.where(weak, 0.0, scale), freedom)
     # A yardstick shorter than the row's own is believed only half.
     scale = np.where(weak, fallback, np.maximum(drawn, 0.5 * (scale + drawn)))
-    freedom = np.where(weak, 30.0, total)
+    freedom = np.where(weak, FREEDOM_OF_FEW, total)
     if not contrast.short:
+        if 4 * contrast.length <= 0.1 * typical:
+            of_law = np.asarray(-special.stdtrit(np.maximum(freedom, 1.0), outer / 2), np.float64)
+            scale = _stretched(scale, far, of_law)
         return Yardstick(scale, freedom, weak)
     usable = ~weak & (count >= VALUES_FOR_TAIL)
-    if np.sum(usable) < ROWS_TO_POOL:
-        return Yardstick(scale, freedom, weak, EXPONENTIAL, EXPONENTIAL)
-    amount = float(np.sum(independent[usable]))
-    shares = (0.9, 1 - 0.1 / float(np.sqrt(10)), 0.99)
-    points = statistic[usable] / scale[usable, None]
-    number = count[usable]
-    high = np.median(quantiles_of_ordered(points, number, shares), axis=1)
-    low = np.median(-quantiles_of_ordered(points, number, shares, from_top=True), axis=1)
-    return Yardstick(scale, freedom, weak, _tail(high, amount), _tail(low, amount))
+    points, amount = statistic[usable] / scale[usable, None], float(np.sum(independent[usable]))
+    upper, lower = _tails(points, count[usable], amount)
+    common = max(upper.quantile(outer), lower.quantile(outer))
+    scale = _stretched(scale, far, np.where(weak, EXPONENTIAL.quantile(outer), common))
+    return Yardstick(scale, freedom, weak, upper, lower)
+
+
+def _stretched(scale: Floats, far: Floats, of_law: Floats) -> Floats:
+    """Return scales under which a row's own outer quantile is not beyond that of its law."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        longer = np.nan_to_num(far / (scale * of_law), nan=1.0, posinf=1.0)
+    return np.asarray(scale * np.maximum(longer, 1.0))
+
+
+def _tails(points: Floats, count: Indices, amount: float) -> tuple[Tail, Tail]:
+    """Return the upper and the lower tail of a contrast over the rows of a panel.
+
+    Args:
+        points: Contrasts in usual spreads of their row, in rising order, (N, T).
+        count: Of those of each row that are not NaN, (N,).
+        amount: Of independent ones in all rows.
+    """
+    if count.size < ROWS_TO_POOL:
+        return EXPONENTIAL, EXPONENTIAL
+    share = float(np.clip(10 * FEWEST_BEYOND / points.shape[1], 0.005, 0.1))
+    inside = tuple(1 - share / part for part in (1.0, float(np.sqrt(10)), 10.0))
+    high = np.median(quantiles_of_ordered(points, count, inside), axis=1)
+    low = np.median(-quantiles_of_ordered(points, count, inside, from_top=True), axis=1)
+    return _tail(high, share, amount), _tail(low, share, amount)
 
 
 def p_values(value: Floats, yardstick: Yardstick, rows: Indices) -> Floats:
@@ -253,7 +305,8 @@ def p_values(value: Floats, yardstick: Yardstick, rows: Indices) -> Floats:
     p = 2 * special.stdtr(np.maximum(freedom, 1.0), -np.abs(size))  # of Student's t
     if yardstick.upper is not None and yardstick.lower is not None:
         up, down = yardstick.upper.p_values(size), yardstick.lower.p_values(-size)
-        by_tail = 2 * np.where(size > 0, up, down)
-        p = np.where(yardstick.weak[rows], p, np.maximum(p, by_tail))
+        both = EXPONENTIAL.p_values(np.abs(size))
+        by_tail = 2 * np.where(yardstick.weak[rows], both, np.where(size > 0, up, down))
+        p = np.maximum(p, by_tail)
     p = np.where(freedom < 1.0, 1.0, p)
     return np.where(np.isfinite(p), np.minimum(p, 1.0), 1.0)

@@ -26,10 +26,10 @@ from cellhive.core.measurements import (
 )
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.incidents import FALSE_DISCOVERY_RATE, Search, find_incidents
 from cellhive.diagnose.positions import Position, positions_of
 from cellhive.diagnose.quality.coverage import Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
+from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Known, Search, find_incidents
 from cellhive.diagnose.summary import Summary, summarise
 
 MOST_SLOTS = 20
@@ -110,9 +110,21 @@ def analyse(
     better = {
         name: info.better for part in parts for name, info in part.columns.items() if info.better
     }
-    search = find_incidents(panels, better, rate)
+    search = find_incidents(panels, rate=rate, known=Known(better, loads_of(parts)))
     notes += _about(search)
     return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
+
+
+LOADS = ("RRC.ConnMean", "RRC.ConnMax", "DRB.MeanActiveUeDl", "DRB.PdcpSduVolumeDL")
+"""Quantities that tell how many are affected, the best first: users, then traffic."""
+
+
+def loads_of(parts: Sequence[Part]) -> tuple[str, ...]:
+    """Return the KPIs that tell how many users, or how much traffic, an object has."""
+    return tuple(
+        name for quantity in LOADS for part in parts
+        for name, info in part.columns.items() if info.quantity == quantity
+    )  # fmt: skip
 
 
 def parts_of(
@@ -309,6 +321,17 @@ def _about(search: Search) -> list[str]:
             f"usual behaviour{removed}. At most {search.rate:.0%} of the series called unusual "
             "are expected to be so by chance (Benjamini-Hochberg)."
         )
+    if search.series and search.load:
+        notes.append(
+            f"Incidents are ranked by how many are affected, told by {', '.join(search.load)}."
+        )
+    elif search.series:
+        notes.append(
+            "No KPI tells how many users or how much traffic an object has; all weigh the same."
+        )
+    if search.holidays:
+        days = ", ".join(f"{moment(day):%Y-%m-%d}" for day in search.holidays[:8])
+        notes.append(f"Taken for another day of the week, as a holiday is: {days}.")
     for reason, count in search.refused.items():
         notes.append(f"{count} series were not judged: {reason}.")
     return notes

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from cellhive.core.measurements import ColumnInfo, Finding, Severity
 from cellhive.core.schema import QUANTITIES
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.incidents import Incident, Search
+from cellhive.diagnose.incidents import Incident
+from cellhive.diagnose.search import Search
 from cellhive.diagnose.summary import Figures, Summary
 from cellhive.flows.analyse import Part
 from cellhive.reports.analysis import words

@@ -104,6 +104,9 @@ def from_to(anomaly: Anomaly) -> str:
     before, after = (value(v, anomaly.unit) for v in (anomaly.expected, anomaly.observed))
     if anomaly.kind == "drift":
         return f"from {before} to {after}"
+    if anomaly.detail:
+        what = "a noise of ±" if anomaly.kind == "variance change" else "a swing of "
+        return f"{anomaly.detail}: {what}{after} instead of {before}"
     return f"{after} instead of {before}"
 
 
@@ -117,9 +120,25 @@ KINDS = {
     "level shift": "step",
     "drift": "slow drift",
     "no data": "no data",
+    "outage": "outage",
+    "seasonality break": "another cycle",
+    "variance change": "another scatter",
 }
 """What a kind of departure is called in reports; other kinds are shown as they are."""
-_HOW = {"spike": "for a moment", "drift": "slowly"}
+
+
+def _happening(incident: Incident) -> str:
+    """Return what a KPI does in an incident."""
+    lead = incident.lead
+    if lead.kind == "outage":
+        return "fell to nothing"
+    if lead.kind == "seasonality break":
+        return "has another cycle"
+    up = lead.sigmas > 0
+    if lead.kind == "variance change":
+        return "restless" if up else "unusually steady"
+    word = {"spike": "for a moment", "drift": "slowly"}.get(lead.kind, "")
+    return clean(f"{'up' if up else 'down'} {word}")
 
 
 def headline(incident: Incident, noun: str = "") -> str:
@@ -133,8 +152,7 @@ def headline(incident: Incident, noun: str = "") -> str:
     if lead.kpi == ALL_KPIS:
         what = "No data"
     else:
-        verb = "up" if lead.sigmas > 0 else "down"
-        what = clean(f"{clean(lead.kpi)} {verb} {_HOW.get(incident.kind, '')}")
+        what = f"{clean(lead.kpi)} {_happening(incident)}"
         more = len(incident.kpis) - 1
         what += f" (and {counted(more, 'other KPI')})" if more else ""
     count = len(incident.objects)
