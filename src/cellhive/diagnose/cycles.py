@@ -304,7 +304,6 @@ def _spread(
     with np.errstate(invalid="ignore", divide="ignore"):
         alike = np.sum(values == middle[:, None], axis=1) / np.sum(~np.isnan(values), axis=1)
     few = (alike >= ALIKE) & (sigma <= np.maximum(floor, SAME * usual))
-    same = few | ~(sigma > floor)
     change = np.diff(unit, axis=1)
     square = 0.5 * _mean_square(change)
     events = 0.5 * np.sum(np.abs(change) > np.maximum(floor, 1e-12)[:, None], axis=1)
@@ -312,7 +311,7 @@ def _spread(
         others = float(np.mean(square[few]))
         square = (events * square + EVENTS_LENT * others) / (events + EVENTS_LENT)
     spread = np.where(few, np.maximum(floor, np.sqrt(square)), np.maximum(floor, sigma))
-    return spread, same
+    return spread, few
 
 
 def remove_cycles(panel: Panel) -> Usual:

@@ -253,12 +253,14 @@ def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bo
     independent = count / np.maximum(memory, contrast.support / 2)
     # The median absolute deviation is 37 % as efficient as the standard deviation.
     freedom = np.maximum(0.37 * independent, 0.0)
-    # Rows that are nearly always the same: few values, each in units of a root mean square.
+    # No contrast is known better than that of independent values at the row's usual spread,
+    # which is at least what matters in practice.
     parts = 1 / contrast.length + 1 / (contrast.flank * (1 if contrast.kind == "step" else 2))
-    fallback = np.maximum((q95 - q05) / 3.29, np.sqrt(parts))
+    least = float(np.sqrt(parts))
+    fallback = np.maximum((q95 - q05) / 3.29, least)
     drawn, total = moderate(np.where(weak, 0.0, scale), freedom)
     # A yardstick shorter than the row's own is believed only half.
-    scale = np.where(weak, fallback, np.maximum(drawn, 0.5 * (scale + drawn)))
+    scale = np.where(weak, fallback, np.maximum(np.maximum(drawn, 0.5 * (scale + drawn)), least))
     freedom = np.where(weak, FREEDOM_OF_FEW, total)
     if not contrast.short:
         if 4 * contrast.length <= 0.1 * typical:
