@@ -165,6 +165,8 @@ def strongest(sums: Sums, contrast: Contrast) -> tuple[Floats, Indices]:
 
 EXPONENTIAL = Tail(0.1, 1.5657, 0.9728, 0.0)
 """The tail of a Laplace law whose median absolute deviation is that of a unit Gaussian."""
+OF_FEW = Tail(0.1, 1.5657, 0.9728, 0.1)
+"""The tail of rows that are nearly always the same, where there are several such."""
 
 
 def _tail(points: Floats, share: float, independent: float) -> Tail:
@@ -307,7 +309,8 @@ def p_values(value: Floats, yardstick: Yardstick, rows: Indices) -> Floats:
     p = 2 * special.stdtr(np.maximum(freedom, 1.0), -np.abs(size))  # of Student's t
     if yardstick.upper is not None and yardstick.lower is not None:
         up, down = yardstick.upper.p_values(size), yardstick.lower.p_values(-size)
-        both = EXPONENTIAL.p_values(np.abs(size))
+        of_few = OF_FEW if np.sum(yardstick.weak) >= ROWS_TO_POOL else EXPONENTIAL
+        both = of_few.p_values(np.abs(size))
         by_tail = 2 * np.where(yardstick.weak[rows], both, np.where(size > 0, up, down))
         p = np.maximum(p, by_tail)
     p = np.where(freedom < 1.0, 1.0, p)

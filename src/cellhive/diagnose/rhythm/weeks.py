@@ -17,8 +17,9 @@ ROWS_TO_POOL = 4
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a Gaussian over its median absolute deviation."""
 HOURS = 24
-SHARED = 0.35
-"""Share of the objects that must have a pattern for it to be one they have in common."""
+SHARED = (0.35, 4.0)
+"""Share of the objects, and number, of which the smaller must have a pattern for it to be one
+that they have in common."""
 MOST_PATTERNS = 5
 """Patterns that the objects of a panel may have in common."""
 ODD_DAY = 2.0
@@ -72,7 +73,7 @@ def weekly_cycle(values: Floats, lead: int, per_day: int, *, own: bool) -> Week:
 
     Each weekday has a level, by how much it lies above or below the seven days around it, and
     a shape, both medians over the weeks. Medians of a few weeks are noisy, so what many
-    objects have in common (the leading singular vectors, where a third has them) is
+    objects have in common (the leading singular vectors, where several have them) is
     believed, and of the rest only as much as exceeds its noise (James and Stein 1961). A day
     whose values fit another weekday much better, as a holiday fits a Sunday, is taken for one.
 
@@ -159,7 +160,7 @@ def _believed(found: Floats, noise: Floats, *, own: bool) -> Floats:
         values, vectors = np.linalg.eigh(limited.T @ limited)
         size = np.sqrt(np.maximum(values[::-1][:MOST_PATTERNS], 0.0))
         chosen = vectors[:, ::-1][:, :MOST_PATTERNS][:, size > 1.5 * _of_noise(rows, columns)]
-        chosen = chosen[:, _shared_by(limited @ chosen) >= SHARED * rows]
+        chosen = chosen[:, _shared_by(limited @ chosen) >= min(SHARED[0] * rows, SHARED[1])]
         common = (limited @ chosen) @ chosen.T
     rest = unit - common
     if not own:
