@@ -192,3 +192,20 @@ def test_the_twin_s_settings_are_found_in_its_kpis() -> None:
     assert edge[tilt, weak].mean > 0.0
     assert seen.proposals is not None
     assert set(seen.proposals.levers) == {tilt, power}
+
+
+def test_a_model_of_many_objects_is_learned_from_some_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of incidents among them; the rest say how many they are."""
+    monkeypatch.setattr("cellhive.flows.causes.why.MOST_ROWS", 1)
+    monkeypatch.setattr("cellhive.flows.causes.why.FEWEST_OBJECTS", 4)
+    some = causes_of(tilted())
+    assert not some.problem
+    assert some.summary is not None
+    cells = some.summary.model.seen.cells
+    assert len(cells) == 4
+    assert "cell-3" in cells
+    assert any("4 of the" in note for note in some.notes)
+    assert not any("of the" in note and "evenly" in note for note in found().notes)
+    assert some.explained[0].incident.lead.object == "cell-3"

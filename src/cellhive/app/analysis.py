@@ -17,6 +17,7 @@ from cellhive.adapters.tabular.mapping import (
 from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.app.audit import Audited
 from cellhive.app.memory import key_of, open_memory
+from cellhive.app.working import OnStage, Threads
 from cellhive.diagnose.audit.run import audit
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.causes.why import Causes, causes_of
@@ -46,6 +47,7 @@ def analyse_paths(
     paths: Sequence[Path],
     mapping: Path | None = None,
     on_progress: Callable[[int, int, Path], None] | None = None,
+    on_stage: OnStage | None = None,
 ) -> tuple[ReadResult, Analysis]:
     """Read files and folders and analyse what they hold.
 
@@ -54,6 +56,7 @@ def analyse_paths(
         mapping: YAML file that says what columns mean; without one, that which lies beside the
             data as ``cellhive-mapping.yaml``, or in the user's configuration, is used.
         on_progress: Is told of every file.
+        on_stage: Is told of every piece of the analysis.
     """
     beside = None if mapping is not None else find_mapping(paths, _configuration())
     given = mapping or beside
@@ -61,7 +64,7 @@ def analyse_paths(
     result = read_paths(paths, rules, on_progress)
     if result.configuration is None and not result.drives:
         refuse_unknown(result.measurements)
-    return result, analyse(result.measurements, result.findings)
+    return result, analyse(result.measurements, result.findings, work=Threads(on_stage))
 
 
 def _configuration() -> Path | None:

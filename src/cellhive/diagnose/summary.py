@@ -51,7 +51,17 @@ class Summary:
 
 def summarise(panels: Sequence[Panel], better: Mapping[str, str]) -> tuple[Summary, ...]:
     """Return one summary per panel."""
-    return tuple(_summary(panel, better.get(panel.kpi, "")) for panel in panels)
+    return tuple(summary_of(panel, better) for panel in panels)
+
+
+def summary_of(panel: Panel, better: Mapping[str, str]) -> Summary:
+    """Return the summary of a panel.
+
+    Args:
+        panel: The panel.
+        better: "higher" or "lower" by KPI, where one is.
+    """
+    return _summary(panel, better.get(panel.kpi, ""))
 
 
 def _summary(panel: Panel, better: str) -> Summary:

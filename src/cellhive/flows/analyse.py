@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -29,8 +30,9 @@ from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.positions import Position, positions_of
 from cellhive.diagnose.quality.coverage import Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
-from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Known, Search, find_incidents
-from cellhive.diagnose.summary import Summary, summarise
+from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Each, Known, Search, find_incidents
+from cellhive.diagnose.summary import Summary, summary_of
+from cellhive.flows.scale.work import Work, in_turn
 
 MOST_SLOTS = 20
 """Slots of the time grid per value, beyond which times are too irregular for a grid."""
@@ -94,6 +96,7 @@ def analyse(
     findings: Sequence[Finding] = (),
     *,
     rate: float = FALSE_DISCOVERY_RATE,
+    work: Work = in_turn,
 ) -> Analysis:
     """Return the analysis of measurements.
 
@@ -101,16 +104,18 @@ def analyse(
         measurements: What was read; values as they were found.
         findings: What the readers found on the way.
         rate: Share of the series called unusual that may be so by chance.
+        work: Does what can be done piece by piece.
     """
     collected = Findings()
     collected.extend(findings)
     notes: list[str] = []
-    parts = parts_of(measurements, collected, notes)
+    parts = parts_of(measurements, collected, notes, work=work)
     panels = [panel for part in parts for panel in part.panels if panel.step_s > 0]
     better = {
         name: info.better for part in parts for name, info in part.columns.items() if info.better
     }
-    search = find_incidents(panels, rate=rate, known=Known(better, loads_of(parts)))
+    each: Each = partial(work, "Looking for incidents")
+    search = find_incidents(panels, rate=rate, each=each, known=Known(better, loads_of(parts)))
     notes += _about(search)
     return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
 
@@ -133,6 +138,7 @@ def parts_of(
     notes: list[str],
     *,
     attributes: bool = False,
+    work: Work = in_turn,
 ) -> list[Part]:
     """Return one part per set of like objects at one granularity; incidents are not looked for.
 
@@ -141,13 +147,14 @@ def parts_of(
         collected: Takes what the examination finds.
         notes: Takes what a reader must know.
         attributes: Whether what describes objects, such as their tilt, is among the panels.
+        work: Does what can be done piece by piece.
     """
     parts: list[Part] = []
     for one in measurements:
         for piece in _by_period(one):
-            examined = examine(piece)
+            (examined,) = work("Examining the data", examine, [piece])
             collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
-            parts.append(_part(examined, notes, attributes=attributes))
+            parts.append(_part(examined, notes, attributes=attributes, work=work))
     return parts
 
 
@@ -182,7 +189,7 @@ def _by_period(m: Measurements) -> list[Measurements]:
     return out
 
 
-def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
+def _part(examined: Examined, notes: list[str], *, attributes: bool, work: Work) -> Part:
     m = examined.measurements
     times = m.frame[TIME].drop_nulls()
     panels = panels_of(m, examined.period_s, notes, attributes=attributes)
@@ -200,7 +207,7 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
         columns=m.columns,
         coverage=examined.coverage,
         panels=panels,
-        summaries=summarise(panels, better),
+        summaries=tuple(work("Summing up", partial(summary_of, better=better), panels)),
         settings=settings_of(m, examined.period_s) if panels and not attributes else (),
         positions=positions_of(m),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cellhive.cli.analysis.progress import Stages
 from cellhive.cli.output import console
 
 if TYPE_CHECKING:
@@ -112,17 +113,17 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
     from cellhive.reports.analysis.sections import composed  # noqa: PLC0415
 
     messages = console(stderr=True, quiet=asked.as_json)
-    with messages.status("Reading ...") as status:
+    with Stages(messages) as stages:
         result, analysis = composition.analyse_paths(
             asked.paths, asked.mapping,
-            lambda done, total, path: status.update(f"Read {done} of {total}: {path.name}"),
+            lambda done, total, path: stages(f"Read {path.name}", done, total), stages,
         )  # fmt: skip
         found = None
         if asked.causes:
-            status.update("Looking for causes ...")
+            stages("Looking for causes")
             found = composition.causes_of(analysis)
         seen = composition.seen_before(asked.memory, asked.key, analysis, found)
-        status.update("Writing the report ...")
+        stages("Writing the report")
         audited, surveys = composition.audited_of(result), composition.surveys_of(result)
         sections = composed(audited=audited, surveys=surveys, found=seen if asked.memory else None)
         write_analysis(

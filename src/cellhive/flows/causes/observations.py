@@ -148,7 +148,8 @@ def observations_of(
     others = [one for one in fitting if one is not part]
     notes = tuple((f"{one.name} ({one.object_class})", "of other objects or another granularity")
                   for one in others)  # fmt: skip
-    return replace(_usable(made, select), left_out=notes + _usable(made, select).left_out)
+    usable = _usable(made, select)
+    return replace(usable, left_out=notes + usable.left_out)
 
 
 def table_observations(

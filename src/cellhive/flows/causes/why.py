@@ -8,7 +8,7 @@ data are too few, or something goes wrong, the answer is the reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from cellhive.causal.queries.contributions import contributions
 from cellhive.causal.queries.validation import Check, residual_checks
 from cellhive.core.errors import BadInput, CellHiveError
 from cellhive.core.types import Bools, Floats, Ints
-from cellhive.diagnose.cycles import DAY_S
+from cellhive.diagnose.cycles import DAY_S, Panel
 from cellhive.diagnose.incidents import ALL_KPIS, Incident
 from cellhive.flows.analyse import Analysis, Part
 from cellhive.flows.causes.change import Proposals, proposals_of
@@ -33,6 +33,10 @@ FEWEST_ROWS = 40
 """Rows without gaps, beyond one for each cell, from which a model is made."""
 FEWEST_PERIODS = 8
 MOST_INCIDENTS = 8
+MOST_ROWS = 100_000
+"""Rows (periods of objects) that a model is made of; more tell it little and cost time."""
+FEWEST_OBJECTS = 16
+"""Objects that are taken however many periods they have."""
 _MOST_CAUSES = 4
 _LEAST_SHARE = 0.05
 """Share of an incident's change from which a cause is named."""
@@ -112,6 +116,7 @@ def causes_of(analysis: Analysis, *, seed: int = 1) -> Causes:
 
 
 def _causes_of(analysis: Analysis, seed: int) -> Causes:
+    analysis, taken = _sampled(analysis)
     seen, part = _observed(analysis)
     like = alike(seen.names, part.columns)
     counted = independent_share(seen.values)
@@ -132,6 +137,11 @@ def _causes_of(analysis: Analysis, seed: int) -> Causes:
     }  # fmt: skip
     elsewhere = len(analysis.search.incidents) - len(wanted)
     notes = [f"The model is of {part.name}: {len(model.names)} KPIs of {len(seen.cells)} objects."]
+    if taken.get(part.name, len(seen.cells)) > len(seen.cells):
+        notes.append(
+            f"It was learned from {len(seen.cells)} of the {taken[part.name]} objects: those of "
+            "the first incidents, and others evenly among the rest."
+        )
     if counted < _NOTICEABLE:
         notes.append(
             f"Values follow themselves from period to period: rows count {counted:.0%} of as many "
@@ -164,6 +174,38 @@ def _checks(summary: Summary) -> tuple[Check, ...]:
 
 
 # ------------------------------------------------------------------ what is modelled
+
+
+def _sampled(analysis: Analysis) -> tuple[Analysis, dict[str, int]]:
+    """Return an analysis of as many objects as a model is made of, and how many there were."""
+    wanted = [one.lead.object for one in analysis.search.incidents[: 4 * MOST_INCIDENTS]]
+    parts, were = [], {}
+    for part in analysis.parts:
+        periods = max((panel.periods for panel in part.panels), default=0)
+        most = max(MOST_ROWS // max(periods, 1), FEWEST_OBJECTS)
+        were[part.name] = len(part.objects)
+        parts.append(part if len(part.objects) <= most else _of_objects(part, wanted, most))
+    return replace(analysis, parts=tuple(parts)), were
+
+
+def _of_objects(part: Part, wanted: Sequence[str], most: int) -> Part:
+    """Return the panels of some objects of a part: the wanted ones, others evenly spaced."""
+    first = [name for name in dict.fromkeys(wanted) if name in set(part.objects)][: most // 2]
+    rest = [name for name in part.objects if name not in set(first)]
+    free = most - len(first)
+    spaced = [rest[k * len(rest) // free] for k in range(free)]
+    chosen = dict.fromkeys(sorted((*first, *spaced)))
+    return replace(
+        part, objects=tuple(chosen),
+        panels=tuple(_rows_of(panel, chosen) for panel in part.panels),
+        settings=tuple(_rows_of(panel, chosen) for panel in part.settings),
+    )  # fmt: skip
+
+
+def _rows_of(panel: Panel, chosen: Collection[str]) -> Panel:
+    rows = [k for k, name in enumerate(panel.objects) if name in chosen]
+    names = tuple(panel.objects[k] for k in rows)
+    return Panel(panel.kpi, names, panel.start_s, panel.step_s, panel.values[rows], panel.unit)
 
 
 def _observed(analysis: Analysis) -> tuple[Observations, Part]:
