@@ -79,7 +79,9 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Families of KPIs; what names a KPI of each, those of the registry first."""
 
 OTHER = "other KPIs"
-KINDS = ("spike", "level shift", "drift", "outage", "seasonality break", "variance change", "no data")
+KINDS = (
+    "spike", "level shift", "drift", "outage", "seasonality break", "variance change", "no data",
+)  # fmt: skip
 _REST = ("another manner", "duration", "objects", "still going on")
 FEATURES = (*FAMILIES, OTHER, *KINDS, *_REST)
 """Names of the components of an incident's vector."""
