@@ -28,6 +28,8 @@ class _Asked:
     causes: bool
     memory: str
     key: str
+    plan: Path | None
+    limits: tuple[str, ...]
 
 
 def analyze(  # one parameter per option
@@ -72,6 +74,20 @@ def analyze(  # one parameter per option
             help="Key of an encrypted memory: a file with 64 hex digits, or env:NAME.",
         ),
     ] = "",
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what to change as a plan (.xml: bulk CM, or .csv), the plan that takes it "
+            "back, and all recommendations as a table beside it."
+        ),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="From where on something is recommended, such as prb_utilisation_ratio=0.7 or "
+            "ue_throughput_mbps=3; repeatable."
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and analyse again as files arrive.")
     ] = False,
@@ -88,24 +104,34 @@ def analyze(  # one parameter per option
     Example: cellhive analyze pm/ kpis.xlsx --memory memory
     """
     from cellhive.adapters.files import check_output  # noqa: PLC0415
+    from cellhive.app import advice  # noqa: PLC0415
     from cellhive.app import analysis as composition  # noqa: PLC0415
 
     check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
     if save_mapping is not None:
         check_output(save_mapping, "--save-mapping", composition.MAPPING_SUFFIXES)
-    asked = _Asked(paths, report, mapping, save_mapping, as_json, title, causes, memory, key)
+    advice.limits_told(limit or ())
+    if plan is not None:
+        advice.check_plan_path(plan)
+    asked = _Asked(
+        paths, report, mapping, save_mapping, as_json, title, causes, memory, key, plan,
+        tuple(limit or ()),
+    )  # fmt: skip
     if not watch:
         _once(asked)
         return
     from cellhive.cli.analysis.watch import watch as watched  # noqa: PLC0415
 
     own = [path for path in (report, save_mapping) if path is not None]
+    own += advice.files_of_plan(plan) if plan is not None else ()
     watched(paths, lambda: _once(asked, brief=True), console(), every_s=every_s, ignored=own)
 
 
 def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
     """Analyse, write the report, and tell of it; not on the screen where ``brief``."""
+    from cellhive.app import advice  # noqa: PLC0415
     from cellhive.app import analysis as composition  # noqa: PLC0415
+    from cellhive.cli.analysis.advice import tell_advice  # noqa: PLC0415
     from cellhive.cli.analysis.besides import print_besides  # noqa: PLC0415
     from cellhive.reports.analysis.precedents import precedents_lines  # noqa: PLC0415
     from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
@@ -125,7 +151,11 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         seen = composition.seen_before(asked.memory, asked.key, analysis, found)
         stages("Writing the report")
         audited, surveys = composition.audited_of(result), composition.surveys_of(result)
-        sections = composed(audited=audited, surveys=surveys, found=seen if asked.memory else None)
+        limits = advice.limits_told(asked.limits)
+        advised = advice.advise_on(analysis, found, audited, limits)
+        sections = composed(
+            audited=audited, surveys=surveys, found=seen if asked.memory else None, advised=advised
+        )
         write_analysis(
             analysis, asked.report, title=asked.title, causes=found, sections=sections,
             configuration=result.configuration,
@@ -145,6 +175,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
             written["Mapping"] = asked.save_mapping
         console().print(analysis_screen(analysis, unread, written, found, sections))
         print_besides(composition.taken_for(result), audited, surveys, result.mapping.path)
+    tell_advice(advised, asked.plan, console(stderr=asked.as_json, quiet=asked.as_json or brief))
     if seen and not asked.as_json:
         console().print("Seen before:")
         for text in precedents_lines(seen):

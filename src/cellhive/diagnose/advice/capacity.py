@@ -286,19 +286,18 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
     full = one.state is State.FULL
     probability = 1.0 if full else one.probability
     days = [(date - (one.start_s + one.history.size * DAY_S)) / DAY_S for date in one.dates_s]
-    capped = [min(day, one.horizon_days) for day in days]
     when = Expected(
-        "days until the limit", "days", capped[2], capped[1], capped[3], capped[0], capped[4],
+        "days until the limit", "days", days[2], days[1], days[3], days[0], days[4],
         Basis.MEASURED,
     )  # fmt: skip
     kind = "exceeds" if one.above else "falls below"
     what = "its busy hour" if one.busy_hour >= 0 else "its daily value"
     headline = (
         f"Add capacity at {one.object}: {what} {kind} the limit of {_shown(one.limit, one)} "
-        + ("now" if full else f"in about {capped[2]:.0f} days")
+        + ("now" if full else f"in about {days[2]:.0f} days")
     )
     evidence = [f"{one.called}: {one.words}; {_shown(one.now, one)} on its busiest weekday now"]
-    if math.isfinite(one.slope_per_month):
+    if math.isfinite(one.slope_per_month) and not full:
         evidence.append(
             f"{_shown(one.slope_per_month, one, signed=True)} a month; the probability that it "
             f"leads to the limit is {one.toward:.0%}"

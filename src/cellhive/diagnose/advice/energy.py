@@ -40,6 +40,7 @@ OUTPUT_W = 20.0
 """Power that a macro cell radiates at full load, where the drawn power is not measured [W]."""
 
 _DRAWS = 2000
+_MOST_TOLD = 4
 _MODEL_SPREAD = 0.15
 """Relative spread of what the power model says of one type of base station."""
 
@@ -59,6 +60,8 @@ class Sleep:
     """Probability that in the next night a covering cell exceeds the limit."""
     load: float
     """Mean PRB utilisation of the cell in these hours."""
+    load_before: float
+    """Mean of the fullest covering cell's utilisation as it was."""
     load_after: float
     """Mean of the fullest covering cell's utilisation, had the cell slept."""
     peak_after: float
@@ -97,6 +100,8 @@ def sleeps(
     width = _prbs(seen)
     extra = np.zeros_like(load)  # what covering cells already take over from others that sleep
     out = []
+    # what the model of one type of base station is off by, it is off by at every cell
+    model = rng.normal(1.0, _MODEL_SPREAD, (3, _DRAWS))
     ranked = sorted(candidates, key=lambda name: _mean(load[place[name]]))
     for name in ranked:
         hosts = [place[one] for one in around.covering(name) if one in place]
@@ -107,14 +112,16 @@ def sleeps(
         if window is None:
             continue
         first, hours, risk, nights, hour_set = window
+        before = np.stack([load[h] + extra[h] for h in hosts]).max(axis=0)
         part = [(first + k) % 24 for k in range(hours)]
-        saving, measured = _saving(seen, row, part, load[row], rng)
+        saving, measured = _saving(seen, row, part, (load[row], model), rng)
         for host in hosts:
             extra[host][:, part] += (moved / width[host])[:, part]
         names = tuple(seen.objects[h] for h in hosts)
         out.append(
             Sleep(name, names, first, hours, nights, risk, _mean(load[row][:, part]),
-                  _mean(hour_set), float(np.nanmax(hour_set)), saving, measured)
+                  _mean(before[:, part]), _mean(hour_set), float(np.nanmax(hour_set)),
+                  saving, measured)
         )  # fmt: skip
     return tuple(out), ()
 
@@ -178,18 +185,26 @@ def _risk(values: Floats, limit: float) -> tuple[float, int]:
 
 
 def _saving(
-    seen: Seen, row: int, hours: Sequence[int], load: Floats, rng: np.random.Generator
-) -> tuple[Floats, bool]:
+    seen: Seen, row: int, hours: Sequence[int], what: tuple[Floats, Floats],
+    rng: np.random.Generator,
+) -> tuple[Floats, bool]:  # fmt: skip
     """Return draws of the power that sleep saves [W], and whether the drawn power is measured.
 
     What a covering cell radiates more is taken off: what the moved PRBs cost there.
+
+    Args:
+        seen: Measurements.
+        row: The cell.
+        hours: In which it sleeps.
+        what: Its utilisation, (D, 24), and what the power model is off by, (3, M).
+        rng: Where chance comes from.
     """
+    load, (off_awake, off_asleep, off_moved) = what
     drawn = hourly(seen, "PEE.AvgPower")
     used = _mean(load[:, list(hours)])
-    more = MACRO.slope * OUTPUT_W * used * PRB_FACTOR * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
+    more = MACRO.slope * OUTPUT_W * used * PRB_FACTOR * off_moved
     idle = MACRO.transceivers * MACRO.idle_w
-    asleep_share = MACRO.sleep_w / MACRO.idle_w * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
-    asleep_share = np.clip(asleep_share, 0.05, 0.95)
+    asleep_share = np.clip(MACRO.sleep_w / MACRO.idle_w * off_asleep, 0.05, 0.95)
     if drawn is not None and np.isfinite(_mean(drawn[0][row][:, list(hours)])):
         nights = drawn[0][row][:, list(hours)]
         level = _mean(nights)
@@ -198,14 +213,14 @@ def _saving(
         radiated = min(MACRO.slope * OUTPUT_W * used, 0.5 * level)
         awake = rng.normal(level, max(error, 1e-9), _DRAWS)
         return awake - (level - radiated) * asleep_share - more, True
-    awake = (idle + MACRO.slope * OUTPUT_W * used) * rng.normal(1.0, _MODEL_SPREAD, _DRAWS)
+    awake = (idle + MACRO.slope * OUTPUT_W * used) * off_awake
     return awake - idle * asleep_share - more, False
 
 
 def energy_advice(
     found: Sequence[Sleep], seen: Seen, around: Surroundings, limits: Limits
 ) -> list[Recommendation]:
-    """Return what to recommend of cells that can sleep.
+    """Return what to recommend of cells that can sleep, those with the same hours together.
 
     Args:
         found: When cells can sleep.
@@ -213,39 +228,66 @@ def energy_advice(
         around: Who covers whom.
         limits: What was judged by.
     """
-    return [_recommended(one, seen, around, limits) for one in found if one.saving_w.mean() > 0]
+    groups: dict[tuple[int, int], list[Sleep]] = {}
+    for one in found:
+        if one.saving_w.mean() > 0:
+            groups.setdefault((one.first_hour, one.hours), []).append(one)
+    return [_recommended(group, seen, around, limits) for group in groups.values()]
 
 
-def _recommended(one: Sleep, seen: Seen, around: Surroundings, limits: Limits) -> Recommendation:
+def _recommended(
+    group: Sequence[Sleep], seen: Seen, around: Surroundings, limits: Limits
+) -> Recommendation:
+    one = max(group, key=lambda each: each.risk)
     last = (one.first_hour + one.hours) % 24
-    kwh = one.saving_w * one.hours / 1000.0
-    basis = Basis.MEASURED if one.measured else Basis.RULE
-    host = one.covering[0]
-    row = seen.objects.index(host)
-    users = users_of(seen, one.cell)
-    users = users if math.isfinite(users) else 1.0
-    power = "the power it draws is measured" if one.measured else (
+    kwh = np.sum([each.saving_w for each in group], axis=0) * one.hours / 1000.0
+    measured = all(each.measured for each in group)
+    cells = [each.cell for each in group]
+    users = sum(
+        known for each in group if math.isfinite(known := users_of(seen, each.cell))
+    ) or float(len(group))  # fmt: skip
+    power = "the power it draws is measured" if measured else (
         f"power by the EARTH model of a macro cell with {OUTPUT_W:.0f} W at full load"
     )  # fmt: skip
+    host = one.covering[0]
+    row = seen.objects.index(host)
+    rise = (one.load_after - one.load_before) * one.hours / 24.0
+    hours = f"from {one.first_hour:02d}:00 to {last:02d}:00"
+    who = cells[0] if len(cells) == 1 else f"{len(cells)} cells"
     return Recommendation(
-        Topic.ENERGY, (one.cell, *one.covering),
-        f"Let {one.cell} sleep from {one.first_hour:02d}:00 to {last:02d}:00; "
-        f"{', '.join(one.covering)} cover{'s' if len(one.covering) == 1 else ''} it",
-        (Step(one.cell, "asleep", 0.0, 1.0),),
-        Expected.of_draws("energy", "kWh a day", -kwh, basis),
-        (f"it is {one.load:.0%} full in these hours; had it slept, the fullest covering cell would "
-         f"have been {one.load_after:.0%} full on average and {one.peak_after:.0%} at most in "
-         f"{one.nights} nights",
+        Topic.ENERGY, (*cells, *dict.fromkeys(name for each in group for name in each.covering)),
+        f"Let {who} sleep {hours}: {_listed(group)}",
+        tuple(Step(cell, "asleep", 0.0, 1.0) for cell in cells),
+        Expected.of_draws(
+            "energy", "kWh a day", -kwh, Basis.MEASURED if measured else Basis.RULE
+        ),
+        (*(_seen_words(each) for each in group[:_MOST_TOLD]),
+         *((f"and {len(group) - _MOST_TOLD} more like these",) if len(group) > _MOST_TOLD else ()),
          f"a moved user is taken to need {PRB_FACTOR:g} times its PRBs; {power}",
          around.assumption),
         users,
-        f"a covering cell is more than {limits.room_ratio:.0%} full in the worst hour of a night",
+        f"the covering cell most at risk, {host}, is more than {limits.room_ratio:.0%} full in the "
+        "worst hour of a night",
         one.risk,
         verification(seen.called("prb_utilisation_ratio") + f" of {host}", "ratio",
-                     seen.values["prb_utilisation_ratio"][row], seen.step_s,
-                     math.nan),
-        f"take the hours out of the energy saving schedule of {one.cell} (TS 28.541 "
-        "CESManagementFunction, esNotAllowedTimePeriod): it wakes within a minute",
+                     seen.values["prb_utilisation_ratio"][row], seen.step_s, rise),
+        f"take the hours out of the energy saving schedule of {who} (TS 28.541 "
+        "CESManagementFunction, esNotAllowedTimePeriod): a cell wakes within a minute",
         1.0 - one.risk, limits.users_per_kwh_day * float(kwh.mean()) / users,
         "a schedule is no change of a plan: a work order for the energy saving function",
     )  # fmt: skip
+
+
+def _listed(group: Sequence[Sleep]) -> str:
+    told = [f"{each.cell} (covered by {', '.join(each.covering)})" for each in group[:_MOST_TOLD]]
+    more = len(group) - _MOST_TOLD
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def _seen_words(one: Sleep) -> str:
+    return (
+        f"{one.cell} is {one.load:.0%} full in these hours; had it slept, the fullest covering "
+        f"cell would have been {one.load_after:.0%} full on average instead of "
+        f"{one.load_before:.0%}, and {one.peak_after:.0%} at most in {one.nights} nights: "
+        f"{one.risk:.0%} risk a night"
+    )

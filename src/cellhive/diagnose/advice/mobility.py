@@ -48,6 +48,9 @@ LATE_WEIGHT = 3.0
 """Early events and ping-pongs that weigh as much as one failure that came too late (as the rule
 for a running network has it)."""
 
+HANDOVERS_PER_USER_DAY = 20.0
+"""Handovers of a user a day, from which users of a relation are reckoned for the ranking."""
+
 _FEWEST = 20.0
 _DRAWS = 4000
 _KINDS = {
@@ -254,7 +257,7 @@ def _recommended(
          f"(90 %: {low:.1%} to {high:.1%}); the limit is {found.limit:.0%}",
          f"the opposite kind: {found.other.mean():.1%}, and {(found.other + more).mean():.1%} "
          "expected after the step; what a step does is as in the twin, untested here"),
-        per_day / _HANDOVERS_PER_USER_DAY,
+        per_day / HANDOVERS_PER_USER_DAY,
         f"handovers that {'come too early or bounce' if found.direction > 0 else 'come too late'} "
         "may rise by more than the others fall",
         float((worse > better).mean()),
@@ -264,10 +267,6 @@ def _recommended(
         "" if known else "the present value (a bulk CM export, or a column of the table) makes it "
         "a change in the plan",
     )  # fmt: skip
-
-
-_HANDOVERS_PER_USER_DAY = 20.0
-"""Handovers of a user a day, from which users of a relation are reckoned for the ranking."""
 
 
 def _posterior(counted: Handovers, row: int, found: _Found) -> tuple[float, float]:

@@ -15,6 +15,7 @@ _Z_TEST, _Z_POWER = 1.6448536269514722, 0.8416212335729143
 _MOST_DAYS = 60.0
 _MOST_BEFORE_DAYS = 28.0
 _FEWEST = 14
+_WHOLE = 0.75
 
 
 def noise_of(series: Floats, step_s: float) -> tuple[float, float]:
@@ -84,13 +85,14 @@ def verification(
 
     Args:
         kpi: Name of the KPI.
-        unit: Of it.
+        unit: Of it; changes of a "ratio" are told in points.
         series: Its values before the change, (T,).
         step_s: Length of a period [s].
-        effect: Expected change; NaN where unknown, then a week is planned with.
+        effect: Expected change of a period's value; NaN where unknown, then a week is planned with.
     """
     if unit == "ratio":
         series, effect, unit = 100.0 * series, 100.0 * effect, "points"
+    series, step_s = _by_day(series, step_s)
     spread, follows = noise_of(series, step_s)
     if not math.isfinite(spread):
         return None
@@ -99,8 +101,7 @@ def verification(
     week = max(round(7 * DAY_S / step_s), 1)
     periods = periods_to_see(effect, spread, follows, before)
     if math.isfinite(effect) and 0 < periods <= most:
-        least_days = max(round(DAY_S / step_s), 1)
-        periods = max(periods, least_days)
+        periods = max(periods, week)  # a change must be seen on every day of the week
         least = least_seen(spread, follows, before, periods)
         words = (
             f"compare the mean of {kpi} over {_long(periods, step_s)} after the change with the "
@@ -116,6 +117,24 @@ def verification(
         f"({spread:.3g} {unit}): four weeks show {least:.3g}; judge it over several cells together"
     )  # fmt: skip
     return Verification(kpi, unit, least, 0, step_s, seen)
+
+
+def _by_day(series: Floats, step_s: float) -> tuple[Floats, float]:
+    """Return a series as means of whole days, where there are enough of them.
+
+    Hours of one day go up and down together: counted one by one they promise too much.
+    """
+    per_day = round(DAY_S / step_s) if step_s > 0 else 1
+    days = series.size // per_day if per_day > 1 else 0
+    if days < _FEWEST + 7:
+        return series, step_s
+    folded = series[-days * per_day :].reshape(days, per_day)
+    known = np.isfinite(folded)
+    count = known.sum(axis=1)
+    total = np.where(known, folded, 0.0).sum(axis=1)
+    whole = count >= _WHOLE * per_day
+    daily: Floats = np.where(whole, total / np.maximum(count, 1), np.nan)
+    return daily, DAY_S
 
 
 def _long(periods: int, step_s: float) -> str:

@@ -13,7 +13,12 @@ from cellhive.diagnose.advice.capacity import Forecast, capacity_advice, forecas
 from cellhive.diagnose.advice.configuration import configuration_advice
 from cellhive.diagnose.advice.coverage import coverage_advice, radio_findings
 from cellhive.diagnose.advice.energy import energy_advice, sleeps
-from cellhive.diagnose.advice.mobility import ends, handovers_of, mobility_advice
+from cellhive.diagnose.advice.mobility import (
+    HANDOVERS_PER_USER_DAY,
+    ends,
+    handovers_of,
+    mobility_advice,
+)
 from cellhive.diagnose.advice.network import surroundings
 from cellhive.diagnose.advice.recommendation import Limits, Recommendation, Seen, Topic
 from cellhive.diagnose.audit.configuration import Audit, Configuration
@@ -67,7 +72,7 @@ def advise(
     limits: Limits | None = None,
     seed: int = 1,
 ) -> Advised:
-    """Return what to change in an analysed network.
+    """Return what to change in an analysed network; never raises.
 
     Args:
         analysis: The analysis.
@@ -77,6 +82,16 @@ def advise(
         seed: Where chance comes from.
     """
     known, limits = known or Known(), limits or Limits()
+    try:
+        return _advised(analysis, causes, known, limits, seed)
+    except Exception as problem:  # the rest of the report must not suffer
+        why = f"what to change could not be said ({type(problem).__name__}: {problem})"
+        return Advised((), (), 0, (), planned((), {}, None, 0.0), limits, (), (why,))
+
+
+def _advised(
+    analysis: Analysis, causes: Causes | None, known: Known, limits: Limits, seed: int
+) -> Advised:
     rng = np.random.default_rng([seed, 7])
     seen = seen_of(analysis.parts)
     present = present_of(analysis.parts, known.configuration)
@@ -191,6 +206,11 @@ def _notes(limits: Limits, plan: Planned, found: Sequence[Recommendation]) -> tu
     if any(one.topic is Topic.ENERGY for one in found):
         notes.append(
             f"A kWh a day counts as {limits.users_per_kwh_day:g} users whose service becomes good."
+        )
+    if any(one.topic is Topic.MOBILITY for one in found):
+        notes.append(
+            f"Users of a relation are reckoned from its handovers, {HANDOVERS_PER_USER_DAY:g} a "
+            "user and day."
         )
     if plan.assumed:
         notes.append(f"{plan.assumed[:1].upper()}{plan.assumed[1:]}.")

@@ -39,10 +39,13 @@ def effect(one: Expected | None) -> str:
         return "not foretold: nothing in the data says by how much"
     scale, unit = _scale(one.unit)
     if one.unit == "days":
+
+        def days(value: float) -> str:
+            return format_number(value, 3) if math.isfinite(value) else "beyond the horizon"
+
         return (
-            f"{format_number(one.mean, 3)} days (50 %: {format_number(one.low_50, 3)} to "
-            f"{format_number(one.high_50, 3)}, 90 %: {format_number(one.low_90, 3)} to "
-            f"{format_number(one.high_90, 3)})"
+            f"{days(one.mean)} days (50 %: {days(one.low_50)} to {days(one.high_50)}, "
+            f"90 %: {days(one.low_90)} to {days(one.high_90)})"
         )
 
     def shown(value: float) -> str:
