@@ -46,7 +46,7 @@ def test_a_level_shift_is_seen_with_its_day_and_a_wandering_level_is_none() -> N
     shifted = steady.copy()
     shifted[:, -10:] += 0.1
     assert (fit(shifted).shift > SHIFT_RATIO).all()
-    assert (fit(shifted).shift_day == DAYS - 10).all()
+    assert (np.abs(fit(shifted).shift_day - (DAYS - 10)) <= 1).all()
     assert (fit(steady).shift > SHIFT_RATIO).sum() == 0
     assert (fit(series(40, 0.1, seed=7)[:, :DAYS]).shift > SHIFT_RATIO).mean() < 0.1
 

@@ -1,0 +1,209 @@
+"""Do forecasts of when a cell is full keep what their intervals promise?
+
+    python benchmarks/analyse_forecast.py [FOLDER]    about two minutes on one core
+
+Synthetic series have a known growth, week, wandering level and outages, so the day on which the
+limit is first exceeded is known: it must lie in the 50 % interval half of the time and in the
+90 % interval nine times of ten. Tails held out of real series (daily KPIs of LTE sites in the
+folder, left out where it is not there) must do the same with the days themselves. Errors are
+compared with the seasonal naive forecast (the value of a week before) and with the exponential
+smoothing of statsmodels (additive damped trend, weekly season), where it is installed: mean
+absolute error over that of the seasonal naive within the history (MASE, Hyndman and Koehler 2006).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from _bench import Row, report
+
+from cellhive.core.types import Floats
+from cellhive.diagnose.advice.capacity import State, forecasts
+from cellhive.diagnose.advice.forecast import WEEK, draw, fit
+from cellhive.diagnose.advice.recommendation import Limits, Seen
+
+DATA = Path(__file__).parents[2] / "shared" / "data" / "libyana_lte_kpi"
+DAYS, SERIES, DRAWS = 180, 400, 600
+DAY_S = 86400.0
+MISSING, OUTAGES, FEWEST = 0.02, 0.005, 20
+
+
+def synthetic(wander: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return daily loads and the level of their busiest weekday, (N, DAYS + horizon) each."""
+    day = np.arange(2 * DAYS)
+    week = rng.normal(0, 0.03, (SERIES, WEEK))
+    slope = rng.uniform(0.0003, 0.003, (SERIES, 1))
+    shocks = rng.normal(0, 0.02 * np.sqrt(wander), (SERIES, day.size))
+    level = rng.uniform(0.35, 0.6, (SERIES, 1)) + slope * day + np.cumsum(shocks, axis=1)
+    noise = np.zeros((SERIES, day.size))
+    for t in range(1, day.size):  # what one day has, the next has a third of
+        noise[:, t] = 0.33 * noise[:, t - 1] + rng.normal(0, 0.02, SERIES)
+    values = level + week[:, day % WEEK] + noise
+    values[rng.random(values.shape) < MISSING] = np.nan
+    values[rng.random(values.shape) < OUTAGES] = 0.0
+    return values, level + week.max(axis=1, keepdims=True)
+
+
+def dates(wander: float, rng: np.random.Generator) -> dict[str, float]:
+    """Return how often the true day lies in the intervals of the forecast."""
+    values, busiest = synthetic(wander, rng)
+    seen = Seen(
+        tuple(f"c{k}" for k in range(SERIES)), 0.0, DAY_S,
+        {"prb_utilisation_ratio": values[:, :DAYS]},
+    )  # fmt: skip
+    limits = Limits(horizon_days=DAYS)
+    begin = time.process_time()
+    found = forecasts(seen, limits, rng)
+    spent = time.process_time() - begin
+    crossed = busiest[:, DAYS:] > limits.prb_utilisation_ratio
+    truth = np.where(crossed.any(axis=1), crossed.argmax(axis=1), np.inf)
+    inside: dict[int, list[bool]] = {50: [], 90: []}
+    errors, dated = [], 0
+    for row, one in enumerate(found):
+        if one.state not in (State.WILL, State.MAY):
+            continue
+        dated += 1
+        days = (np.array(one.dates_s) - DAYS * DAY_S) / DAY_S
+        inside[50].append(bool(days[1] - 0.5 <= truth[row] <= days[3] + 0.5))
+        inside[90].append(bool(days[0] - 0.5 <= truth[row] <= days[4] + 0.5))
+        if np.isfinite(truth[row]) and np.isfinite(days[2]):
+            errors.append(abs(days[2] - truth[row]))
+    return {
+        "dated": dated / SERIES, "in_50": float(np.mean(inside[50])),
+        "in_90": float(np.mean(inside[90])), "error_days": float(np.median(errors)),
+        "cpu_s": spent,
+    }  # fmt: skip
+
+
+def flat(rng: np.random.Generator) -> float:
+    """Return for what share of steady series without growth a date is named."""
+    values = 0.6 + rng.normal(0, 0.03, (SERIES, WEEK))[:, np.arange(DAYS) % WEEK]
+    values = values + rng.normal(0, 0.02, values.shape)
+    names = tuple(f"c{k}" for k in range(SERIES))
+    seen = Seen(names, 0.0, DAY_S, {"prb_utilisation_ratio": values})
+    found = forecasts(seen, Limits(), rng)
+    return float(np.mean([one.state in (State.WILL, State.MAY) for one in found]))
+
+
+def real() -> Iterator[tuple[str, Floats]]:
+    """Yield daily KPIs of real sites that have a long history: name and (N, D)."""
+    from cellhive.app.analysis import analyse_paths  # noqa: PLC0415
+
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
+    if not folder.is_dir():
+        print(f"no {folder}: the real series are left out", file=sys.stderr)
+        return
+    wanted = ("ps_traffic_volume_gb", "ul_prb_util_%", "mean_no_rrc_users",
+              "max_active_no_users_uplane")  # fmt: skip
+    _, analysis = analyse_paths([folder])
+    for part in analysis.parts:
+        for panel in part.panels:
+            if panel.kpi in wanted:
+                yield panel.kpi, panel.values
+
+
+def held_out(values: Floats, rng: np.random.Generator) -> dict[str, list[float]]:
+    """Return coverage and errors of forecasts of held-out tails, from five origins."""
+    out: dict[str, list[float]] = {name: [] for name in ("50", "90", "ours", "naive", "ets")}
+    days = values.shape[1]
+    for end in range(days - 5 * 30, days - 29, 30):
+        past, ahead = values[:, max(end - DAYS, 0) : end], values[:, end : end + 30]
+        enough = np.isfinite(past).sum(axis=1) > 0.7 * past.shape[1]
+        past, ahead = past[enough], ahead[enough]
+        if not len(past):
+            continue
+        logs = bool((past[np.isfinite(past)] > 0).all())
+        fitted = fit(np.log(past) if logs else past)
+        for row in range(len(past)):
+            drawn = draw(fitted, row, 30, DRAWS, rng).values(past.shape[1] % WEEK, rng)
+            drawn = np.exp(drawn) if logs else drawn
+            _compared(past[row], ahead[row], drawn, out)
+    return out
+
+
+def _compared(past: Floats, ahead: Floats, drawn: Floats, out: dict[str, list[float]]) -> None:
+    known = np.isfinite(ahead)
+    scale = float(np.nanmean(np.abs(past[WEEK:] - past[:-WEEK])))
+    if known.sum() < FEWEST or not scale > 0:
+        return
+    for share in (50, 90):
+        low, high = np.quantile(drawn, [0.5 - share / 200, 0.5 + share / 200], axis=0)
+        out[str(share)].append(float(((ahead >= low) & (ahead <= high))[known].mean()))
+    naive = np.array([_last(past, t) for t in range(ahead.size)])
+    out["ours"].append(float(np.abs(np.median(drawn, axis=0) - ahead)[known].mean()) / scale)
+    out["naive"].append(float(np.nanmean(np.abs(naive - ahead)[known])) / scale)
+    smooth = _ets(past, ahead.size)
+    if smooth is not None:
+        out["ets"].append(float(np.abs(smooth - ahead)[known].mean()) / scale)
+
+
+def _last(past: Floats, ahead: int) -> float:
+    """Return the newest known value of the weekday that lies ahead."""
+    same = past[past.size - WEEK + ahead % WEEK :: -WEEK]
+    known = same[np.isfinite(same)]
+    return float(known[0]) if known.size else float("nan")
+
+
+def _ets(past: Floats, ahead: int) -> Floats | None:
+    try:
+        from statsmodels.tsa.holtwinters import ExponentialSmoothing  # noqa: PLC0415
+    except ImportError:
+        return None
+    known = np.isfinite(past)
+    filled = np.interp(np.arange(past.size), np.flatnonzero(known), past[known])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ExponentialSmoothing(
+            filled, trend="add", damped_trend=True, seasonal="add", seasonal_periods=WEEK
+        )
+        return np.asarray(model.fit().forecast(ahead), np.float64)
+
+
+def main() -> None:
+    """Measure and write the results."""
+    rng = np.random.default_rng(20261126)
+    rows = []
+    for wander in (0.0, 0.003, 0.03):
+        name = f"known growth, level wanders {wander:g} of the noise variance a day"
+        told = dates(wander, rng)
+        rows += [
+            Row(f"{name}: true day in the 50 % interval", told["in_50"], "share", "0.5"),
+            Row(f"{name}: true day in the 90 % interval", told["in_90"], "share", "0.9"),
+            Row(f"{name}: median error of the day", told["error_days"], "days"),
+            Row(f"{name}: series with a date", told["dated"], "share"),
+        ]
+    rows.append(Row(f"forecasts of {SERIES} cells, {DAYS} days", told["cpu_s"], "CPU s"))
+    rows.append(Row("steady series without growth that get a date", flat(rng), "share", "< 0.02"))
+    for kpi, values in real():
+        out = held_out(values, rng)
+        rows += [
+            Row(f"{kpi}, 30 days held out: in the 50 % interval", float(np.mean(out["50"])),
+                "share", "0.5"),
+            Row(f"{kpi}, 30 days held out: in the 90 % interval", float(np.mean(out["90"])),
+                "share", "0.9"),
+            Row(f"{kpi}, 30 days held out: MASE", float(np.mean(out["ours"])), "MASE", "",
+                "seasonal naive", float(np.mean(out["naive"])),
+                float(np.mean(out["naive"]) / np.mean(out["ours"]))),
+        ]  # fmt: skip
+        if out["ets"]:
+            rows.append(
+                Row(f"{kpi}, 30 days held out: MASE", float(np.mean(out["ours"])), "MASE", "",
+                    "statsmodels exponential smoothing", float(np.mean(out["ets"])),
+                    float(np.mean(out["ets"]) / np.mean(out["ours"])))
+            )  # fmt: skip
+    report(
+        "analyse_forecast", rows, packages=("numpy", "scipy", "statsmodels"),
+        notes=(
+            "Coverage of dates counts a limit that is not reached within the horizon as beyond.",
+            "Errors of real series are means over sites and five origins a month apart.",
+        ),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
