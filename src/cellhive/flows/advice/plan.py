@@ -121,7 +121,8 @@ def planned(
     network = _network([change for _, change in changes], conf)
     if not changes:
         return Planned(None, network, (), "")
-    parameters, assumed = _parameters(network, present, [change for _, change in changes])
+    every = [change for _, change in changes]
+    parameters, assumed = _parameters(network, present, every), _assumed(present, every)
     plan = Plan(PLAN_ID, OPERATOR, time_s, tuple(change for _, change in changes))
     state = GuardState(base=parameters.copy())
     verdict = check(plan, network, parameters, state, time_s, Limits())
@@ -162,6 +163,7 @@ def _network(changes: Sequence[Change], conf: Configuration | None) -> Network:
         cells += [change.cell] + ([change.target] if change.target is not None else [])
         if change.target is not None:
             pairs[change.cell, change.target] = None
+            pairs[change.target, change.cell] = None  # a loop needs a way back
     cells = list(dict.fromkeys(cells))
     index = {cell: k for k, cell in enumerate(cells)}
     count = len(cells)
@@ -176,31 +178,38 @@ def _network(changes: Sequence[Change], conf: Configuration | None) -> Network:
     )  # fmt: skip
 
 
-def _parameters(
-    network: Network, present: Present, changes: Sequence[Change]
-) -> tuple[Parameters, str]:
-    """Return the settings that the guard judges by, and which were assumed."""
+def _parameters(network: Network, present: Present, changes: Sequence[Change]) -> Parameters:
+    """Return the settings that the guard judges by: those known, and else the defaults."""
     out = default_parameters(network)
-    touched = {change.parameter for change in changes}
-    known: set[str] = set()
-    for (cell, target, name), value in present.items():
-        if cell not in network.cell_index or not math.isfinite(value):
+    known = {address: value for address, value in present.items() if math.isfinite(value)}
+    known |= {(one.cell, one.target, one.parameter): one.before for one in changes}
+    for (cell, target, name), value in known.items():
+        at = network.cell_index.get(cell)
+        if at is None:
             continue
         if target is None and name != "cio_db":
-            getattr(out, name)[network.cell_index[cell]] = value
-            known.add(name)
-        elif target in network.cell_index:
-            pair = (network.cell_index[cell], network.cell_index[target])
-            if pair in network.relation_index:
-                out.cio_db[network.relation_index[pair]] = value
-    for change in changes:
-        if change.target is not None:
-            pair = (network.cell_index[change.cell], network.cell_index[change.target])
-            out.cio_db[network.relation_index[pair]] = change.before
-    if "cio_db" not in touched:
-        return out, ""
-    lacking = [name for name in ("a3_offset_db", "hysteresis_db") if name not in known]
+            getattr(out, name)[at] = value
+        elif target is not None and target in network.cell_index:
+            relation = network.relation_index.get((at, network.cell_index[target]))
+            if relation is not None:
+                out.cio_db[relation] = value
+    return out
+
+
+def _assumed(present: Present, changes: Sequence[Change]) -> str:
+    """Return what was assumed for the check of handover loops, in words; "" for nothing."""
+    moved = [one for one in changes if one.target is not None]
+    if not moved:
+        return ""
+    known = {name for _, _, name in present}
+    lacking = [
+        f"{name} = {DEFAULTS[name]:g} dB" for name in ("a3_offset_db", "hysteresis_db")
+        if name not in known
+    ]  # fmt: skip
+    stated = {(cell, target) for cell, target, name in present if name == "cio_db"}
+    stated |= {(one.cell, one.target) for one in moved}
+    if any((one.target, one.cell) not in stated for one in moved):
+        lacking.append("offsets of the way back = 0 dB")
     if not lacking:
-        return out, ""
-    words = " and ".join(f"{name} = {DEFAULTS[name]:g} dB" for name in lacking)
-    return out, f"handover loops were checked with {words}, as no file states them"
+        return ""
+    return f"handover loops were checked with {', '.join(lacking)}, where no file states them"
