@@ -77,7 +77,7 @@ def parse_texts(values: pl.Series, layout: str = "") -> tuple[pl.Series, str, bo
     midnight = known.str.contains(_MIDNIGHT)
     if bool(midnight.any()):
         return _with_midnights(known, midnight, layout)
-    distinct = known.unique().filter(known.unique() != "")
+    distinct = known.filter(known != "").unique()
     if distinct.is_empty():
         return None
     sample = distinct.head(_SAMPLE)

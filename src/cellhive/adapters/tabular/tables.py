@@ -150,8 +150,9 @@ def _find_objects(table: OpenTable, times: clock.Times | None) -> ObjectColumns:
         table.say(Severity.INFO, "object-combined", expected="one column that names the object",
                   found=f"rows that only {both} tell apart", action="both name it")  # fmt: skip
     if not chosen.unique and moments is not None:
-        table.say(Severity.WARNING, "rows-not-unique", expected="one row per object and time",
-                  found="several", action="all are kept")  # fmt: skip
+        table.say(Severity.INFO, "rows-not-unique", expected="one row per object and time",
+                  found="several", action="all are read; the duplicate and conflicting rows say "
+                  "what became of them")  # fmt: skip
     return chosen
 
 

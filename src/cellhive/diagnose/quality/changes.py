@@ -23,7 +23,7 @@ WIDE = 0.8
 """Share of the objects that change together from which the change is that of the unit."""
 TOLERANCE = 0.04
 """Difference of a ratio of levels from a factor that scatter explains, at least [log10]."""
-MOST_TOLERANCE = 0.1
+MOST_TOLERANCE = 0.13
 ENOUGH = 6
 """Values that a block must have to show a course."""
 _TOPS = (2.0**16, 2.0**32)
@@ -72,9 +72,13 @@ def two_levels(levels: Floats, least: float, fewest: int = FEWEST_BLOCKS) -> _Tw
     top, bottom = _middle(levels, high), _middle(levels, low)
     ratio = top - bottom
     with np.errstate(invalid="ignore", divide="ignore"):
+        # A day of the change itself lies between the levels and tells nothing of their scatter.
+        near = np.maximum(0.15 * np.nan_to_num(ratio), 0.3)[:, None]
+        upper = high & (np.abs(levels - top[:, None]) <= near)
+        lower = low & (np.abs(levels - bottom[:, None]) <= near)
         spread = np.sqrt(
-            _variance(levels, high) / np.maximum(high.sum(1), 1)
-            + _variance(levels, low) / np.maximum(low.sum(1), 1)
+            _variance(levels, upper) / np.maximum(upper.sum(1), 1)
+            + _variance(levels, lower) / np.maximum(lower.sum(1), 1)
         )
         found = (gap >= least) & (gap >= 0.3 * ratio)  # a day may be half and half
     found &= _switches(high, ~np.isnan(levels)) <= MOST_SWITCHES
@@ -129,8 +133,10 @@ def say_unit_changes(column: Column, elsewhere: Callable[[], Floats | None]) -> 
     two = two_levels(levels, 0.25, fewest)
     factor = _nearest(two.ratio)
     off = np.abs(two.ratio - np.log10(factor))
-    allowed = np.clip(3 * two.spread, TOLERANCE, MOST_TOLERANCE)
-    found = two.found & (off <= allowed) & (two.spread <= MOST_TOLERANCE)
+    found = two.found & (off <= MOST_TOLERANCE) & (two.spread <= MOST_TOLERANCE)
+    if found.sum() < WIDE * np.sum(~np.isnan(levels).all(axis=1)):
+        # What only a few objects do may be a fault: it has to be a unit more exactly.
+        found &= off <= np.clip(3 * two.spread, TOLERANCE, TOLERANCE * 2)
     if is_share(column.info):
         found &= factor == 100.0  # noqa: PLR2004  # fractions and per cent
     others = elsewhere() if found.any() else None
@@ -177,7 +183,7 @@ def _tell_units(
     dense = np.zeros(levels.shape, dtype=np.bool_)
     dense[found] = minority[found] & known[found]
     at = _of_blocks(blocks, dense, column.values.size)
-    at |= _in_between(column, levels, two, found, minority)
+    _refine(at, column, levels, two, found, minority)
     at &= column.known
     larger = minority is two.high
     code = "fraction-and-percent" if is_share(column.info) else "unit-changed"
@@ -196,6 +202,7 @@ def _tell_units(
     )  # fmt: skip
     if sure:
         column.values[at] = np.nan
+        column.cut = True
 
 
 def _of_blocks(blocks: Blocks, dense: Bools, size: int) -> Bools:
@@ -205,38 +212,34 @@ def _of_blocks(blocks: Blocks, dense: Bools, size: int) -> Bools:
     return np.asarray(np.repeat(flags, lengths))
 
 
-def _in_between(
-    column: Column, levels: Floats, two: _TwoLevels, found: Bools, minority: Bools
-) -> Bools:
-    """Return the rows of the rarer unit in blocks that border on a change.
+def _refine(
+    at: Bools, column: Column, levels: Floats, two: _TwoLevels, found: Bools, minority: Bools
+) -> None:
+    """Settle row by row which are of the rarer unit, in blocks that border on a change.
 
     A unit changes at noon as well as at midnight. What is usual at a time of day is taken from
     the other blocks.
     """
     blocks, values = column.rows.levels, column.values
-    out = np.zeros(values.size, dtype=np.bool_)
     if blocks.starts.size * 4 > values.size:
-        return out
+        return
     lengths = np.diff(np.concatenate([blocks.starts, [values.size]]))
     block = np.repeat(np.arange(blocks.starts.size), lengths)
+    place = (blocks.row[block], blocks.number[block])
     border = np.zeros(levels.shape, dtype=np.bool_)
     change = np.diff(two.high.astype(np.int8), axis=1) != 0
     border[:, 1:] |= change
     border[:, :-1] |= change
-    border &= found[:, None]
-    major = _middle(levels, ~minority & ~np.isnan(levels))
-    rows = np.flatnonzero(border[blocks.row[block], blocks.number[block]])
+    near = (border & found[:, None])[place]
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(np.abs(values))
-    level = levels[blocks.row[block], blocks.number[block]]
-    usual = _time_of_day(column, logs - level, ~border[blocks.row[block], blocks.number[block]])
-    object_ = column.rows.row[rows]
-    off = logs[rows] - major[object_] - usual[rows]
-    sign = np.where(two.high[object_, 0] == minority[object_, 0], 1.0, -1.0)
-    out[rows] = np.nan_to_num(off * sign) > two.ratio[object_] / 2
-    inside = minority[blocks.row[block[rows]], blocks.number[block[rows]]]
-    out[rows] |= inside & (np.nan_to_num(off * sign) > two.ratio[object_] / 4)
-    return out
+    usual = _time_of_day(column, logs - levels[place], ~border[place])
+    rows = np.flatnonzero(near)
+    one = column.rows.row[rows]
+    major = _middle(levels, ~minority & ~np.isnan(levels) & ~border)
+    off = np.nan_to_num(logs[rows] - major[one] - usual[rows])
+    sign = np.where(two.high[:, 0] == minority[:, 0], 1.0, -1.0)[one]
+    at[rows] = off * sign > two.ratio[one] / 2
 
 
 def _time_of_day(column: Column, residual: Floats, use: Bools) -> Floats:
@@ -275,7 +278,7 @@ def _spans(column: Column, at: Bools) -> str:
 
 def empty_running_totals(column: Column) -> None:
     """Find counters that add up: all the time, or from some time on."""
-    if column.info.role in {Role.ATTRIBUTE, Role.RATIO} or column.info.bin is not None:
+    if column.info.role not in {Role.COUNTER, Role.UNKNOWN} or column.info.bin is not None:
         return
     blocks, values = column.rows.chunks, column.values
     step = np.full(values.size, np.nan)
@@ -290,6 +293,8 @@ def empty_running_totals(column: Column) -> None:
     judged = np.bincount(blocks.row, enough, blocks.objects)
     rises = np.bincount(blocks.row, np.where(rising, up, 0), blocks.objects)
     total = (judged >= 1) & (share >= MONOTONE * judged) & (rises >= 3 * ENOUGH)
+    if total.sum() < 0.5 * (judged >= 1).sum():  # a few objects need more than one day of it
+        total &= share >= 3  # noqa: PLR2004
     _tell_late_totals(column, rising & ~total[blocks.row], enough)
     if total.any():
         _difference(column, total)
@@ -340,6 +345,7 @@ def _tell_late_totals(column: Column, rising: Bools, enough: Bools) -> None:
          "difference of each period"), at,
     )  # fmt: skip
     column.values[at] = np.nan
+    column.cut = True
 
 
 # Coarser values -----------------------------------------------------------------

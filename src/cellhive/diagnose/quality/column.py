@@ -33,7 +33,14 @@ def listed(names: Sequence[object], shown: int = 3) -> str:
 
 def clock(time: datetime | None) -> str:
     """Return a time as it is written in findings."""
-    return time.strftime("%Y-%m-%d %H:%M") if time is not None else "an unknown time"
+    if time is None:
+        return "an unknown time"
+    return time.strftime("%Y-%m-%d %H:%M:%S" if time.second else "%Y-%m-%d %H:%M")
+
+
+def many(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun: "1 value", "3 values"."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def values_of(column: pl.Series) -> Floats:
@@ -183,6 +190,8 @@ class Column:
         """Start with values that may be changed in place."""
         self.info, self.values, self.rows = info, values, rows
         self.found: list[Finding] = []
+        self.cut = False
+        """Whether a stretch of time was left out, so that the edges are not those of the data."""
 
     @property
     def known(self) -> Bools:

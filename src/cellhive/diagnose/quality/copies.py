@@ -24,6 +24,7 @@ from cellhive.diagnose.quality.column import (
 
 Hashes = npt.NDArray[np.uint64]
 
+MINUTE_S = 60.0
 FEWEST = 6
 """Values that a stretch must have for its repetition to be no chance."""
 FINE = 0.5
@@ -163,7 +164,9 @@ def _tell(rows: Rows, blocks: Blocks, copied: _Copied, column: str, found: list[
         )  # fmt: skip
         count = int(which.sum())
         span = (
-            "days" if blocks is rows.chunks and (rows.period_s or 0) <= DAY_S / 12 else "stretches"
+            "days"
+            if blocks is rows.chunks and MINUTE_S <= (rows.period_s or 0) <= DAY_S / 12
+            else "stretches"
         )
         more = f", and {count - 1} more such {span}" if count > 1 else ""
         finding = rows.finding(

@@ -8,7 +8,8 @@ import numpy as np
 
 from cellhive.core.measurements import Role, Severity
 from cellhive.core.types import Bools, Floats, Ints
-from cellhive.diagnose.quality.column import Column, Indices, clock, listed
+from cellhive.diagnose.quality.column import Column, Indices, clock, listed, many
+from cellhive.diagnose.quality.values import SENTINELS
 
 ENOUGH = 12
 """Values from which "always" and "never" mean something."""
@@ -24,10 +25,18 @@ def say_constant(column: Column) -> None:
     known = column.known
     if float(np.nanmin(low)) == float(np.nanmax(high)):
         value = float(np.nanmin(low))
+        if value in SENTINELS:
+            column.say(
+                Severity.WARNING, "sentinel",
+                ("measured values", f"{value:.15g} in all {many(int(known.sum()), 'value')}",
+                 "taken as \"no value\" and left empty"), known,
+            )  # fmt: skip
+            column.values[known] = np.nan
+            return
         _say_dead(column, value) if value == 0 else column.say(
             Severity.INFO, "constant",
             ("values that change", f"{value:g} in all {int(known.sum())} values of "
-             f"{_objects(int((count > 0).sum()))}", "kept; nothing can be said about it"),
+             f"{many(int((count > 0).sum()), 'object')}", "kept; nothing can be said about it"),
             known, (int((count > 0).sum()), "series"),
         )  # fmt: skip
         return
@@ -41,7 +50,7 @@ def say_constant(column: Column) -> None:
         column.say_series(
             Severity.INFO, "dead-in-objects",
             ("a counter that counts in every object",
-             f"always 0 in {int(dead.sum())} of {_objects(int(judged.sum()))}: "
+             f"always 0 in {int(dead.sum())} of {many(int(judged.sum()), 'object')}: "
              f"{listed(column.rows.names(dead))}",
              f"kept; those series are not judged{': ' if told else ''}{told}"),
             np.flatnonzero(dead).tolist(),
@@ -53,7 +62,7 @@ def say_constant(column: Column) -> None:
         column.say_series(
             Severity.WARNING, "constant-in-objects",
             ("a counter that changes in every object",
-             f"always the same{which} in {int(same.sum())} of {_objects(int(judged.sum()))}: "
+             f"always the same{which} in {int(same.sum())} of {many(int(judged.sum()), 'object')}: "
              f"{listed(column.rows.names(same))}", "kept; those series are not judged"),
             np.flatnonzero(same).tolist(),
         )  # fmt: skip
@@ -69,12 +78,8 @@ def _say_dead(column: Column, value: float) -> None:
     column.say(
         Severity.INFO if rare else Severity.WARNING, "dead-counter",
         ("a counter that counts", f"{value:g} in all {int(column.known.sum())} values of "
-         f"{_objects(count)}", done), column.known, (count, "series"),
+         f"{many(count, 'object')}", done), column.known, (count, "series"),
     )  # fmt: skip
-
-
-def _objects(count: int) -> str:
-    return f"{count} object{'' if count == 1 else 's'}"
 
 
 # Switched on, switched off ------------------------------------------------------
@@ -118,6 +123,8 @@ def say_switched(column: Column, alive: Ints) -> None:
         column: The column; zeros before a counter starts become null.
         alive: In how many columns each row has a value other than 0, (rows,).
     """
+    if column.cut:
+        return
     on: list[tuple[int, int]] = []
     off: list[tuple[int, int]] = []
     before = np.zeros(column.values.size, dtype=np.bool_)
@@ -160,7 +167,9 @@ def _say_switch(
         at[edge] = True
         moments.setdefault(clock(column.rows.time(edge)), []).append(column.objects[row])
     ordered = sorted(moments.items(), key=lambda item: (-len(item[1]), item[0]))
-    told = [f"{moment} in {_objects(len(names))} ({listed(names)})" for moment, names in ordered]
+    told = [
+        f"{moment} in {many(len(names), 'object')} ({listed(names)})" for moment, names in ordered
+    ]
     column.say(
         Severity.WARNING, code,
         ("a counter that counts from the start to the end",
@@ -194,8 +203,8 @@ def say_frozen(column: Column) -> None:
     a, b = runs[int(np.argmax(runs[:, 1] - runs[:, 0]))].tolist()
     column.say(
         Severity.WARNING, "frozen",
-        ("values that change from period to period", f"{len(runs)} "
-         f"stretch{'' if len(runs) == 1 else 'es'} of one repeated value, the longest "
+        ("values that change from period to period",
+         f"{many(len(runs), 'stretch', 'stretches')} of one repeated value, the longest "
          f"{b - a + 1} periods of {values[a]:.6g} in {column.objects[row[a]]} from "
          f"{clock(column.rows.time(a - 1))}",
          "kept as found; its source may have been frozen"), at,

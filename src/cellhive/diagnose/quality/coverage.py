@@ -20,7 +20,7 @@ from cellhive.core.measurements import (
     Severity,
 )
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.quality.column import Rows, clock, listed, values_of
+from cellhive.diagnose.quality.column import Rows, clock, listed, many, values_of
 from cellhive.diagnose.quality.times import say_granularity, span_of
 
 SPARSE = 0.5
@@ -29,6 +29,8 @@ LATE_PERIODS = 2
 """Periods by which an object may start late or stop early without a word."""
 SCATTERED = 20
 """Periods per time that is there, from which the times are samples and not a series."""
+RARE = 0.05
+"""Share of the periods of all objects, below which rows are recordings."""
 SHOWN = 3
 NIGHT = 5
 """Hour of the day before which clocks are changed."""
@@ -71,6 +73,29 @@ class CounterCoverage:
     lowest_ratio: float
 
 
+def _ends(timed: pl.DataFrame) -> tuple[datetime, datetime]:
+    begin, end = timed[TIME].min(), timed[TIME].max()
+    assert isinstance(begin, datetime)  # noqa: S101  # timed rows have times
+    assert isinstance(end, datetime)  # noqa: S101
+    return begin, end
+
+
+def _expected(timed: pl.DataFrame, period: float) -> int:
+    begin, end = _ends(timed)
+    return round((end - begin).total_seconds() / period) + 1
+
+
+def are_recordings(frame: pl.DataFrame, period: float | None) -> bool:
+    """Return whether rows are samples of when a phone or a trace was there, and not a series."""
+    timed = frame.select(OBJECT, TIME).filter(pl.col(TIME).is_not_null())
+    if period is None or timed.height == 0:
+        return False
+    expected = _expected(timed, period)
+    objects = timed[OBJECT].n_unique()
+    rare = timed.height < RARE * objects * expected and objects > 2  # noqa: PLR2004
+    return timed[TIME].n_unique() * SCATTERED < expected or rare
+
+
 def coverage_of(
     m: Measurements, period: float | None, found: list[Finding]
 ) -> tuple[Coverage, ...]:
@@ -78,16 +103,17 @@ def coverage_of(
     timed = m.frame.select(OBJECT, TIME).filter(pl.col(TIME).is_not_null())
     if period is None or timed.height == 0:
         return ()
-    every = timed[TIME].unique().sort()
-    begin, end = every[0], every[-1]
-    expected = round((end - begin).total_seconds() / period) + 1
-    if every.len() * SCATTERED < expected:
+    begin, end = _ends(timed)
+    expected = _expected(timed, period)
+    if are_recordings(m.frame, period):
         found.append(
             Finding(
-                Severity.INFO, "scattered-times", f"a row every {span_of(period)}",
-                f"single recordings: {every.len()} different times in the {expected} periods from "
+                Severity.INFO, "scattered-times", f"a row of each object every {span_of(period)}",
+                f"recordings: {timed[TIME].n_unique()} different times of "
+                f"{timed[OBJECT].n_unique()} objects in the {expected} periods from "
                 f"{clock(begin)} to {clock(end)}",
-                "taken as separate samples; what lies between them is no gap", start=begin, end=end,
+                "taken as separate samples, as in a drive test or a trace: what lies between them "
+                "is no gap, and rows of one moment are all kept", start=begin, end=end,
             )
         )  # fmt: skip
         return ()
@@ -138,7 +164,7 @@ def say_gaps(
         found.append(
             _of_objects(
                 Severity.WARNING, "starts-late", "every object from the start",
-                f"{_count(late)} with no row before a time inside the data: "
+                f"{many(len(late), 'object')} with no row before a time inside the data: "
                 f"{_moments(late, first=True)}", "judged over its own time only", late,
             )
         )  # fmt: skip
@@ -146,7 +172,7 @@ def say_gaps(
         found.append(
             _of_objects(
                 Severity.WARNING, "stops-early", "every object to the end",
-                f"{_count(early)} with no row after a time inside the data: "
+                f"{many(len(early), 'object')} with no row after a time inside the data: "
                 f"{_moments(early, first=False)}", "judged over its own time only", early,
             )
         )  # fmt: skip
@@ -167,10 +193,6 @@ def _of_objects(
         counted="objects", objects=len(names), named=names[:NAMED],
         start=min(one.first for one in which), end=max(one.last for one in which),
     )  # fmt: skip
-
-
-def _count(which: Sequence[Coverage]) -> str:
-    return f"{len(which)} object{'' if len(which) == 1 else 's'}"
 
 
 def _moments(which: Sequence[Coverage], *, first: bool) -> str:
@@ -211,8 +233,8 @@ def _say_missing(
     found.append(
         Finding(
             Severity.WARNING, "gaps", f"a row every {span_of(period)}",
-            f"{total} periods missing in {len(missing)} of {len(coverage)} objects, most in "
-            f"{worst} ({missing[worst]}){shared}",
+            f"{many(total, 'period')} missing in {len(missing)} of {len(coverage)} objects, "
+            f"most in {worst} ({missing[worst]}){shared}",
             "left empty; nothing was filled in", object=worst, count=total, counted="periods",
             objects=len(missing), named=tuple(names[:NAMED]),
         )
@@ -300,7 +322,7 @@ def _say_holes(m: Measurements, every: Sequence[CounterCoverage], found: list[Fi
     found.append(
         Finding(
             Severity.INFO, "values-missing", "a value of every counter in every row",
-            f"{missing} values missing in {len(judged)} of {len(every)} columns, most in "
+            f"{many(missing, 'value')} missing in {len(judged)} of {len(every)} columns, most in "
             f"{worst.column} ({share:.3g} % of its rows){absent}",
             "left empty; means are over the values that are there", count=missing,
             counted="values",

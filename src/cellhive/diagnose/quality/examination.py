@@ -60,7 +60,9 @@ class Examined:
 def examine(measurements: Measurements) -> Examined:
     """Return measurements without what cannot be, and the findings that say what that was."""
     found: list[Finding] = []
-    m = without_duplicates(measurements, found)
+    period = times.expected_period(measurements.frame)
+    recordings = coverage.are_recordings(measurements.frame, period)
+    m = without_duplicates(measurements, found, recordings=recordings)
     m = without_suspect(m, found)
     m = without_timeless(m, found)
     m = times.without_odd_times(m, found)
@@ -160,7 +162,7 @@ def _alive(m: Measurements) -> Ints:
 def _say_all_zero(m: Measurements, rows: Rows, alive: Ints, found: list[Finding]) -> None:
     """Say which rows hold nothing but zeros, where the object otherwise counts."""
     names = [name for name, info in m.columns.items() if info.role is not Role.ATTRIBUTE]
-    if len(names) < 3:  # noqa: PLR2004  # two zeros are no sign of anything
+    if len(names) < 3 or not rows.timed:  # noqa: PLR2004  # two zeros are no sign of anything
         return
     known = m.frame.select(
         pl.sum_horizontal(pl.col(name).is_not_null().cast(pl.Int32) for name in names).alias("n")
@@ -207,14 +209,12 @@ def _examine(
         return
     timed = column.rows.timed
     empty_sentinels(column)
+    if timed and column.known.sum() >= ENOUGH:
+        changes.empty_running_totals(column)
     if timed and column.known.any():
         changes.say_unit_changes(column, others)
     settle_share(column, fractions=fractions)
     empty_impossible(column)
-    if column.known.sum() < ENOUGH:
-        return
-    if timed:
-        changes.empty_running_totals(column)
     if column.known.sum() < ENOUGH:
         return
     say_constant(column)

@@ -40,8 +40,14 @@ def finding_of_rows(
     )  # fmt: skip
 
 
-def without_duplicates(m: Measurements, found: list[Finding]) -> Measurements:
-    """Keep one row per object, time and period."""
+def without_duplicates(m: Measurements, found: list[Finding], *, recordings: bool) -> Measurements:
+    """Keep one row per object, time and period.
+
+    Args:
+        m: Measurements.
+        found: Takes the findings.
+        recordings: Whether rows are samples, of which several of one moment are all kept.
+    """
     keys = [OBJECT, TIME, PERIOD_S]
     timed = pl.col(TIME).is_not_null()
     repeated = m.frame.select(pl.struct(keys).is_duplicated() & timed).to_series()
@@ -54,7 +60,9 @@ def without_duplicates(m: Measurements, found: list[Finding]) -> Measurements:
     )
     content = [name for name in sub.columns if name != "_row"]
     distinct = sub.unique(subset=content, keep="first", maintain_order=True)
-    kept = order.unique(subset=keys, keep="first", maintain_order=True)
+    kept = distinct
+    if not recordings:
+        kept = order.unique(subset=keys, keep="first", maintain_order=True)
     same, differing = sub.height - distinct.height, distinct.height - kept.height
     if same:
         again = sub.join(distinct.select("_row"), on="_row", how="anti")
@@ -174,6 +182,8 @@ def without_timeless(m: Measurements, found: list[Finding]) -> Measurements:
 
 # Rows that add up others ---------------------------------------------------------
 
+LEAST_ROWS = 6
+"""Rows that such an object must have."""
 LEAST_SUMMED = 3
 """Objects from which one that equals the sum of the others is told from chance."""
 
@@ -187,7 +197,8 @@ def say_totals(m: Measurements, found: list[Finding]) -> None:
     for name in counts:
         by = m.frame.group_by(OBJECT).agg(pl.col(name).sum()).sort(name, descending=True)
         top, rest = float(by[name][0] or 0.0), float(by[name][1:].sum() or 0.0)
-        if top > 0 and abs(top - rest) <= 1e-3 * top:
+        often = m.frame.filter(pl.col(OBJECT) == by[OBJECT][0]).height >= LEAST_ROWS
+        if often and top > 0 and abs(top - rest) <= 1e-3 * top:
             largest.add(str(by[OBJECT][0]))
     for one in sorted(largest):
         rows = m.frame.filter(pl.col(OBJECT) == one)

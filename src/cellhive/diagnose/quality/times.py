@@ -31,8 +31,8 @@ FAR = 20.0
 """Spans of the bulk of the times, beyond which a few times are wrong."""
 FEW = 0.01
 """Share of the rows that a few are at most."""
-OTHER_STEP = 0.05
-"""Share of an object's steps from which another granularity is said."""
+FEWEST_STEPS = 12
+"""Distances between rows from which they say more than the length that is stated."""
 
 
 def span_of(seconds: float) -> str:
@@ -53,14 +53,17 @@ def expected_period(frame: pl.DataFrame) -> float | None:
     timed = frame.select(OBJECT, TIME, PERIOD_S).filter(pl.col(TIME).is_not_null())
     steps = _steps(timed)["step"]
     stated = timed[PERIOD_S].drop_nulls()
+    counts = steps.value_counts().sort(["count", "step"], descending=[True, False])
+    usual = float(counts["step"][0]) if steps.len() else None
     if stated.len() and stated.n_unique() == 1:
         only = float(stated[0])
-        if only > 0 and (steps.len() == 0 or _multiples(steps, only)):
-            return only
-    if steps.len() == 0:
-        return None
-    counts = steps.value_counts().sort(["count", "step"], descending=[True, False])
-    return float(counts["step"][0])
+        if usual is None or (
+            # Where rows are left out, steps differ; where nearly all agree, they are the period.
+            _multiples(steps, only)
+            and counts["count"][0] <= MAJORITY * max(steps.len(), FEWEST_STEPS)
+        ):
+            return only if only > 0 else usual
+    return usual
 
 
 def _steps(timed: pl.DataFrame) -> pl.DataFrame:
@@ -307,6 +310,8 @@ def _courses(values: Floats, place: Indices, days: int, slots: int) -> Floats | 
     centred = np.where(np.isnan(mean), 0.0, mean - middle[:, None])
     size = np.sqrt(np.sum(centred**2, axis=1))
     ok = full & (size > 0)
+    if ok.sum() < LEAST_DAYS:
+        return None
     return np.where(ok[:, None], centred / np.maximum(size, 1e-300)[:, None], np.nan)
 
 
@@ -326,7 +331,9 @@ def _lags(curves: Sequence[Floats], slots: int) -> Indices | None:
         scores.append(curve @ turned.T)
     if not scores:
         return None
-    score = np.nanmean(np.stack(scores), axis=0) if len(scores) > 1 else scores[0]
+    stack = np.stack(scores)
+    count = np.sum(~np.isnan(stack), axis=0)
+    score = np.where(count > 0, np.nansum(stack, axis=0) / np.maximum(count, 1), np.nan)
     unknown = np.isnan(score).any(axis=1)
     filled = np.where(np.isnan(score), -1.0, score)
     best = np.argmax(filled, axis=1)

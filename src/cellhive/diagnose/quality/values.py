@@ -9,7 +9,7 @@ import numpy as np
 from cellhive.core.measurements import ColumnInfo, Role, Severity
 from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.quality.column import Column
+from cellhive.diagnose.quality.column import Column, many
 from cellhive.diagnose.quality.shares import ROUNDING
 
 SURE = 0.5
@@ -186,7 +186,7 @@ def empty_impossible(column: Column) -> None:
     if share and rounded.any():
         column.say(
             Severity.INFO, "share-above-limit-slightly",
-            (text, f"{int(rounded.sum())} values up to {values[rounded].max():.6g}",
+            (text, f"{many(int(rounded.sum()), 'value')} up to {values[rounded].max():.6g}",
              "kept as found: no more than rounding or counts that cross the end of a period"),
             rounded,
         )  # fmt: skip
@@ -204,7 +204,7 @@ def empty_impossible(column: Column) -> None:
     code = "share-above-limit" if share and worst > high else "impossible"
     column.say(
         Severity.WARNING, code,
-        (text, f"{int(bad.sum())} values outside, at worst {worst:.6g}",
+        (text, f"{many(int(bad.sum()), 'value')} outside, at worst {worst:.6g}",
          "left empty in summaries and incidents"), bad,
     )  # fmt: skip
     values[bad] = np.nan
