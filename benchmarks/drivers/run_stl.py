@@ -16,7 +16,18 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
-from fault_panels import DAILY_KINDS, KINDS, SIZES, Case, Floats, Grid, Latent, World, case, counters
+from fault_panels import (
+    DAILY_KINDS,
+    KINDS,
+    SIZES,
+    Case,
+    Floats,
+    Grid,
+    Latent,
+    World,
+    case,
+    counters,
+)
 from fault_scores import Found, Scored, as_told, score
 from statsmodels.tsa.seasonal import STL
 
