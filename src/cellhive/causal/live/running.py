@@ -14,14 +14,22 @@ Axis letters: ``C`` cells, ``V`` variables, ``L`` lags, ``D = V (L + 1)`` column
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from cellhive.causal.statistics import MOST_LAGS, Statistics, refuse_huge
+from cellhive.core.compiled import compiled
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Bools, Floats
+
+Places = npt.NDArray[np.int64]
+
+_FEW = 24
+"""Missing columns of a row, up to which it is worth no search for others that lack the same."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +281,11 @@ def completed(
     root = np.sqrt(np.diag(steady))  # of a column without spread so small that its square is 0
     precision: Floats = np.linalg.inv(steady / np.outer(root, root))
     precision = precision / np.outer(root, root)
+    few = (~known[lacking]).sum(axis=1) <= min(_FEW, known.shape[1] // 2)
+    _fill_few(filled, known, lacking[few].astype(np.int64), precision, worth, uncertain)
+    lacking = lacking[~few]
+    if not len(lacking):
+        return filled, uncertain
     patterns, which = np.unique(known[lacking], axis=0, return_inverse=True)
     sets = np.split(
         lacking[np.argsort(which.reshape(-1), kind="stable")],
@@ -290,3 +303,59 @@ def completed(
         filled[np.ix_(members, gone)] = filled[np.ix_(members, there)] @ slopes.T
         uncertain[np.ix_(gone, gone)] += float(worth[members].sum()) * left
     return filled, uncertain
+
+
+@compiled
+def _fill_few(
+    filled: Floats, known: Bools, lacking: Places, precision: Floats, worth: Floats,
+    uncertain: Floats,
+) -> None:  # fmt: skip
+    """Fill rows that lack few columns in, and add the covariance of the filling."""
+    columns, most = filled.shape[1], _FEW
+    gone, value = np.empty(most, np.int64), np.empty(most)
+    factor, inverse = np.empty((most, most)), np.empty((most, most))
+    for row in lacking:
+        count = 0
+        for column in range(columns):
+            if not known[row, column]:
+                gone[count] = column
+                count += 1
+        for a in range(count):
+            total = 0.0
+            for column in range(columns):  # what is missing is 0 yet
+                total -= precision[gone[a], column] * filled[row, column]
+            value[a] = total
+        _factorise(precision, gone, factor, count)
+        _invert(factor, inverse, count)
+        for a in range(count):
+            expected = 0.0
+            for b in range(count):
+                left = 0.0
+                for c in range(max(a, b), count):
+                    left += inverse[c, a] * inverse[c, b]
+                expected += left * value[b]
+                uncertain[gone[a], gone[b]] += worth[row] * left
+            filled[row, gone[a]] = expected
+
+
+@compiled
+def _factorise(matrix: Floats, among: Places, factor: Floats, size: int) -> None:
+    """Write the Cholesky factor of some rows and columns of a matrix."""
+    for a in range(size):
+        for b in range(a + 1):
+            left = matrix[among[a], among[b]]
+            for c in range(b):
+                left -= factor[a, c] * factor[b, c]
+            factor[a, b] = math.sqrt(left) if a == b else left / factor[b, b]
+
+
+@compiled
+def _invert(factor: Floats, inverse: Floats, size: int) -> None:
+    """Write the inverse of a lower triangle."""
+    for b in range(size):
+        inverse[b, b] = 1.0 / factor[b, b]
+        for a in range(b + 1, size):
+            total = 0.0
+            for c in range(b, a):
+                total -= factor[a, c] * inverse[c, b]
+            inverse[a, b] = total / factor[a, a]
