@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 import polars as pl
@@ -27,6 +28,8 @@ from cellhive.core.measurements import Findings, Role
 _ONE_ROW = 0.9
 """Share of different names from which a table has one row per cell."""
 _MOST_LIST_ROWS = 300_000
+_SAMPLE = 5000
+"""Rows that are looked at."""
 
 
 class Purpose(StrEnum):
@@ -48,20 +51,21 @@ def purpose_of(grid: Grid, mapping: Mapping) -> Purpose:
         grid: The table.
         mapping: What a person says; a table with a column that it names is one of measurements.
     """
+    part = replace(grid, frame=grid.frame.head(_SAMPLE))
     rules = (mapping.rule_for(header) for header in grid.headers if header.strip())
     if any(rule is not None and not rule.inferred for rule in rules):
         return Purpose.MEASUREMENTS
-    if is_drive_log(grid):
+    if is_drive_log(part):
         return Purpose.DRIVE_TEST
     keys = [key_of(header) for header in grid.headers]
     ends, cell = relation_ends(keys), cell_column(keys)
     if (ends is None and cell is None) or not 0 < grid.frame.height <= _MOST_LIST_ROWS:
         return Purpose.MEASUREMENTS
-    timed = _has_times(grid)
+    timed = _has_times(part)
     if ends is not None:
         return Purpose.MEASUREMENTS if timed else Purpose.RELATIONS
     placed = bool(position_columns(keys))
-    if _has_kpis(grid) or (timed and not _one_row_each(grid, cell)):
+    if _has_kpis(part) or (timed and not _one_row_each(grid, cell)):
         return Purpose.BOTH if placed and has_identity(keys) else Purpose.MEASUREMENTS
     return Purpose.CELLS if placed or not timed else Purpose.MEASUREMENTS
 

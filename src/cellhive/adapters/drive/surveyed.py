@@ -65,7 +65,11 @@ _CELLS = (("node", "cellid"), ("enbid", "cellid"), ("gnbid", "cellid"), ("enodeb
           ("nrarfcn", "pci"), ("arfcn", "psc"), ("pci",), ("servingpci",))  # fmt: skip
 """What names the serving cell, the best first."""
 _LTE_AND_NR = ("4g", "lte", "5g", "nr", "endc", "sa", "nsa")
+_BESIDE = ("_events", "_datatest")
+"""Ends of the names of files that G-NetTrack writes beside a log: events, and tests of data."""
 _MOST_OTHERS = 40
+_SECOND_PHONE = 0.2
+"""Share of the rows from which another operator is another phone."""
 _OFTEN_S = 60.0
 """Samples of a log are at most this far apart [s]."""
 
@@ -261,14 +265,17 @@ def _within(values: pl.Series | None, what: str, notes: list[str]) -> pl.Series 
 
 
 def _run(log: _Log, table: OpenTable) -> pl.Series:
-    """Return which drive each row belongs to: its run, and its operator where there are several."""
+    """Return which drive each row belongs to: its run, or its operator where there are several."""
     height = log.grid.frame.height
     name = Path(log.grid.file).name.partition(".")[0]
-    parts = [_text(table, log.column(names)) for names in (_RUN, _OPERATOR)]
-    varied = [part.fill_null("") for part in parts if part is not None and part.n_unique() > 1]
-    if not varied:
-        return pl.Series(RUN, [name]).new_from_index(0, height)
-    return varied[0] if len(varied) == 1 else varied[0] + ", " + varied[1]
+    stated, operator = (_text(table, log.column(names)) for names in (_RUN, _OPERATOR))
+    if stated is not None and stated.n_unique() > 1:
+        return stated.fill_null("")
+    if operator is not None:  # two phones in one file, and not one that lost its network at times
+        shares = operator.drop_nulls().value_counts(sort=True, normalize=True)["proportion"]
+        if shares.len() > 1 and float(shares[1]) > _SECOND_PHONE:
+            return operator.fill_null("")
+    return pl.Series(RUN, [name]).new_from_index(0, height)
 
 
 def _cells(log: _Log, table: OpenTable) -> pl.Series | None:
@@ -371,13 +378,19 @@ def _plain(grid: Grid, log: _Log) -> Drive:
 
 
 def with_events(drives: Sequence[Drive]) -> list[Drive]:
-    """Return drives with the events of the file beside them: NAME_log has NAME_log_events."""
+    """Return drives with what lies beside them: NAME_log has NAME_log_events, NAME_log_datatest."""
     stems = {Path(one.source).name.partition(".")[0]: one for one in drives}
     kept: list[Drive] = []
     for one in drives:
         stem = Path(one.source).name.partition(".")[0]
-        if stem.endswith("_events") and stem.removesuffix("_events") in stems:
+        if any(stem.endswith(end) and stem.removesuffix(end) in stems for end in _BESIDE):
             continue
-        beside = stems.get(f"{stem}_events")
-        kept.append(one if beside is None else replace(one, events=beside.events))
+        events, tests = (stems.get(stem + end) for end in _BESIDE)
+        if events is not None:
+            one = replace(one, events=events.events)  # noqa: PLW2901
+        if tests is not None:
+            new = [name for name in tests.others.columns if name not in one.others.columns]
+            both = pl.concat([one.others, tests.others.select(new)], how="diagonal")
+            one = replace(one, others=both)  # noqa: PLW2901
+        kept.append(one)
     return kept
