@@ -7,8 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cellhive.adapters.reading import ReadResult, read_paths
+from cellhive.adapters.pm.pm_xml import unreadable
+from cellhive.adapters.reading import ReadResult, files_of, read_paths
+from cellhive.adapters.streaming.panels import PanelFile
+from cellhive.adapters.streaming.parquet import LargeTable, large_tables
 from cellhive.adapters.tabular.mapping import (
+    Mapping,
     find_mapping,
     load_mapping,
     mapping_of,
@@ -18,11 +22,14 @@ from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.app.audit import Audited
 from cellhive.app.memory import key_of, open_memory
 from cellhive.app.working import OnStage, Threads
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import Findings
 from cellhive.diagnose.audit.run import audit
-from cellhive.flows.analyse import Analysis, analyse
+from cellhive.flows.analyse import Analysis, Part, analyse
 from cellhive.flows.causes.why import Causes, causes_of
 from cellhive.flows.drives.survey import Survey, survey
 from cellhive.flows.recall.incidents import Precedent, precedents, remember
+from cellhive.flows.scale.blocks import part_of_blocks
 
 __all__ = [
     "ANALYSIS_SUFFIXES",
@@ -61,10 +68,57 @@ def analyse_paths(
     beside = None if mapping is not None else find_mapping(paths, _configuration())
     given = mapping or beside
     rules = None if given is None else load_mapping(given, found=beside is not None)
+    work = Threads(on_stage)
+    large = large_tables(_files(paths), rules or Mapping())
+    if large:
+        return _analyse_large(paths, large, rules, on_progress, work)
     result = read_paths(paths, rules, on_progress)
     if result.configuration is None and not result.drives:
         refuse_unknown(result.measurements)
-    return result, analyse(result.measurements, result.findings, work=Threads(on_stage))
+    return result, analyse(result.measurements, result.findings, work=work)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    return [path for path, _ in files_of(paths, lambda _: None)]
+
+
+def _analyse_large(
+    paths: Sequence[Path],
+    large: Sequence[LargeTable],
+    rules: Mapping | None,
+    on_progress: Callable[[int, int, Path], None] | None,
+    work: Threads,
+) -> tuple[ReadResult, Analysis]:
+    """Analyse tables too large to be held, and beside them what else there is."""
+    found, notes, store = Findings(), list[str](), PanelFile()
+    parts: list[Part] = []
+    done: list[LargeTable] = []
+    for table in large:
+        found.extend(table.findings.as_tuple())
+        try:
+            parts.append(part_of_blocks(table, store, found, notes, work))
+        except BadInput:
+            continue  # of no regular form: it is read whole, or refused there with a reason
+        done.append(table)
+    held = {path for table in done for path in table.paths}
+    rest = [path for path in _files(paths) if path not in held]
+    read = ReadResult((), (), ())
+    if rest:
+        try:
+            read = read_paths(rest, rules, on_progress)
+        except BadInput as error:
+            if not done:
+                raise
+            found.add(unreadable(Path(error.place or rest[0]), error))
+    found.extend(read.findings)
+    analysis = analyse(read.measurements, found.as_tuple(), work=work, more=parts, notes=notes)
+    outcomes = tuple(outcome for table in done for outcome in table.outcomes)
+    described = tuple(table.described for table in done)
+    result = replace(
+        read, measurements=(*described, *read.measurements), findings=found.as_tuple(),
+        files=(*outcomes, *read.files),
+    )  # fmt: skip
+    return result, analysis
 
 
 def _configuration() -> Path | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -97,6 +97,8 @@ def analyse(
     *,
     rate: float = FALSE_DISCOVERY_RATE,
     work: Work = in_turn,
+    more: Sequence[Part] = (),
+    notes: Sequence[str] = (),
 ) -> Analysis:
     """Return the analysis of measurements.
 
@@ -105,11 +107,13 @@ def analyse(
         findings: What the readers found on the way.
         rate: Share of the series called unusual that may be so by chance.
         work: Does what can be done piece by piece.
+        more: Parts that were made of tables too large to be held (``flows.scale.blocks``).
+        notes: What was said of those.
     """
     collected = Findings()
     collected.extend(findings)
-    notes: list[str] = []
-    parts = parts_of(measurements, collected, notes, work=work)
+    notes = list(notes)
+    parts = [*more, *parts_of(measurements, collected, notes, work=work)]
     panels = [panel for part in parts for panel in part.panels if panel.step_s > 0]
     better = {
         name: info.better for part in parts for name, info in part.columns.items() if info.better
@@ -138,6 +142,7 @@ def parts_of(
     notes: list[str],
     *,
     attributes: bool = False,
+    summed: bool = True,
     work: Work = in_turn,
 ) -> list[Part]:
     """Return one part per set of like objects at one granularity; incidents are not looked for.
@@ -147,6 +152,7 @@ def parts_of(
         collected: Takes what the examination finds.
         notes: Takes what a reader must know.
         attributes: Whether what describes objects, such as their tilt, is among the panels.
+        summed: Whether each panel gets a summary.
         work: Does what can be done piece by piece.
     """
     parts: list[Part] = []
@@ -154,7 +160,8 @@ def parts_of(
         for piece in _by_period(one):
             (examined,) = work("Examining the data", examine, [piece])
             collected.extend(_not_said_before(examined.findings, collected.as_tuple()))
-            parts.append(_part(examined, notes, attributes=attributes, work=work))
+            part = _part(examined, notes, attributes=attributes)
+            parts.append(_summed(part, work) if summed else part)
     return parts
 
 
@@ -189,11 +196,10 @@ def _by_period(m: Measurements) -> list[Measurements]:
     return out
 
 
-def _part(examined: Examined, notes: list[str], *, attributes: bool, work: Work) -> Part:
+def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
     m = examined.measurements
     times = m.frame[TIME].drop_nulls()
     panels = panels_of(m, examined.period_s, notes, attributes=attributes)
-    better = {name: info.better for name, info in m.columns.items()}
     return Part(
         name=m.name,
         sources=m.sources,
@@ -207,10 +213,16 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool, work: Work)
         columns=m.columns,
         coverage=examined.coverage,
         panels=panels,
-        summaries=tuple(work("Summing up", partial(summary_of, better=better), panels)),
+        summaries=(),
         settings=settings_of(m, examined.period_s) if panels and not attributes else (),
         positions=positions_of(m),
     )
+
+
+def _summed(part: Part, work: Work) -> Part:
+    better = {name: info.better for name, info in part.columns.items()}
+    made = work("Summing up", partial(summary_of, better=better), part.panels)
+    return replace(part, summaries=tuple(made))
 
 
 def _moment(value: object) -> datetime | None:

@@ -7,7 +7,7 @@ unless a mapping says it. Nothing is filled, averaged or dropped without a findi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
     ]
     frame = pl.DataFrame([*keys, *labels, *(values for values, _ in numbers)])
     _note_units(table, numbers)
-    infos = _with_shares([info for _, info in numbers], frame)
+    infos = with_shares([info for _, info in numbers], frame.get_column)
     frame = frame.sort([OBJECT, TIME], maintain_order=True)
     measured = Measurements(
         name=Path(grid.file).name + (f" / {grid.sheet}" if grid.sheet else ""),
@@ -98,6 +98,23 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
         sources=(grid.file,),
     )
     return apply_mapping(measured, mapping)
+
+
+def key_headings(grid: Grid, mapping: Mapping) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the headings of the columns of time and of those that name the object.
+
+    Args:
+        grid: Some rows of a table.
+        mapping: What a person says about the columns.
+
+    Raises:
+        BadInput: A heading of the mapping is not there.
+    """
+    table = open_table(grid, mapping, Findings())
+    times = find_times(table)
+    objects = _find_objects(table, times)
+    headings = [grid.headers[index] for index in (() if times is None else times.columns)]
+    return tuple(headings), tuple(grid.headers[index] for index in objects.columns)
 
 
 def _period(table: OpenTable, times: clock.Times | None) -> pl.Series:
@@ -286,15 +303,19 @@ def _note_mixed(table: OpenTable, index: int, parsed: Numbers, known: int) -> No
                   action="kept as text")  # fmt: skip
 
 
-def _with_shares(infos: list[ColumnInfo], frame: pl.DataFrame) -> list[ColumnInfo]:
+def with_shares(infos: list[ColumnInfo], values_of: Callable[[str], pl.Series]) -> list[ColumnInfo]:
     """Find out which ratios are fractions and which are per cent.
 
     A column of small values alone cannot tell; the other ratios of the table can.
+
+    Args:
+        infos: The columns.
+        values_of: Returns the values of a column by its name.
     """
     ratios = [info for info in infos if info.role is Role.RATIO and info.unit in {"%", ""}]
     stats: dict[str, tuple[float, float]] = {}
     for info in ratios:
-        values = frame[info.name].drop_nulls()
+        values = values_of(info.name).drop_nulls()
         if values.len() and info.quantity != "rlf_per_ue_min":
             top, middle = values.max(), values.median()
             stats[info.name] = (float(top), float(middle))  # type: ignore[arg-type]  # numbers

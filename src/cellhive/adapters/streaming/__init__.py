@@ -1,0 +1,1 @@
+"""Tables that are larger than memory: read in blocks of objects, kept in a file that is no more."""
