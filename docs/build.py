@@ -26,6 +26,8 @@ import typer
 from cellhive.adapters.scenarios import fields, library
 from cellhive.adapters.scenarios.studies import library_study, load_arms
 from cellhive.cli import app
+from cellhive.flows.arms.compare import ArmStudy
+from cellhive.flows.arms.run import UNLEARNED
 from cellhive.reports.arms import arms_markdown, arms_picture, shown_scenarios
 from cellhive.reports.drawing.svg import standalone_svg
 from cellhive.reports.headroom import headroom_markdown
@@ -42,10 +44,6 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
 ARMS = ROOT / "benchmarks" / "studies" / "arms.json"
-ARMS_COMMAND = (
-    "cellhive train evaluate --scenario NAME (each of those below) --sites LIST-OF-OPENCELLID "
-    "--arm nothing --arm rules --arm rl:general+rules --seeds 10 --hours 6 --observed 20 --guard on"
-)
 """Results of cellhive train evaluate."""
 RUN_ID = re.compile(r"\d{8}-\d{6}-(?=[a-z-]+-s\d)")
 COLUMNS = "100"
@@ -119,14 +117,31 @@ def arms_text() -> str:
     if not ARMS.exists():
         full = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
         return f"Nothing compared yet: `{full}`."
-    command = ARMS_COMMAND
     study = load_arms(ARMS)
-    text = arms_markdown(study, shown_scenarios(list(library().values())), command)
+    titles = shown_scenarios(list(library().values()))
+    text = arms_markdown(study, titles, arms_command(study))
     for name in study.scenarios:
         heading = f"### All arms: {name}\n"
         shown = f"![Score less that of the rules](pictures/arms-{name}.svg)"
         text = text.replace(heading, f"{heading}\n{shown}\n")
     return text
+
+
+def arms_command(study: ArmStudy) -> str:
+    """Return what to type to have every arm of a comparison again."""
+    place = {arm: index for index, arm in enumerate(UNLEARNED)}
+    run = {one.arm for one in study.results}
+    arms = sorted(run, key=lambda arm: (place.get(arm, len(place)), arm))
+    seeds = len({one.seed for one in study.results})
+    guard = "on" if all(one.guarded for one in study.results) else "both"
+    settings = study.settings
+    return (
+        "cellhive train evaluate --scenario NAME (each of those below) --sites LIST-OF-OPENCELLID "
+        + " ".join(f"--arm {arm}" for arm in arms)
+        + f" --seeds {seeds}"
+        + ("" if settings.hours is None else f" --hours {settings.hours:g}")
+        + f" --observed {settings.observed_s:g} --guard {guard}"
+    )
 
 
 def arms_pictures() -> dict[Path, str]:
