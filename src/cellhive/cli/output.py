@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from cellhive.reports.numbers import visible
 
 PLAIN_WIDTH = 240
 """Columns of tables where the output is no terminal."""
@@ -18,13 +21,27 @@ PLAIN_WIDTH = 240
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
+class PlainConsole(Console):
+    """Prints names as they are, and never obeys what is written in them."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield what to print, without characters that steer the terminal."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(visible(segment.text), segment.style)
+
+
 def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Return where to print; lines are not broken where the output is no terminal."""
-    found = Console(stderr=stderr, quiet=quiet)
+    found = PlainConsole(stderr=stderr, quiet=quiet)
     if found.is_terminal:
         return found
     width = None if "COLUMNS" in os.environ else PLAIN_WIDTH
-    return Console(stderr=stderr, quiet=quiet, width=width, soft_wrap=True, highlight=False)
+    return PlainConsole(stderr=stderr, quiet=quiet, width=width, soft_wrap=True, highlight=False)
 
 
 @dataclass

@@ -36,6 +36,7 @@ from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.cli.twin.app import twin_app
 from cellhive.core.errors import CellHiveError, UsageError
 from cellhive.core.types import Mode, Verdict
+from cellhive.reports.numbers import visible
 
 app = typer.Typer(
     name="cellhive",
@@ -442,5 +443,6 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"cellhive: {' '.join(message.split())}", file=sys.stderr)  # on one line, for scripts
+    line = visible(" ".join(message.split()))  # one line, for scripts
+    print(f"cellhive: {line}", file=sys.stderr)
     sys.exit(code)

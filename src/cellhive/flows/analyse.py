@@ -30,6 +30,7 @@ from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.positions import Position, positions_of
 from cellhive.diagnose.quality.coverage import Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
+from cellhive.diagnose.quality.times import between
 from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Each, Known, Search, find_incidents
 from cellhive.diagnose.summary import Summary, summary_of
 from cellhive.flows.scale.work import Work, in_turn
@@ -156,6 +157,7 @@ def parts_of(
         work: Does what can be done piece by piece.
     """
     parts: list[Part] = []
+    collected.extend(between(measurements))
     for one in measurements:
         for piece in _by_period(one):
             (examined,) = work("Examining the data", examine, [piece])
@@ -166,9 +168,17 @@ def parts_of(
 
 
 def _not_said_before(found: Sequence[Finding], said: Sequence[Finding]) -> list[Finding]:
-    """Return findings without those on time zones where a reader has already spoken of them."""
+    """Return findings without those of which a reader has already spoken in its own words."""
     spoken = any(one.code.startswith("time-zone") for one in said)
-    return [one for one in found if not (spoken and one.code == "time-zone-unknown")]
+    codes = {one.code for one in said}
+    told = {(one.code, one.column) for one in said}
+    return [
+        one for one in found
+        if not (spoken and one.code == "time-zone-unknown")
+        and not (one.code == "no-time" and "no-time" in codes)
+        and not (one.code == "rows-without-object" and "object-unknown" in codes)
+        and not (one.code == "identifier-lost-digits" and ("identity-rounded", one.column) in told)
+    ]  # fmt: skip
 
 
 def _by_period(m: Measurements) -> list[Measurements]:

@@ -9,6 +9,19 @@ from cellhive.core.schema import QUANTITIES, Kind, Quantity
 ABSENT = "–"
 """What stands where a value is not known."""
 
+_UNSEEN = {
+    **dict.fromkeys((*range(9), 11, 12, *range(14, 32)), "�"),
+    **dict.fromkeys((*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+                    "\N{REPLACEMENT CHARACTER}"),
+}  # fmt: skip
+"""Characters that steer a terminal or turn the direction of writing, and show nothing."""
+
+
+def visible(text: str) -> str:
+    """Return text without characters that steer where it is shown: names come from anywhere."""
+    return text.translate(_UNSEEN)
+
+
 _SCORES = {
     quantity.name: quantity
     for quantity in (

@@ -31,6 +31,7 @@ from cellhive.reports.numbers import (
     format_quantity,
     format_signed,
     label_of,
+    visible,
 )
 
 
@@ -144,7 +145,8 @@ def render(template: str, **context: object) -> str:
         "page_js": resource("page.js"),
         "version": __version__,
     }
-    return _with_contents(environment().get_template(template).render(**{**shared, **context}))
+    page = environment().get_template(template).render(**{**shared, **context})
+    return visible(_with_contents(page))
 
 
 def render_piece(template: str, **context: object) -> str:

@@ -38,6 +38,8 @@ _TOTAL = re.compile(
     r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
     re.IGNORECASE,
 )
+MOST_COLUMNS = 1 << 14
+"""Columns of a table; a spreadsheet has no more."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
     Raises:
         BadInput: It is empty, binary, or has no columns.
     """
-    text = decode(whole(path, limits), str(path), findings).replace("\x00", "")
+    text = _plain_lines(decode(whole(path, limits), str(path), findings), str(path), findings)
     if not text.strip():
         raise BadInput(
             place=str(path), expected="a table", found="an empty file", remedy="fetch it again"
@@ -124,6 +126,11 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
         headers = headers_of(head[header_at : header_at + header_rows]) if header_rows else ()
         if not headers:
             headers = tuple("" for _ in max(head, key=len))
+        if len(headers) > MOST_COLUMNS:
+            raise BadInput(
+                place=str(path), expected=f"at most {MOST_COLUMNS} columns",
+                found=str(len(headers)), remedy="turn the table, so that objects are rows",
+            )  # fmt: skip
         frame = _even_frame(text, separator, header_at + header_rows, len(headers))
         if frame is None:
             rows = _data_rows(text, separator, header_at + header_rows)
@@ -147,6 +154,24 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
     )
     note_titles(grid, header_at, header_rows, findings)
     return without_noise(grid, findings)
+
+
+def _plain_lines(text: str, file: str, findings: Findings) -> str:
+    """Return text without zero bytes, and with lines that end as ours do."""
+    zeros = text.count("\x00")
+    if zeros:
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        findings.add(
+            Finding(
+                Severity.WARNING, "zero-bytes", "text", f"{zeros} bytes of 0: a part of the file "
+                "may never have been written", "left out; what stood there is lost",
+                file=file, where=f"line {line}", count=zeros, counted="bytes",
+            )
+        )  # fmt: skip
+        text = text.replace("\x00", "")
+    if "\r" in text and text.count("\r") != text.count("\r\n"):  # as old programs write lines
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
 def _with_paired_quotes(text: str, separator: str, file: str, findings: Findings) -> str:

@@ -15,13 +15,20 @@ import python_calamine as calamine
 
 from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, whole
 from cellhive.adapters.tabular.grids import (
+    MOST_COLUMNS,
     Grid,
     note_titles,
     read_csv_grid,
     sections_of,
     without_noise,
 )
-from cellhive.adapters.tabular.headings import HEAD_ROWS, find_header, headers_of, title_of
+from cellhive.adapters.tabular.headings import (
+    HEAD_ROWS,
+    clean,
+    find_header,
+    headers_of,
+    title_of,
+)
 from cellhive.adapters.tabular.reshape import blocks, reshaped
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
@@ -50,7 +57,7 @@ def read_grids(
         case "spreadsheet":
             grids = read_sheet_grids(path, findings, limits)
         case _:
-            grids = [read_parquet_grid(path)]
+            grids = [read_parquet_grid(path, findings)]
     if not grids:
         raise BadInput(place=str(path), expected="a sheet with a table", found="empty sheets")
     return [reshaped(grid, findings) for grid in grids]
@@ -210,7 +217,7 @@ def _check_size(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
             raise _Longer from error
 
 
-def read_parquet_grid(path: Path) -> Grid:
+def read_parquet_grid(path: Path, findings: Findings) -> Grid:
     """Return the grid of a Parquet file.
 
     Raises:
@@ -224,5 +231,30 @@ def read_parquet_grid(path: Path) -> Grid:
             place=str(path), expected="a Parquet file", found=f"one that cannot be read ({found})",
             remedy="fetch or write it again",
         ) from error  # fmt: skip
+    if frame.width > MOST_COLUMNS:
+        raise BadInput(
+            place=str(path), expected=f"at most {MOST_COLUMNS} columns", found=str(frame.width),
+            remedy="turn the table, so that objects are rows",
+        )  # fmt: skip
+    frame = _plain_types(frame, str(path), findings)
     headers = tuple(frame.columns)
     return Grid(str(path), "", headers, frame.rename({h: str(i) for i, h in enumerate(headers)}))
+
+
+def _plain_types(frame: pl.DataFrame, file: str, findings: Findings) -> pl.DataFrame:
+    """Return a frame of numbers, times and text: lengths of time in seconds, no nested values."""
+    kept: list[pl.Series] = []
+    for column in frame.iter_columns():
+        if column.dtype == pl.Duration:
+            kept.append((column.dt.total_microseconds() / 1e6).alias(column.name))
+        elif column.dtype.is_nested() or column.dtype in {pl.Binary, pl.Object}:
+            findings.add(
+                Finding(
+                    Severity.WARNING, "nested-column", "a number, a time or a text in every row",
+                    f"values of type {column.dtype}", "the column is left out", file=file,
+                    column=clean(column.name),
+                )
+            )  # fmt: skip
+        else:
+            kept.append(column)
+    return pl.DataFrame(kept)

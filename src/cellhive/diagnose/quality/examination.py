@@ -38,7 +38,12 @@ from cellhive.diagnose.quality.rows import (
     without_timeless,
 )
 from cellhive.diagnose.quality.shares import fractions_by_company, settle_share
-from cellhive.diagnose.quality.values import SENTINELS, empty_impossible, empty_sentinels
+from cellhive.diagnose.quality.values import (
+    SENTINELS,
+    empty_endless,
+    empty_impossible,
+    empty_sentinels,
+)
 
 COMPANY = 9
 """Columns that an outage is told from a change of unit by."""
@@ -208,6 +213,7 @@ def _examine(
         )  # fmt: skip
         return
     timed = column.rows.timed
+    empty_endless(column)
     empty_sentinels(column)
     if timed and column.known.sum() >= ENOUGH:
         changes.empty_running_totals(column)

@@ -19,7 +19,16 @@ from cellhive.core.measurements import (
     Severity,
 )
 from cellhive.core.types import Bools, Floats
-from cellhive.diagnose.quality.column import DAY_S, Indices, Rows, clock, listed, moment, values_of
+from cellhive.diagnose.quality.column import (
+    DAY_S,
+    Indices,
+    Rows,
+    clock,
+    listed,
+    many,
+    moment,
+    values_of,
+)
 from cellhive.diagnose.quality.rows import finding_of_rows
 
 MAJORITY = 0.8
@@ -226,6 +235,40 @@ def say_zone(m: Measurements, found: list[Finding]) -> None:
                 "gap or a repetition of one hour",
             )
         )  # fmt: skip
+
+
+def between(measurements: Sequence[Measurements]) -> list[Finding]:
+    """Return what is odd about tables beside each other: several periods, other zones."""
+    found: list[Finding] = []
+    zones: dict[tuple[str, ...], list[Measurements]] = {}
+    for m in measurements:
+        lengths = m.frame[PERIOD_S].drop_nulls().value_counts().sort(PERIOD_S)
+        file = m.sources[0] if len(m.sources) == 1 else m.name
+        if lengths.height > 1:
+            told = [f"{many(count, 'row')} of {length:g} s" for length, count in lengths.rows()]
+            found.append(
+                Finding(
+                    Severity.WARNING, "several-periods", "one length of period",
+                    listed(told, 5), "judged apart from each other; nothing was added up",
+                    file=file, count=lengths.height, counted="lengths",
+                )
+            )  # fmt: skip
+        zones.setdefault(tuple(m.columns), []).append(m)
+    for group in zones.values():
+        names = sorted({m.time_zone or "none stated" for m in group})
+        if len(names) > 1:
+            first = {name: next(m for m in group if (m.time_zone or "none stated") == name)
+                     for name in names}  # fmt: skip
+            told = [f"{name} in {(m.sources or (m.name,))[0]}" for name, m in first.items()]
+            found.append(
+                Finding(
+                    Severity.WARNING, "time-zones-differ", "one time zone in all files",
+                    listed(told), "the files are judged apart; where none is stated, times are "
+                    "taken as they are written and may be hours off: give time_zone in a mapping",
+                    file=group[0].name, count=len(group), counted="tables",
+                )
+            )  # fmt: skip
+    return found
 
 
 # The course of the day ----------------------------------------------------------------

@@ -169,6 +169,23 @@ def _say_far(column: Column) -> None:
             )  # fmt: skip
 
 
+ENDLESS = 1e30
+"""Size that no measurement of a network has in any unit."""
+
+
+def empty_endless(column: Column) -> None:
+    """Set infinities and numbers of absurd size to null, before anything is computed of them."""
+    with np.errstate(invalid="ignore"):
+        bad = np.abs(column.values) > ENDLESS
+    if bad.any():
+        column.say(
+            Severity.WARNING, "impossible",
+            (f"numbers up to {ENDLESS:g}", f"{many(int(bad.sum()), 'value')} beyond, for example "
+             f"{column.values[bad][0]:g}", "left empty in summaries and incidents"), bad,
+        )  # fmt: skip
+        column.values[bad] = np.nan
+
+
 # Limits ------------------------------------------------------------------------
 
 
@@ -181,7 +198,6 @@ def empty_impossible(column: Column) -> None:
     with np.errstate(invalid="ignore"):
         bad = ((values < low) | (values > stretched)) & column.known
         rounded = (values > high) & ~bad
-    bad |= np.isinf(values)
     text = f"{low:g} to {high:g}" + (f" ({source})" if source else "")
     if share and rounded.any():
         column.say(

@@ -11,14 +11,14 @@ from cellhive.diagnose.cycles import DAY_S
 from cellhive.diagnose.incidents import ALL_KPIS, Anomaly, Incident
 from cellhive.flows.analyse import Analysis, Part
 from cellhive.reports.analysis.clock import UTC_CLOCK, Clock
-from cellhive.reports.numbers import format_number, format_signed, with_unit
+from cellhive.reports.numbers import format_number, format_signed, visible, with_unit
 
 NAMES_SHOWN = 3
 
 
 def clean(text: str) -> str:
     """Return text with every kind of white space as one plain space."""
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def listed(names: Sequence[str], shown: int = NAMES_SHOWN) -> str:
