@@ -21,7 +21,7 @@ from cellhive.adapters.record_lines import (
     write_namespace,
 )
 from cellhive.adapters.record_parquet import read_parquet, write_parquet
-from cellhive.app.memory_transfer import same_content
+from cellhive.app.memory.transfer import same_content
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Storage
 

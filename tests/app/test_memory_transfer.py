@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cellhive.app.memory_transfer import Rules, everything, same_content, take_in
+from cellhive.app.memory.transfer import Rules, everything, same_content, take_in
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind
 from cellhive.memory.store import Memory

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import cellhive
-from cellhive.app.memory import open_memory
+from cellhive.app.memory.opening import open_memory
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.recall.incidents import (

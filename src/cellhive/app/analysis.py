@@ -20,7 +20,7 @@ from cellhive.adapters.tabular.mapping import (
 )
 from cellhive.adapters.tabular.meaning import refuse_unknown
 from cellhive.app.audit import Audited
-from cellhive.app.memory import key_of, open_memory
+from cellhive.app.memory.opening import key_of, open_memory
 from cellhive.app.working import OnStage, Threads
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings

@@ -23,7 +23,7 @@ from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_te
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.app.learning.policies import MODELS, is_policy, policy_named, resolved, trusted
-from cellhive.app.memory import Place, key_of, open_memory
+from cellhive.app.memory.opening import Place, key_of, open_memory
 from cellhive.app.recall import Learnt, Remembered, learn, recall_patterns
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, NotFound

@@ -105,7 +105,7 @@ def list_namespaces(
 
     Example: cellhive memory namespace list --json
     """
-    from cellhive.app.memory import visible  # noqa: PLC0415
+    from cellhive.app.memory.opening import visible  # noqa: PLC0415
 
     with opened(memory, key, existing=True) as found:
         spaces = visible(found.log)
@@ -162,7 +162,7 @@ def add(
     Records that are there with the same content are passed over, so a command that was
     interrupted can be given again. Every batch is on disk before the next is read.
     """
-    from cellhive.app.memory_transfer import Rules, take_in  # noqa: PLC0415
+    from cellhive.app.memory.transfer import Rules, take_in  # noqa: PLC0415
 
     refuse_nothing(files, expected='files of records, or "-" for standard input')
     rules = Rules(replace=replace, metric=metric.metric)
@@ -388,7 +388,7 @@ def list_records(
     Example: cellhive memory list --kind pattern --limit 5
     """
     from cellhive.adapters.record_lines import write_lines  # noqa: PLC0415
-    from cellhive.app.memory_transfer import everything  # noqa: PLC0415
+    from cellhive.app.memory.transfer import everything  # noqa: PLC0415
 
     with opened(memory, key, existing=True) as found:
         space = space_of(found, namespace)

@@ -64,7 +64,7 @@ class MetricName(StrEnum):
 @contextmanager
 def opened(where: str, key: str, *, existing: bool = False) -> Iterator[Memory]:
     """Open the memory that a command was pointed at."""
-    from cellhive.app.memory import key_of, open_memory  # noqa: PLC0415  # --help must not wait
+    from cellhive.app.memory.opening import key_of, open_memory  # noqa: PLC0415  # --help must not wait
 
     with open_memory(where, existing=existing, key=key_of(key)) as memory:
         yield memory
@@ -76,7 +76,7 @@ def space_of(memory: Memory, name: str) -> str:
     Raises:
         NotFound: There is none of that name; or none or several, and none was named.
     """
-    from cellhive.app.memory import visible  # noqa: PLC0415
+    from cellhive.app.memory.opening import visible  # noqa: PLC0415
 
     known = [each.name for each in visible(memory.log)]
     if name in known:
@@ -123,7 +123,7 @@ def ranking_of(diversity: float, half_life_h: float | None, outcome: str) -> Ran
     Raises:
         BadInput: It cannot be ordered like that.
     """
-    from cellhive.app.memory import now_ms  # noqa: PLC0415
+    from cellhive.app.memory.opening import now_ms  # noqa: PLC0415
     from cellhive.memory.ranking import Outcomes, Ranking  # noqa: PLC0415
 
     names = [part.strip() for part in outcome.split(",")]

@@ -51,7 +51,7 @@ def condense(memory: MemoryPlace = MEMORY, key: KeyPlace = "", as_json: AsJson =
     Example: cellhive memory condense
     """
     from cellhive.app import recall  # noqa: PLC0415  # --help must not wait
-    from cellhive.app.memory import now_ms  # noqa: PLC0415
+    from cellhive.app.memory.opening import now_ms  # noqa: PLC0415
 
     with opened(memory, key, existing=True) as held:
         before, after = recall.condense(held, now_ms() / 1000)

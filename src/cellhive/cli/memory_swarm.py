@@ -84,7 +84,7 @@ def _run(
     allow: list[str] | None, limit: float | None, *, joining: bool = False,
 ) -> None:  # fmt: skip
     try:
-        from cellhive.app import memory_node as composition  # noqa: PLC0415
+        from cellhive.app.memory import node as composition  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _missing(error) from error
 
@@ -121,7 +121,7 @@ def status(memory: MemoryPlace = MEMORY, as_json: AsJson = False) -> None:
     Example: cellhive memory status --memory a
     """
     try:
-        from cellhive.app.memory_node import node_status  # noqa: PLC0415
+        from cellhive.app.memory.node import node_status  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise _missing(error) from error
 
@@ -159,7 +159,7 @@ def new_ca(
 
     Example: cellhive memory identity new-ca ca
     """
-    from cellhive.app.memory_node import new_authority  # noqa: PLC0415
+    from cellhive.app.memory.node import new_authority  # noqa: PLC0415
 
     print(f"{new_authority(folder, name)}: made; whoever has the key beside it can let nodes in")
 
@@ -178,7 +178,7 @@ def issue_identity(
 
     Example: cellhive memory identity issue north-1 --ca ca --memory a
     """
-    from cellhive.app.memory_node import IDENTITY, issue  # noqa: PLC0415
+    from cellhive.app.memory.node import IDENTITY, issue  # noqa: PLC0415
 
     print(f"{issue(ca, node, out or Path(memory) / IDENTITY, days)}: made for {node}, {days} days")
 
@@ -195,7 +195,7 @@ def show_identity(
 
     Example: cellhive memory identity show --memory a
     """
-    from cellhive.app.memory_node import IDENTITY, shown_identity  # noqa: PLC0415
+    from cellhive.app.memory.node import IDENTITY, shown_identity  # noqa: PLC0415
 
     told = shown_identity(folder or Path(memory) / IDENTITY)
     if as_json:

@@ -30,8 +30,8 @@ from cellhive.core.records import Namespace, Record, RecordKind
 
 if TYPE_CHECKING:
     from cellhive.adapters.agentdb.source import Source
-    from cellhive.app.memory_transfer import Taken
-    from cellhive.app.memory_upkeep import IndexState, Verified
+    from cellhive.app.memory.transfer import Taken
+    from cellhive.app.memory.upkeep import IndexState, Verified
     from cellhive.memory.store import Memory
 
 EXPORT_SUFFIXES = (".jsonl", ".ndjson", ".parquet")
@@ -92,7 +92,7 @@ def import_files(
 
 
 def _take(memory: Memory, source: Source, tell: Any) -> Taken:
-    from cellhive.app.memory_transfer import Rules, take_in  # noqa: PLC0415
+    from cellhive.app.memory.transfer import Rules, take_in  # noqa: PLC0415
 
     def items() -> Iterator[Namespace | Record]:
         known = memory.log.namespaces()
@@ -108,7 +108,7 @@ def _take(memory: Memory, source: Source, tell: Any) -> Taken:
 
 
 def _read_only(source: Source, tell: Any) -> Taken:
-    from cellhive.app.memory_transfer import Taken  # noqa: PLC0415
+    from cellhive.app.memory.transfer import Taken  # noqa: PLC0415
 
     taken = Taken(declared=list(source.namespaces))
     for _ in source.records():
@@ -188,8 +188,8 @@ def export(
     Example: cellhive memory export -n cells -o cells.jsonl
     """
     from cellhive.adapters.files import check_output  # noqa: PLC0415
-    from cellhive.app.memory import visible  # noqa: PLC0415
-    from cellhive.app.memory_transfer import everything  # noqa: PLC0415
+    from cellhive.app.memory.opening import visible  # noqa: PLC0415
+    from cellhive.app.memory.transfer import everything  # noqa: PLC0415
 
     if out is not None:
         check_output(out, "--out", EXPORT_SUFFIXES)
@@ -247,7 +247,7 @@ def verify(
 
     Example: cellhive memory verify
     """
-    from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
+    from cellhive.app.memory import upkeep  # noqa: PLC0415
 
     results = []
     with opened(memory, key, existing=True) as found:
@@ -294,7 +294,7 @@ def info(
 
     Example: cellhive memory info --indexes
     """
-    from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
+    from cellhive.app.memory import upkeep  # noqa: PLC0415
 
     with opened(memory, key, existing=True) as found:
         spaces = upkeep.state_of(found, indexes=indexes)
@@ -341,7 +341,7 @@ def rebuild(memory: MemoryPlace = MEMORY, key: KeyPlace = "") -> None:
 
     Example: cellhive memory rebuild
     """
-    from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
+    from cellhive.app.memory import upkeep  # noqa: PLC0415
 
     with opened(memory, key, existing=True):
         pass  # there is one, and the key fits, before anything is thrown away
@@ -366,7 +366,7 @@ def backup(
 
     Example: cellhive memory backup backups/monday
     """
-    from cellhive.app import memory_upkeep as upkeep  # noqa: PLC0415
+    from cellhive.app.memory import upkeep  # noqa: PLC0415
 
     with console(stderr=True).status("Copying ..."):
         copied = upkeep.back_up(memory, folder)
@@ -389,7 +389,7 @@ def new_key(
 
     Example: cellhive memory new-key memory.key
     """
-    from cellhive.app.memory import write_new_key  # noqa: PLC0415
+    from cellhive.app.memory.opening import write_new_key  # noqa: PLC0415
 
     write_new_key(file)
     print(f"{file}: made; use it with --key {file}")

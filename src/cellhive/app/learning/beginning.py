@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellhive.adapters.runs import load_run
-from cellhive.app.memory import open_memory
+from cellhive.app.memory.opening import open_memory
 from cellhive.app.recall import recall_patterns
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats32

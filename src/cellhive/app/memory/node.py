@@ -27,7 +27,7 @@ from cellhive.adapters.quic.identity import (
 )
 from cellhive.adapters.quic.node import Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
-from cellhive.app.memory import Opened, Place, key_of, now_ms, open_parts
+from cellhive.app.memory.opening import Opened, Place, key_of, now_ms, open_parts
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.memory.store import Memory
 
@@ -81,7 +81,7 @@ class NodeOptions:
             peers=tuple(PeerAddress.parse(each) for each in self.peers),
             bandwidth_limit_bytes_s=self.bandwidth_limit_bytes_s,
             needs_peer=self.joining,
-            disk=(sys.executable, "-m", "cellhive.app.memory_disk", self.where, self.key),
+            disk=(sys.executable, "-m", "cellhive.app.memory.disk", self.where, self.key),
         )
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from cellhive.adapters.quic.disk_process import commit_all, give_way
-from cellhive.app.memory import key_of, open_parts
+from cellhive.app.memory.opening import key_of, open_parts
 
 
 def main(words: Sequence[str]) -> None:

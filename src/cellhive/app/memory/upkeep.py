@@ -12,8 +12,8 @@ import numpy as np
 
 from cellhive.adapters.embedded import copies
 from cellhive.adapters.files import check_folder
-from cellhive.app.memory import INDEXES, RECORDS, Place, visible
-from cellhive.app.memory_transfer import everything
+from cellhive.app.memory.opening import INDEXES, RECORDS, Place, visible
+from cellhive.app.memory.transfer import everything
 from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
 from cellhive.core.records import Metric, Namespace, RecordKind
 from cellhive.core.types import Floats32

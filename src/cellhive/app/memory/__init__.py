@@ -1,0 +1,1 @@
+"""Opens memories, and does with them what commands ask for."""
