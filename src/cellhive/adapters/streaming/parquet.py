@@ -169,7 +169,8 @@ def _table(paths: tuple[Path, ...], mapping: Mapping) -> LargeTable | None:
     return LargeTable(
         paths, pinned, tuple(index.objects), start, end, rows,
         _groups(every, named[0], max(BLOCK_VALUES // max(len(index.columns), 1), 1)),
-        _settled(every, index, pinned), _true(findings, every), replace(index, frame=index.frame.clear()), sizes,
+        _settled(every, index, pinned), _true(findings, every),
+        replace(index, frame=index.frame.clear()), sizes,
     )  # fmt: skip
 
 
