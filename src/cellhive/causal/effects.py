@@ -307,10 +307,21 @@ def _summary(
     """Return mean, ends of intervals and probability of not being zero over draws."""
     tails = [0.5 * (1.0 - level) for level in checked_levels(levels)]
     quantiles = [*tails, *(1.0 - tail for tail in tails)]
-    ends: Floats = np.quantile(effects, quantiles, axis=0).astype(np.float64)
+    ends = _quantiles(effects, quantiles)
     mean: Floats = effects.mean(axis=0, dtype=np.float64)
     probability: Floats = (effects != 0.0).mean(axis=0)
     return mean, ends[: len(levels)], ends[len(levels) :], probability
+
+
+def _quantiles(effects: Floats32, shares: Sequence[float]) -> Floats:
+    """Return quantiles over draws, between two by a straight line; all from one sort."""
+    ranked = np.sort(effects, axis=0)
+    place = np.array(shares) * (len(ranked) - 1)
+    below = np.floor(place).astype(np.int64)
+    above = np.minimum(below + 1, len(ranked) - 1)
+    beyond = (place - below).reshape(-1, *(1 for _ in effects.shape[1:]))
+    ends: Floats = ranked[below] * (1.0 - beyond) + ranked[above] * beyond
+    return ends
 
 
 @compiled
