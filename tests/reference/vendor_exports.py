@@ -510,10 +510,61 @@ def grouped_headings(folder: Path) -> Truth:
     return truth
 
 
+def pivot_outline(folder: Path) -> Truth:
+    """A pivot table: the cell stands once above its days; another column is merged."""
+    path = folder / "pivot.xlsx"
+    headings = ["RRC Attempts", "RRC Success"]
+    truth = Truth(path, table(headings, CELLS, DAYS))
+    rows: list[list[str | float | None]] = [["Region", "Cell", "Date", *headings]]
+    for c, cell in enumerate(CELLS):
+        for t, day in enumerate(DAYS):
+            numbers = [value(k, c, t) for k in range(2)]
+            region = "North" if c == t == 0 else None
+            rows.append([region, cell if t == 0 else None, f"{day:%Y-%m-%d}", *numbers])
+    write_xlsx(path, {"Pivot": rows}, merged={"Pivot": [f"A2:A{len(rows)}"]})
+    return truth
+
+
+def hours_across(folder: Path) -> Truth:
+    """A row per cell and day, a column per hour, and the line that tells the separator."""
+    path = folder / "hours.csv"
+    times = [DAYS[0] + timedelta(hours=h) for h in range(8)]
+    truth = Truth(path, table(["DL PRB Utilization (%)"], CELLS, times))
+    lines = [
+        "sep=;",
+        "DL PRB Utilization (%)",
+        "Cell;Date;" + ";".join(f"{t:%H:%M}" for t in times),
+    ]
+    lines += [
+        f"{cell};{DAYS[0]:%d.%m.%Y};" + ";".join(comma(value(0, c, t)) for t in range(8))
+        for c, cell in enumerate(CELLS)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return truth
+
+
+def cells_over_kpis(folder: Path) -> Truth:
+    """Merged headings of cells over the same KPIs each."""
+    path = folder / "matrix.xlsx"
+    headings = ["RRC Success Rate (%)", "DL Throughput (Mbps)"]
+    truth = Truth(path, table(headings, CELLS, HOURS))
+    upper: list[str | float | None] = ["Time"]
+    for cell in CELLS:
+        upper += [cell, None]
+    rows: list[list[str | float | None]] = [upper, [None, *headings * len(CELLS)]]
+    rows += [
+        [serial(when), *(value(k, c, t) for c in range(len(CELLS)) for k in range(2))]
+        for t, when in enumerate(HOURS)
+    ]
+    write_xlsx(path, {"Matrix": rows}, merged={"Matrix": ["A1:A2", "B1:C1", "D1:E1", "F1:G1"]})
+    return truth
+
+
 EXPORTS: tuple[Callable[[Path], Truth], ...] = (
     huawei_u2020_results, huawei_prs_report, ericsson_itk, ericsson_bo, nokia_netact,
     nokia_counters, zte_netnumen, samsung_lsm, french_bi, arabic_headings, wide_by_day,
     wide_by_day_one_kpi, wide_by_cell, long_layout, tables_below_one_another,
-    tables_side_by_side, units_in_a_row, grouped_headings,
+    tables_side_by_side, units_in_a_row, grouped_headings, pivot_outline, hours_across,
+    cells_over_kpis,
 )  # fmt: skip
 """Every export of measurements; ``huawei_lst_cells`` is one of configuration."""

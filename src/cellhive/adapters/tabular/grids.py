@@ -33,6 +33,9 @@ from cellhive.core.measurements import Finding, Findings, Severity
 
 _MOST_SECTIONED = 32 << 20
 """Largest text that is searched for several tables [bytes]."""
+_MOST_CELLS = 5_000_000
+_SEP_LINE = re.compile(r"^sep=.\r?\n", re.IGNORECASE)
+"""The line with which spreadsheets are told the separator."""
 _EMPTY_LINE = re.compile(r"\n[;,|\t ]*\r?\n")
 _TOTAL = re.compile(
     r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
@@ -90,6 +93,7 @@ def sections_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[list[list[
         if len(data) > _MOST_SECTIONED:
             return [], False
         text = decode(data, str(path), Findings()).replace("\x00", "")
+        text = _SEP_LINE.sub("", text, count=1)
     except BadInput:
         return [], False  # reading it as one table says what is wrong
     if not _EMPTY_LINE.search(text.strip()):
@@ -103,6 +107,8 @@ def sections_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[list[list[
     except csv.Error:
         return [], False
     width = max(map(len, rows), default=0)
+    if width * len(rows) > _MOST_CELLS:
+        return [], False
     return [row + [""] * (width - len(row)) for row in rows], False
 
 
@@ -113,6 +119,7 @@ def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMIT
         BadInput: It is empty, binary, or has no columns.
     """
     text = _plain_lines(decode(whole(path, limits), str(path), findings), str(path), findings)
+    text = _SEP_LINE.sub("", text, count=1)
     if not text.strip():
         raise BadInput(
             place=str(path), expected="a table", found="an empty file", remedy="fetch it again"

@@ -32,6 +32,10 @@ _MORE_UNITS = frozenset(
 )
 _WORDY = 0.7
 """Most headings are words."""
+CLOCK = re.compile(r"^([01]?\d|2[0-4]):[0-5]\d(:00)?$")
+"""A time of day above a column."""
+FEWEST_CLOCKS = 6
+"""Columns with times of day above them from which a table is one with a column per hour."""
 _FEWEST_DATES = 3
 """Columns with dates above them from which a table is one with a column per day."""
 _MOST_ROWS = 3
@@ -94,6 +98,8 @@ def _is_heading(index: int, rows: Sequence[Sequence[str]], filled: Sequence[Sequ
     if _texts(cells) >= _WORDY:
         return True
     dates = dates_in(rows[index])
+    clocks = [i for i, cell in enumerate(rows[index]) if CLOCK.match(clean(str(cell)))]
+    dates = clocks if len(clocks) >= FEWEST_CLOCKS else dates
     if len(dates) >= _FEWEST_DATES:
         others = [c for i, c in enumerate(rows[index]) if i not in dates and str(c).strip()]
         return bool(others) and _texts(others) >= _WORDY

@@ -14,7 +14,14 @@ from pathlib import Path
 import polars as pl
 
 from cellhive.adapters.tabular.grids import Grid
-from cellhive.adapters.tabular.headings import MISSING_WORDS, clean, dates_in, find_header
+from cellhive.adapters.tabular.headings import (
+    CLOCK,
+    FEWEST_CLOCKS,
+    MISSING_WORDS,
+    clean,
+    dates_in,
+    find_header,
+)
 from cellhive.adapters.tabular.mapping import describe
 from cellhive.adapters.tabular.table_objects import score, spaced
 from cellhive.adapters.tabular.table_times import is_hour, looks_like_time
@@ -26,6 +33,8 @@ _KPI_WORDS = (
 _NAMES_KPI = re.compile(rf"^{_KPI_WORDS}( ?(name|id|type|code))?$", re.IGNORECASE)
 _VALUE = re.compile(rf"^({_KPI_WORDS} ?)?(value|result|val)s?$", re.IGNORECASE)
 _UNIT = re.compile(rf"^({_KPI_WORDS} ?)?units?$", re.IGNORECASE)
+_MOSTLY_EMPTY = 0.3
+"""Share of empty cells from which a name is taken to stand for the rows below it, too."""
 _MOST_KPIS = 2000
 _FEWEST_DATES = 3
 VENDOR_ID = re.compile(
@@ -117,14 +126,96 @@ def reshaped(grid: Grid, findings: Findings) -> Grid:
     """Return a table with a row per object and time, whatever it was laid out as."""
     if grid.frame.height == 0:
         return grid
+    grid = _filled_down(grid, findings)
     headers = [clean(header) for header in grid.headers]
     dates = dates_in(headers)
+    clocks = [i for i, header in enumerate(headers) if CLOCK.match(header)]
+    if len(clocks) >= FEWEST_CLOCKS and any(looks_like_time(header) for header in headers):
+        dates = clocks
     if len(dates) >= _FEWEST_DATES and len(dates) < len(headers):
         grid = _from_days(grid, headers, dates, findings)
         headers = [clean(header) for header in grid.headers]
     elif _is_by_cell(grid, headers):
         return _from_cells(grid, headers, findings)
+    else:
+        crossed = _crossed(headers)
+        if crossed is not None:
+            return _from_crossed(grid, headers, crossed, findings)
     return _from_long(grid, headers, findings)
+
+
+def _filled_down(grid: Grid, findings: Findings) -> Grid:
+    """Return a table in which a name or time that stands once for several rows is in each.
+
+    Pivot tables are written so. Only leading columns with names and times are filled; it is said.
+    """
+    frame, filled = grid.frame, []
+    for index, header in enumerate(grid.headers[:-1]):
+        named = score(header)[0] or looks_like_time(clean(header))
+        column = frame.get_column(str(index))
+        if not named or column.dtype != pl.String:
+            break
+        empty = (column.str.strip_chars() == "").fill_null(value=True)
+        share = int(empty.sum()) / max(empty.len(), 1)
+        if share == 0.0:
+            continue
+        if share < _MOSTLY_EMPTY or bool(empty[0]):
+            break
+        frame = frame.with_columns(column.set(empty, None).forward_fill().alias(str(index)))
+        filled.append(clean(header))
+        findings.add(
+            Finding(
+                Severity.WARNING, "filled-down", "a name and a time in every row",
+                "some that stand once for several rows", "taken for the rows below, too",
+                file=grid.file, column=clean(header), count=int(empty.sum()),
+            )
+        )  # fmt: skip
+    return replace(grid, frame=frame) if filled else grid
+
+
+def _crossed(headers: list[str]) -> dict[int, tuple[str, str]] | None:
+    """Return the object and the KPI of each column, where headings are cells over KPIs.
+
+    Each group has the same headings below it, or each KPI the same cells.
+    """
+    pairs = {i: h.partition(" / ")[::2] for i, h in enumerate(headers) if " / " in h}
+    upper = {up for up, _ in pairs.values()}
+    lower = {low for _, low in pairs.values()}
+    if min(len(upper), len(lower)) < 2 or len(upper) * len(lower) != len(set(pairs.values())):  # noqa: PLR2004
+        return None
+    known = [sum(_is_kpi(one) for one in names) / len(names) for names in (upper, lower)]
+    if known[1] == 1.0 and known[0] == 0.0:
+        return dict(pairs)
+    if known[0] == 1.0 and known[1] == 0.0:
+        return {i: (low, up) for i, (up, low) in pairs.items()}
+    return None
+
+
+def _is_kpi(text: str) -> bool:
+    about = describe(text)
+    return about.quantity is not None or about.role in {Role.COUNTER, Role.RATIO, Role.GAUGE}
+
+
+def _from_crossed(
+    grid: Grid, headers: list[str], crossed: dict[int, tuple[str, str]], findings: Findings
+) -> Grid:
+    """Return a table with a column per cell and KPI as one with a row per cell."""
+    keys = [i for i in range(len(headers)) if i not in crossed]
+    frame = _texts(grid.frame)
+    kpis = list(dict.fromkeys(kpi for _, kpi in crossed.values()))
+    parts = []
+    for cell in dict.fromkeys(one for one, _ in crossed.values()):
+        columns = {kpi: i for i, (one, kpi) in crossed.items() if one == cell}
+        parts.append(
+            frame.select(
+                *(pl.col(str(i)).alias(f"key {i}") for i in keys),
+                pl.lit(cell).alias("cell"),
+                *(pl.col(str(columns[kpi])).alias(kpi) for kpi in kpis),
+            )
+        )
+    _say(grid, findings, "column-per-object", f"{len(parts)} objects, each with {len(kpis)} KPIs",
+         "turned into rows")  # fmt: skip
+    return _named(pl.concat(parts), [*(headers[i] for i in keys), "Cell", *kpis], grid)
 
 
 def _say(grid: Grid, findings: Findings, code: str, found: str, action: str) -> None:
@@ -158,7 +249,8 @@ def _from_days(grid: Grid, headers: list[str], dates: list[int], findings: Findi
          "turned into rows")  # fmt: skip
     named = any(_NAMES_KPI.match(spaced(headers[i])) for i in keys)
     value = "KPI value" if named else _one_kpi(grid)
-    return _named(long, [*(headers[i] for i in keys), "Time", value], grid)
+    called = "Hour" if CLOCK.match(headers[dates[0]]) else "Time"
+    return _named(long, [*(headers[i] for i in keys), called, value], grid)
 
 
 def _one_kpi(grid: Grid) -> str:

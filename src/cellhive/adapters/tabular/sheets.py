@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -110,7 +111,10 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
         book = calamine.load_workbook(source)
         shown = [one for one in book.sheets_metadata if _is_shown(one, str(path), findings)]
         sheets = [(one.name, book.get_sheet_by_name(one.name)) for one in shown]
-        tables = [(name, sheet.to_python(skip_empty_area=False)) for name, sheet in sheets]
+        tables = [
+            (name, sheet.to_python(skip_empty_area=False), sheet.merged_cell_ranges or [])
+            for name, sheet in sheets
+        ]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise BadInput(
             place=str(path),
@@ -119,8 +123,9 @@ def read_sheet_grids(path: Path, findings: Findings, limits: Limits = DEFAULT_LI
             remedy="open it and save it again, or export it as CSV",
         ) from error
     grids = []
-    for name, table in tables:
+    for name, table, merged in tables:
         rows = _without_end([[_cell(cell) for cell in row] for row in table])
+        _fill_merged(rows, merged)
         if not rows:
             findings.add(
                 Finding(
@@ -151,6 +156,19 @@ def _is_shown(sheet: calamine.SheetMetadata, path: str, findings: Findings) -> b
         )
     )  # fmt: skip
     return False
+
+
+def _fill_merged(
+    rows: list[list[str]], merged: Sequence[tuple[tuple[int, int], tuple[int, int]]]
+) -> None:
+    """Write what stands in merged cells into each row that they cover, below the headings."""
+    at, count = find_header(rows[:HEAD_ROWS]) if rows else (0, 0)
+    for (top, left), (bottom, right) in merged:
+        if top < at + count or left != right or bottom >= len(rows):
+            continue
+        for row in range(top + 1, bottom + 1):
+            if left < len(rows[row]) and not rows[row][left].strip():
+                rows[row][left] = rows[top][left]
 
 
 def _without_end(rows: list[list[str]]) -> list[list[str]]:
