@@ -176,6 +176,14 @@ def _plain_lines(text: str, file: str, findings: Findings) -> str:
             )
         )  # fmt: skip
         text = text.replace("\x00", "")
+    last = text.rstrip(" ")[-1:]
+    if last and last not in "\r\n" and "\n" in text:
+        findings.add(
+            Finding(
+                Severity.INFO, "last-line-open", "an end of the last line", "none",
+                "read as it is; if the file was cut, the last value may be too", file=file,
+            )
+        )  # fmt: skip
     if "\r" in text and text.count("\r") != text.count("\r\n"):  # as old programs write lines
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text
