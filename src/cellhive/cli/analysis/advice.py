@@ -36,6 +36,7 @@ def tell_advice(advised: Advised, plan: Path | None, out: Console) -> None:
         out.print(f"{name}  {path}", markup=False)
     if "Plan" not in written:
         out.print(
-            "No plan was written: of nothing that is recommended the present value is known. "
-            "Give a bulk CM export, or a table with columns of settings."
+            "No plan was written: nothing recommended can go into one. Either its present value "
+            "is not known (a bulk CM export, or columns of settings, tell it) or it is no "
+            "parameter of a plan; the table of work orders has it all."
         )

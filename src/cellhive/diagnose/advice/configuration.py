@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from cellhive.core.measurements import Severity
 from cellhive.core.schema import QUANTITIES
-from cellhive.diagnose.advice.recommendation import Recommendation, Step, Topic
+from cellhive.diagnose.advice.recommendation import (
+    Basis,
+    Expected,
+    Recommendation,
+    Step,
+    Topic,
+)
 from cellhive.diagnose.audit.configuration import (
     UNKNOWN_PCI,
     Audit,
@@ -33,6 +39,7 @@ _WORTH = {
 counter tells of it. Users at a border with one neighbour are a few per cent of a cell's."""
 _SURE = {Severity.ERROR: 0.99, Severity.WARNING: 0.8, Severity.INFO: 0.5}
 _MOST_NAMED = 6
+_MOST_WORTH = 0.2
 _CONFLICTS = ("pci-collision", "pci-confusion")
 _LOOKED_AT = (
     "swapped-sectors", "dangling", "torn-site", "far-position", "far-neighbour", "pci-range",
@@ -54,7 +61,7 @@ def configuration_advice(
     conflicts = [one for one in audit.findings if one.code in _CONFLICTS]
     out = []
     for cell in identities:
-        mine = next(one for one in conflicts if cell in one.cells)
+        mine = [one for one in conflicts if cell in _alike(one)]
         out.append(_identity(mine, cell, conf, identities, users))
     out += [_order(one, users) for one in conflicts if not identities.keys() & set(one.cells)]
     for one in audit.findings:
@@ -155,10 +162,16 @@ def _users(cells: tuple[str, ...], users: Mapping[str, float]) -> float:
     return sum(known) if known else math.nan
 
 
+def _alike(one: AuditFinding) -> tuple[str, ...]:
+    """Return the cells of a conflict that have the same identity."""
+    return one.cells[:-1] if one.code == "pci-confusion" else one.cells
+
+
 def _identity(
-    one: AuditFinding, cell: str, conf: Configuration, identities: Mapping[str, int],
+    mine: Sequence[AuditFinding], cell: str, conf: Configuration, identities: Mapping[str, int],
     users: Mapping[str, float],
 ) -> Recommendation:  # fmt: skip
+    one = mine[0]
     before, after = int(conf.physical_cell_id[conf.cell_ids.index(cell)]), identities[cell]
     made = _made(
         one, f"Change the PCI of {cell} from {before} to {after}",
@@ -167,8 +180,16 @@ def _identity(
         risk="the cell is off the air while it restarts, about a minute",
         probability=1.0, missing="a PCI is no parameter that a plan can carry: a work order",
     )  # fmt: skip
-    others = tuple(name for name in one.cells if name != cell)
-    return replace(made, objects=(cell, *others))
+    ended = float(len(mine))
+    told = f"it ends {len(mine)} {'conflicts' if len(mine) > 1 else 'conflict'} of identities"
+    effect = Expected(
+        "identities", "conflicts", -ended, -ended, -ended, -ended, -ended, Basis.MEASURED
+    )
+    return replace(
+        made, objects=(cell, *(name for name in mine[0].cells if name != cell)),
+        effect=effect, evidence=(told, *made.evidence),
+        benefit=min(ended * made.benefit, _MOST_WORTH), users=_users((cell,), users),
+    )  # fmt: skip
 
 
 def _relation(one: AuditFinding, users: Mapping[str, float]) -> Recommendation:
