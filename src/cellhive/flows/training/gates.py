@@ -75,7 +75,7 @@ class Bench:
     twin: Callable[[Scenario, int, float], Twin]
     """Builds a city from a scenario, a seed and the radio time per period [s]."""
     latency_s: Callable[[], Sequence[float]]
-    """Times of some decisions of the candidate [s]."""
+    """Processor time of some decisions of the candidate [s]."""
     hooks: Hooks = field(default_factory=Hooks)
     observer: Observer = lambda _: None
 

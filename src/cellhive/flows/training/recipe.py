@@ -33,7 +33,7 @@ class GateTerms:
     beside_rules: bool = False
     """The rules act for what the policy does not turn, as with "rl:NAME+rules"."""
     latency_s: float = 0.005
-    """Longest 99th percentile of a decision for a whole network [s]."""
+    """Longest 99th percentile of a decision for a whole network, in processor time [s]."""
 
 
 @dataclass(frozen=True)
