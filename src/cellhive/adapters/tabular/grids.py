@@ -83,19 +83,24 @@ def separator_of(text: str) -> str:
     return best
 
 
+def _short_text(path: Path, limits: Limits) -> str:
+    """Return a text that is short enough to be looked through, else ""."""
+    try:
+        data = whole(path, limits)
+        if len(data) > _MOST_SECTIONED:
+            return ""
+        text = decode(data, str(path), Findings()).replace("\x00", "")
+    except BadInput:  # reading it as one table says what is wrong
+        return ""
+    return _SEP_LINE.sub("", text, count=1)
+
+
 def sections_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[list[list[str]], bool]:
     """Return the rows of a text that may hold several tables, and whether it is a listing of MML.
 
     None where there are no empty lines between rows, or the text is large.
     """
-    try:
-        data = whole(path, limits)
-        if len(data) > _MOST_SECTIONED:
-            return [], False
-        text = decode(data, str(path), Findings()).replace("\x00", "")
-        text = _SEP_LINE.sub("", text, count=1)
-    except BadInput:
-        return [], False  # reading it as one table says what is wrong
+    text = _short_text(path, limits)
     if not _EMPTY_LINE.search(text.strip()):
         return [], False
     listing = listing_rows(text)
