@@ -27,6 +27,7 @@ MOST_PICKS = 24
 _SINGULAR = 1e-9
 _COLUMN = (1 << 16) - 1
 """Bits of a float that make place for a column beside it."""
+_WIDTH = 32
 _SPARE_FORKS, _SPARE_OPTIONS = 60_000, 1_200_000
 """What to remember besides what the next trials may need; beyond that growing begins anew."""
 
@@ -51,22 +52,29 @@ class Search(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """A node's picks on one way through its tree, and what they explain; as far as computed."""
+    """A node's picks on one way through its tree, and what they explain; as far as computed.
 
+    Rows of columns are filled up to W, a multiple of what a processor adds at once.
+    """
+
+    matrix: Floats
+    """That of the search, (D, W)."""
+    spread: Floats
+    """Its diagonal, (W,)."""
     picks: Ints
     """Columns, (P + 1,)."""
     rows: Floats
-    """What each pick explains of every column: rows of a Cholesky factor, (P, D)."""
+    """What each pick explains of every column: rows of a Cholesky factor, (P, W)."""
     along: Floats
     """What each explains of the node, (P,)."""
     left: Floats
     """Residual variance of the node after so many picks, (P + 1,)."""
     variance: Floats
-    """What all of them leave of every column, (D,)."""
+    """What all of them leave of every column, (W,)."""
     cross: Floats
-    """Its covariance with the node, (D,)."""
+    """Its covariance with the node, (W,)."""
     gains: Floats
-    """What each column would explain next, (D,)."""
+    """What each column would explain next, (W,)."""
     keys: npt.NDArray[np.int64]
     """The largest of them with their columns, to be sorted, (n,)."""
 
@@ -94,7 +102,7 @@ class Forest(NamedTuple):
     used: Ints
     """Forks and options in use; the first fork stands for none, (2,)."""
     among: Bools
-    """Columns that may be parents of a node, (n, D)."""
+    """Columns that may be parents of a node, (n, W)."""
     forced: Ints
     """How many must be, (n,)."""
     growth: Growth
@@ -134,15 +142,19 @@ def bare_forest(search: Search) -> Forest:
     room = most + _SPARE_FORKS
     first, pick, before, depth, kept = (np.empty(room, np.int32) for _ in range(5))
     options = np.empty((most * (nodes + 2) + _SPARE_OPTIONS, 2), np.int32)
+    width = -(-columns // _WIDTH) * _WIDTH
+    matrix, spread = np.zeros((columns, width)), np.ones(width)
+    matrix[:, :columns], spread[:columns] = search.matrix, np.diag(search.matrix)
+    among = np.zeros((nodes, width), np.bool_)
+    among[:, :columns] = search.allowed.T
     growth = Growth(
-        np.empty(MOST_PICKS + 1, np.int32), np.empty((MOST_PICKS, columns)), np.empty(MOST_PICKS),
-        np.empty(MOST_PICKS + 1), np.empty(columns), np.empty(columns), np.empty(columns),
-        np.empty(nodes, np.int64),
+        matrix, spread, np.empty(MOST_PICKS + 1, np.int32), np.empty((MOST_PICKS, width)),
+        np.empty(MOST_PICKS), np.empty(MOST_PICKS + 1), np.empty(width), np.empty(width),
+        np.empty(width), np.empty(nodes, np.int64),
     )  # fmt: skip
     return Forest(
         np.zeros(nodes, np.int32), first, options, pick, before, depth, kept, np.empty(room),
-        np.array([1, 0], np.int32), search.allowed.T.copy(),
-        search.required.sum(axis=0).astype(np.int32), growth,
+        np.array([1, 0], np.int32), among, search.required.sum(axis=0).astype(np.int32), growth,
     )  # fmt: skip
 
 
@@ -199,7 +211,7 @@ def walk(
                 break
             if onward > 0:
                 continue
-        grown = _grow(search, growth, node, grown, depth)
+        grown = _grow(growth, node, grown, depth)
         if ends:
             _shrink(search, forest, growth, node, before)
             break
@@ -212,14 +224,14 @@ def walk(
 
 
 @compiled
-def _grow(search: Search, growth: Growth, node: int, grown: int, depth: int) -> int:
+def _grow(growth: Growth, node: int, grown: int, depth: int) -> int:
     """Compute what picks explain, from where it was computed before; return how far it is."""
-    matrix, rows, variance, cross = search.matrix, growth.rows, growth.variance, growth.cross
+    matrix, rows, variance, cross = growth.matrix, growth.rows, growth.variance, growth.cross
     columns = variance.size
     if grown < 0:
-        growth.left[0] = matrix[node, node]
+        growth.left[0] = growth.spread[node]
         for a in range(columns):
-            variance[a], cross[a] = matrix[a, a], matrix[node, a]
+            variance[a], cross[a] = growth.spread[a], matrix[node, a]
     for at in range(max(grown, 0), depth):
         pick: Scalar = np.int64(growth.picks[at])
         row = rows[at]
@@ -253,19 +265,19 @@ def _fork(
     forest.used[0] += 1
     forest.first[fork], forest.before[fork], forest.depth[fork] = start, before, depth
     forest.pick[fork], forest.kept[fork] = growth.picks[max(depth - 1, 0)], -1
-    matrix, options, gains = search.matrix, forest.options, growth.gains
+    options, gains, columns = forest.options, growth.gains, search.matrix.shape[0]
     size, waiting = search.low.size, depth < forest.forced[node]
     among = forest.among[node]
     for a in range(gains.size):
         variance, cross = growth.variance[a], growth.cross[a]
-        possible = among[a] and variance > _SINGULAR * matrix[a, a]
+        possible = among[a] & (variance > _SINGULAR * growth.spread[a])
         gains[a] = cross * cross / variance if possible else -1.0
     left = growth.left[depth]
-    least = left - _SINGULAR * matrix[node, node]
+    least = left - _SINGULAR * growth.spread[node]
     floor, always = -0.5, -1
     if not waiting:  # of what is worth a further parent, see ``_worth``
         floor = max(-left * math.expm1(search.bonus[depth] / search.half), 0.0)
-    for a in range(0 if waiting else size, gains.size):
+    for a in range(0 if waiting else size, columns):
         if gains[a] > floor and (not waiting or search.required[a, node]):
             floor, always = gains[a], a
     count, keys, bits = 0, growth.keys, gains.view(np.int64)
