@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +162,8 @@ def test_a_panel_file_keeps_what_is_put_and_says_nothing_of_the_rest() -> None:
     np.testing.assert_array_equal(panel.values, expected)
     assert panel.periods == 5
     assert not panel.values.flags.writeable
+    some = replace(panel, objects=("a",), values=panel.values[:1])
+    assert (some.values.shape, some.periods, some.unit) == ((1, 5), 5, "")
 
 
 def test_no_file_is_left_in_the_folder(tmp_path: Path) -> None:

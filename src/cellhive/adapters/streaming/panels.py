@@ -21,30 +21,40 @@ _WIDTH = 8
 
 
 class StoredPanel(Panel):
-    """A panel whose values are looked at in the file, and not kept in memory."""
+    """A panel whose values are looked at in the file, and not kept in memory.
 
-    def __init__(self, room: Room, panel: Panel) -> None:
-        """Take over everything of a panel but its values.
+    What ``dataclasses.replace`` makes of it keeps the values that it is given.
+    """
+
+    _held: Floats | Room
+
+    def __init__(
+        self, kpi: str, objects: tuple[str, ...], start_s: float, step_s: float,
+        values: Floats | Room, unit: str = "",
+    ) -> None:  # fmt: skip
+        """Take what a panel is made of; values may be where they are.
 
         Args:
-            room: Where the values are.
-            panel: What they are of; its own values are not looked at.
+            kpi: As in ``Panel``.
+            objects: As in ``Panel``.
+            start_s: As in ``Panel`` [s].
+            step_s: As in ``Panel`` [s].
+            values: The values, or where they are.
+            unit: As in ``Panel``.
         """
-        for name in ("kpi", "objects", "start_s", "step_s", "unit"):
-            object.__setattr__(self, name, getattr(panel, name))
-        object.__setattr__(self, "_room", room)
+        of = {"kpi": kpi, "objects": objects, "start_s": start_s, "step_s": step_s, "unit": unit}
+        for name, value in {**of, "_held": values}.items():
+            object.__setattr__(self, name, value)  # it is frozen
 
     @property
-    def values(self) -> Floats:  # read from the file each time
+    def values(self) -> Floats:
         """Values, (N, T); a view that occupies memory for as long as it is held."""
-        room: Room = getattr(self, "_room")  # noqa: B009  # not a field
-        return room.values()
+        return self._held.values() if isinstance(self._held, Room) else self._held
 
     @property
     def periods(self) -> int:
         """Number of periods T of the grid."""
-        room: Room = getattr(self, "_room")  # noqa: B009
-        return room.shape[1]
+        return int(self._held.shape[1])
 
 
 class Room:
@@ -88,8 +98,7 @@ class Room:
         for begin in range(0, len(empty), 1000):
             some = empty[begin : begin + 1000]
             self.put(some, 0, np.full((len(some), 0), np.nan))
-        none = np.empty((0, 0))
-        return StoredPanel(self, Panel(kpi, objects, start_s, step_s, none, unit))
+        return StoredPanel(kpi, objects, start_s, step_s, self, unit)
 
     def values(self) -> Floats:
         """Return a view of the values, (N, T)."""
