@@ -149,10 +149,11 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
             stages("Looking for causes")
             found = composition.causes_of(analysis)
         seen = composition.seen_before(asked.memory, asked.key, analysis, found)
-        stages("Writing the report")
+        stages("Looking for what to change")
         audited, surveys = composition.audited_of(result), composition.surveys_of(result)
         limits = advice.limits_told(asked.limits)
         advised = advice.advise_on(analysis, found, audited, limits)
+        stages("Writing the report")
         sections = composed(
             audited=audited, surveys=surveys, found=seen if asked.memory else None, advised=advised
         )
