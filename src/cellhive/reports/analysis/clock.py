@@ -83,5 +83,5 @@ def _zone(name: str) -> tzinfo | None:
         return timezone(-span if match[1] == "-" else span) if span < timedelta(days=1) else None
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):
+    except (KeyError, ValueError, OSError):
         return None

@@ -234,7 +234,7 @@ def _shown(
         words.stretch(one, clock), words.lasting(one), words.KINDS.get(one.kind, one.kind),
         words.change(lead), words.sigmas(lead), words.from_to(lead), words.at_lead(one, clock),
         one.effect, tone, one.confidence, users_words(count) if math.isfinite(count) else "",
-        words.listed(one.kpis, 8), words.listed(one.objects, 20), len(one.objects) > 1,
+        words.listed(words.kpis_of(one), 8), words.listed(one.objects, 20), len(one.objects) > 1,
         _alike(one, analysis, clock), figures.incident(one, small=small),
     )  # fmt: skip
 

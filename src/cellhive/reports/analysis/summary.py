@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellhive.core.measurements import Severity
-from cellhive.diagnose.cycles import Panel
+from cellhive.diagnose.cycles import DAY_S, Panel
 from cellhive.diagnose.incidents import ALL_KPIS, Incident
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.why import Causes
@@ -122,7 +122,7 @@ def tally(analysis: Analysis) -> list[str]:
     effects = Counter(one.effect for one in analysis.search.incidents)
     kinds = [
         f"{effects[key]} {word}"
-        for key, word in (("worse", "for the worse"), ("mixed", "some better, some worse"),
+        for key, word in (("worse", "for the worse"), ("mixed", "mixed"),
                           ("better", "for the better"), ("", "of no known direction"))
         if effects[key]
     ]  # fmt: skip
@@ -168,7 +168,8 @@ def _point(question: str, one: Incident, noun: str, clock: Clock) -> Point:
 
 def _end(analysis: Analysis, clock: Clock) -> str:
     ends = [part.end for part in analysis.parts if part.end is not None]
-    return clock.written(max(ends).timestamp()) if ends else "time unknown"
+    days = all((part.period_s or 0.0) >= DAY_S for part in analysis.parts)
+    return clock.written(max(ends).timestamp(), days=days) if ends else "time unknown"
 
 
 def _nothing(analysis: Analysis) -> str:
@@ -223,7 +224,11 @@ def _why(first: Incident, causes: Causes | None) -> Point:
             "an alarm or a change of settings."
         )
         return Point("Why", text, f"why-{first.rank}")
-    return Point("Why", "The data do not say why this one happened.", words.anchor(first))
+    text = "The data do not say why this one happened"
+    if explained:
+        others = words.listed([str(one.incident.rank) for one in explained], 8)
+        return Point("Why", f"{text}; they say something of incidents {others}.", "why")
+    return Point("Why", f"{text}.", words.anchor(first))
 
 
 def _todo(first: Incident, causes: Causes | None, clock: Clock) -> Point:

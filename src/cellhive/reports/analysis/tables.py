@@ -29,12 +29,12 @@ from cellhive.reports.numbers import ABSENT, format_number, format_signed, with_
 from cellhive.reports.page import Cell, Column, Table
 
 INCIDENTS_SHOWN = 1000
-PLOTS = 160
+PLOTS = 120
 """Incidents with a plot."""
 OBJECTS_SHOWN = 12
 """Objects listed under each KPI; the worst where a direction is known."""
 COVERAGE_SHOWN = 100
-ROWS_SHOWN = 1500
+ROWS_SHOWN = 250
 """Rows of objects below KPIs in the whole report; keeps it small enough to send."""
 KPIS_SHOWN = 150
 """KPIs of one part with a row of their own."""
@@ -74,7 +74,7 @@ def _incident_row(
     one: Incident, clock: Clock, users: Users, *, plotted: bool
 ) -> list[Cell | str | float | int]:
     lead, count = one.lead, users.of(one)
-    kpis = [words.clean(kpi) for kpi in one.kpis]
+    kpis = words.kpis_of(one)
     return [
         Cell(_place(one, plotted=plotted), float(one.rank)),
         Cell(words.stretch(one, clock), one.start_s),

@@ -160,6 +160,11 @@ def headline(incident: Incident, noun: str = "") -> str:
     return f"{what}: {where}"
 
 
+def kpis_of(incident: Incident) -> list[str]:
+    """Return what the KPIs of an incident are called; "no data" where all fell silent."""
+    return ["no data" if kpi == ALL_KPIS else clean(kpi) for kpi in incident.kpis]
+
+
 def anchor(incident: Incident) -> str:
     """Return the anchor of an incident in the page: the same in every report that finds it."""
     lead = incident.lead

@@ -25,21 +25,23 @@
     return new Response(new Blob([raw]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer()
       .then(function (buffer) { bytes = buffer; return buffer; });
   };
+  const width = data.top > 255 ? 2 : 1;
   let offset = 0;
   data.kpis.forEach(function (kpi) {
-    const rows = kpi.cells.length + 1, size = rows * kpi.points * (kpi.pairs ? 2 : 1) * data.width;
+    kpi.cells = data.orders[kpi.cells];
+    const rows = kpi.cells.length + 1, size = rows * kpi.points * (kpi.pairs ? 2 : 1) * width;
     kpi.ends = offset; kpi.body = offset + rows * 8;
     offset = kpi.body + size + (4 - size % 4) % 4;
     kpi.row = new Map(kpi.cells.map(function (cell, index) { return [cell, index + 1]; }));
   });
   /* Returns [low, high] of every stretch; null where nothing is known. */
   const series = function (kpi, row) {
-    const per = kpi.pairs ? 2 : 1, count = kpi.points * per, top = data.width === 1 ? 254 : 65534;
+    const count = kpi.points, plane = (kpi.cells.length + 1) * count, top = data.top;
     const ends = new Float32Array(bytes, kpi.ends + row * 8, 2);
-    const codes = data.width === 1 ? new Uint8Array(bytes, kpi.body + row * count, count) : new Uint16Array(bytes, kpi.body + row * count * 2, count);
+    const codes = new (width === 1 ? Uint8Array : Uint16Array)(bytes, kpi.body, plane * (kpi.pairs ? 2 : 1));
     const out = [];
     for (let i = 0; i < kpi.points; i += 1) {
-      const low = codes[i * per], high = codes[i * per + per - 1];
+      const low = codes[row * count + i], high = kpi.pairs ? codes[plane + row * count + i] : low;
       out.push(low > top ? null : [ends[0] + low / top * (ends[1] - ends[0]), ends[0] + high / top * (ends[1] - ends[0])]);
     }
     return out;
@@ -69,7 +71,12 @@
       const v = limits[0] + share * (limits[1] - limits[0]);
       chart.append(make("line", { "class": "grid", x1: L, x2: W - R, y1: py(v), y2: py(v) }), make("text", { "class": "axis", x: L - 4, y: py(v) + 4, "text-anchor": "end" }, short(v)));
     });
-    if (kpi.timed) marks.forEach(function (one) {
+    const merged = [];
+    marks.slice().sort(function (a, b) { return a.start - b.start; }).forEach(function (one) {
+      const last = merged.find(function (m) { return m.effect === one.effect && m.end >= one.start; });
+      if (last) last.end = Math.max(last.end, one.end); else merged.push({ start: one.start, end: one.end, effect: one.effect });
+    });
+    if (kpi.timed) merged.forEach(function (one) {
       const a = Math.max(L, L + (one.start - x0 - kpi.step / 2) / (x1 - x0) * (W - L - R)), b = Math.min(W - R, L + (one.end - x0 - kpi.step / 2) / (x1 - x0) * (W - L - R));
       if (b >= a) { const span = make("rect", { "class": "span " + ({ worse: "worse", better: "better", mixed: "warn" }[one.effect] || "info"), x: a, y: T, width: Math.max(b - a, 1.5), height: H - B - T }); chart.append(span); }
     });

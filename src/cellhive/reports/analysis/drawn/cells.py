@@ -1,9 +1,9 @@
 """Every object with every KPI, small enough to be sent: what a reader looks at cell by cell.
 
-The series are cut into stretches of equal length, of each the lowest and the highest value
-is kept as a share of the series' range in 1/254 (or 1/65 534 where there is room), all
-packed by zlib and written as base64. The script of the page unpacks them when it is asked
-for an object; the table of objects needs none.
+The series are cut into stretches of equal length; of each, the lowest and the highest value
+is kept as a share of the series' range, in 1/40 to 1/65 534 as there is room. All is packed
+by zlib and written as base64. The script of the page unpacks it when it is asked for an
+object; the table of objects needs no script.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from markupsafe import Markup, escape
 
 from cellhive.core.types import Floats
-from cellhive.diagnose.cycles import MAD_TO_SIGMA, Panel
+from cellhive.diagnose.cycles import DAY_S, MAD_TO_SIGMA, Panel
 from cellhive.diagnose.incidents import ALL_KPIS, Incident
 from cellhive.diagnose.summary import Summary
 from cellhive.flows.analyse import Analysis
@@ -32,10 +32,8 @@ from cellhive.reports.analysis.summary import Users
 from cellhive.reports.numbers import ABSENT, format_number, with_unit
 from cellhive.reports.page import Cell, Column, Row, Table
 
-ROOM_BYTES = 3_000_000
-"""Bytes of packed values before compression: with the rest, a page of less than 5 MB."""
-MOST_POINTS = 400
-"""Stretches of a series, at most: more than a small plot has pixels."""
+ROOM_BYTES = 2_100_000
+"""Information of all series [bytes]: with the rest, a page of less than 5 MB."""
 FEWEST_POINTS = 12
 ROWS_SHOWN = 1000
 """Objects in the table; all others are found by their name."""
@@ -47,7 +45,12 @@ MOST_MEMBERS = 400
 """Departures of one incident that are marked in the plots of cells."""
 _FEWEST_CELLS = 5
 _LARGEST = 3e38
-_LIMITS = (1, 2, 3, 5, 6, 10, 12, 15, 20, 30, 60)
+_WIDE = 65534
+_CHOICES = (
+    (400, _WIDE), (400, 254), (300, 254), (240, 254), (180, 254), (120, 254), (120, 126),
+    (90, 126), (60, 126), (60, 62), (45, 62), (30, 62), (30, 40), (20, 40), (FEWEST_POINTS, 40),
+)  # fmt: skip
+"""Stretches of a series and highest code of a value, the best first."""
 
 
 @dataclass(frozen=True)
@@ -210,20 +213,21 @@ def _packed(analysis: Analysis, names: Sequence[str], clock: Clock) -> tuple[lis
     kept = list(names[: max(most, 1)])
     order = {name: index for index, name in enumerate(kept)}
     rows = [[row for row, name in enumerate(panel.objects) if name in order] for panel, _ in panels]
-    blocks, width = _fit([(p, len(chosen)) for (p, _), chosen in zip(panels, rows, strict=True)])
+    blocks, top = _fit([(p, len(chosen)) for (p, _), chosen in zip(panels, rows, strict=True)])
     kpis: list[dict[str, Any]] = []
     parts: list[bytes] = []
+    orders: list[list[int]] = []
     for (panel, summary), chosen, block in zip(panels, rows, blocks, strict=True):
         drawn = np.concatenate([typical(panel.values)[None], panel.values[chosen]])
         points = -(-panel.periods // block)
-        parts.append(_bytes(drawn, block, width))
+        parts.append(_bytes(drawn, block, top))
         step_s = panel.step_s if panel.step_s > 0 else 1.0
         start_s = clock.wall_s(panel.start_s) if panel.step_s > 0 else 0.0
         kpis.append({
             "name": words.clean(panel.kpi), "unit": panel.unit, "better": summary.better,
             "timed": panel.step_s > 0, "start": start_s, "step": step_s * block,
             "points": points, "pairs": block > 1,
-            "cells": [order[panel.objects[row]] for row in chosen],
+            "cells": _at(orders, [order[panel.objects[row]] for row in chosen]),
             "values": [_short(summary.objects[row].median) for row in chosen],
             "usual": _short(_median([item.median for item in summary.objects])),
         })  # fmt: skip
@@ -239,11 +243,19 @@ def _packed(analysis: Analysis, names: Sequence[str], clock: Clock) -> tuple[lis
             _incident(one, order, index, clock)
             for one in analysis.search.incidents[:MOST_INCIDENTS]
         ],
-        "width": width,
+        "top": top,
+        "orders": orders,
         "axis": clock.axis,
         "packed": base64.b64encode(packed).decode("ascii"),
     }
     return kept, json_in_html(record)
+
+
+def _at(orders: list[list[int]], cells: list[int]) -> int:
+    """Return where an order of cells stands in a list, which it is added to if it is new."""
+    if cells not in orders:
+        orders.append(cells)
+    return orders.index(cells)
 
 
 def json_in_html(record: object) -> Markup:
@@ -281,45 +293,47 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _fit(panels: Sequence[tuple[Panel, int]]) -> tuple[list[int], int]:
-    """Return the periods of one stretch for each panel, and the bytes of a value."""
-    for points in (MOST_POINTS, 300, 240, 180, 120, 90, 60, 45, 30, 20, FEWEST_POINTS):
-        blocks = [_block(panel.periods, points) for panel, _ in panels]
+    """Return the periods of one stretch for each panel, and the highest code of a value."""
+    blocks, top = [1] * len(panels), _WIDE
+    for points, top in _CHOICES:
+        blocks = [_block(panel, points) for panel, _ in panels]
         values = sum(
             (rows + 1) * -(-panel.periods // block) * (1 if block == 1 else 2)
             for (panel, rows), block in zip(panels, blocks, strict=True)
         )
-        for width in (2, 1):
-            if values * width <= ROOM_BYTES:
-                return blocks, width
-    return blocks, 1
+        if values * math.log2(top + 2) / 8 <= ROOM_BYTES:
+            break
+    return blocks, top
 
 
-def _block(periods: int, points: int) -> int:
-    """Return a round number of periods that cuts a series into at most so many stretches."""
-    least = -(-periods // points)
-    power = 1
-    while least > _LIMITS[-1] * power:
-        power *= 2
-    return next(limit * power for limit in _LIMITS if limit * power >= least)
+def _block(panel: Panel, points: int) -> int:
+    """Return the periods of a stretch so that a series has at most so many of them.
+
+    Stretches divide a day or are whole days, where periods have a length.
+    """
+    least = -(-panel.periods // points)
+    if least == 1 or panel.step_s <= 0 or least * panel.step_s > DAY_S:
+        whole = DAY_S / panel.step_s if panel.step_s > 0 else 0.0
+        per_day = round(whole) if whole >= 1 and whole.is_integer() else 1
+        return -(-least // per_day) * per_day if least > 1 else 1
+    ends = (k for k in range(least, 2 * math.ceil(DAY_S / panel.step_s)))
+    return next((k for k in ends if DAY_S % (k * panel.step_s) == 0), least)
 
 
-def _bytes(values: Floats, block: int, width: int) -> bytes:
-    """Return rows as bytes: low and high end (float32) of each, then its values as codes."""
+def _bytes(values: Floats, block: int, top: int) -> bytes:
+    """Return rows as bytes: low and high end (float32) of each, all lows, and all highs."""
     low, high = _ends(values, block)
-    both = low[:, :, None] if block == 1 else np.stack([low, high], axis=2)
-    both = np.clip(both, -_LARGEST, _LARGEST)
+    both = np.clip(low[None] if block == 1 else np.stack([low, high]), -_LARGEST, _LARGEST)
     known = np.isfinite(both)
-    least = np.where(known, both, np.inf).min(axis=(1, 2), initial=np.inf)
-    most = np.where(known, both, -np.inf).max(axis=(1, 2), initial=-np.inf)
+    least = np.where(known, both, np.inf).min(axis=(0, 2), initial=np.inf)
+    most = np.where(known, both, -np.inf).max(axis=(0, 2), initial=-np.inf)
     least, most = (np.where(np.isfinite(end), end, 0.0).astype("<f4") for end in (least, most))
-    top = 254 if width == 1 else 65534
-    span = np.where(most > least, most.astype(np.float64) - least, 1.0)[:, None, None]
-    share = np.clip((np.where(known, both, 0.0) - least[:, None, None]) / span, 0.0, 1.0)
-    codes = np.where(known, np.rint(share * top), top + 1).astype("<u1" if width == 1 else "<u2")
-    # ends first, all of them: script arrays of floats must begin at multiples of four bytes
-    ends = np.stack([least, most], axis=1).astype("<f4").tobytes()
-    body = codes.tobytes()
-    return ends + body + b"\0" * (-len(body) % 4)
+    span = np.where(most > least, most.astype(np.float64) - least, 1.0)[None, :, None]
+    share = np.clip((np.where(known, both, 0.0) - least[None, :, None]) / span, 0.0, 1.0)
+    codes = np.where(known, np.rint(share * top), top + 1)
+    body = codes.astype("<u1" if top < _WIDE else "<u2").tobytes()
+    # the script reads arrays of floats, which must begin at multiples of four bytes
+    return np.stack([least, most], axis=1).tobytes() + body + b"\0" * (-len(body) % 4)
 
 
 def _ends(values: Floats, block: int) -> tuple[Floats, Floats]:

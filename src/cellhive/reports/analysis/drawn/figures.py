@@ -34,7 +34,7 @@ FEWEST_BARS = 4
 LIKE_ROWS = 48
 """Other rows of a panel that are taken along to know what is usual, besides those drawn."""
 LARGE = Look(width=960, height=220, points=320, strips=False)
-SMALL = Look(width=960, height=160, points=160, strips=False)
+SMALL = Look(width=960, height=160, points=90, strips=False)
 
 
 @dataclass
@@ -63,7 +63,8 @@ class Figures:
         window = _window(panel, lead)
         times = self._times(panel, window)
         usual, low, high = self._band(panel, row, lead, window)
-        lines = [Line("usual", times, usual, tone="baseline", low=low, high=high)]
+        middle = np.full_like(usual, np.nan) if small else usual
+        lines = [Line("usual range", times, middle, tone="baseline", low=low, high=high)]
         for other in incident.members[1:]:
             if small or len(lines) > OTHERS:
                 break
