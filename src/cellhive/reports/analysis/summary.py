@@ -50,35 +50,28 @@ class Users:
         found.sort(key=lambda one: one[0])
         self.kpis = tuple(dict.fromkeys(panel.kpi for _, panel in found))
         self._rows: dict[str, tuple[Panel, int]] = {}
+        self._means: dict[str, float] = {}
         for _, panel in found:
             for row, name in enumerate(panel.objects):
                 self._rows.setdefault(name, (panel, row))
 
     def of(self, incident: Incident) -> float:
-        """Return the users of an incident's objects while it lasts; NaN where nothing says."""
-        total, known = 0.0, False
-        for name in incident.objects:
-            mean = self._mean(name, incident.start_s, incident.end_s)
-            if math.isfinite(mean):
-                total, known = total + mean, True
-        return total if known else math.nan
+        """Return the users that the objects of an incident usually serve; NaN if unknown.
+
+        The usual number, not that of the incident: a cell that is down serves nobody.
+        """
+        counts = [self.at(name) for name in incident.objects]
+        known = [count for count in counts if math.isfinite(count)]
+        return sum(known) if known else math.nan
 
     def at(self, name: str) -> float:
         """Return the mean number of users of an object over the whole time; NaN if unknown."""
-        return self._mean(name, -math.inf, math.inf)
-
-    def _mean(self, name: str, start_s: float, end_s: float) -> float:
-        panel, row = self._rows.get(name, (None, 0))
-        if panel is None:
-            return math.nan
-        values = panel.values[row]
-        if panel.step_s > 0 and math.isfinite(start_s):
-            first = max(math.floor((start_s - panel.start_s) / panel.step_s), 0)
-            last = max(math.ceil((end_s - panel.start_s) / panel.step_s), 0)
-            inside = values[first:last]
-            values = inside if np.isfinite(inside).any() else values
-        known = values[np.isfinite(values)]
-        return float(known.mean()) if known.size else math.nan
+        if name not in self._means:
+            panel, row = self._rows.get(name, (None, 0))
+            values = panel.values[row] if panel is not None else np.zeros(0)
+            known = values[np.isfinite(values)]
+            self._means[name] = float(known.mean()) if known.size else math.nan
+        return self._means[name]
 
 
 def users_words(count: float) -> str:

@@ -51,7 +51,7 @@ def incidents(search: Search, clock: Clock, users: Users) -> Table:
         Column("Size"),
         Column("Times the usual spread", numeric=True,
                title="Size over the usual ups and downs of the series (robust sigma)"),
-        *([Column("Users", numeric=True, title="Mean number served there meanwhile")]
+        *([Column("Users", numeric=True, title="Mean number usually served there")]
           if users.kpis else []),
         Column("Effect"),
         Column("Confidence", title="From the probability of such a departure by chance"),

@@ -122,8 +122,9 @@ class Figures:
                 self._wanted.get(id(panel), set()) | {row}
                 | set(np.linspace(0, len(panel.objects) - 1, LIKE_ROWS).astype(int).tolist())
             )  # fmt: skip
-            part = replace(
-                panel, objects=tuple(panel.objects[i] for i in rows), values=panel.values[rows]
+            names = tuple(panel.objects[i] for i in rows)
+            part = Panel(
+                panel.kpi, names, panel.start_s, panel.step_s, panel.values[rows], panel.unit
             )
             self._usual[id(panel)] = remove_cycles(part), {r: i for i, r in enumerate(rows)}
         usual, index = self._usual[id(panel)]
