@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -25,9 +26,11 @@ import typer
 
 from cellhive.adapters.scenarios import fields, library
 from cellhive.adapters.scenarios.studies import library_study, load_arms
+from cellhive.app.analysis import analyse_paths
 from cellhive.cli import app
 from cellhive.flows.arms.compare import ArmStudy
 from cellhive.flows.arms.run import UNLEARNED
+from cellhive.reports.analysis.report import write_analysis
 from cellhive.reports.arms import arms_markdown, arms_picture, shown_scenarios
 from cellhive.reports.drawing.svg import standalone_svg
 from cellhive.reports.headroom import headroom_markdown
@@ -54,6 +57,12 @@ PICTURES = {
     "maps.png": ("maps", 1060, 550),
 }
 """Pictures of a run's report: section, width and height [px]."""
+ANALYSIS_PICTURES = {
+    "analysis-summary.png": ("summary", 1100, 480),
+    "analysis-incidents.png": ("incidents", 1100, 480),
+    "analysis-cells.png": ("cells", 1100, 580),
+}
+"""Pictures of the report of an analysis: section, width and height [px]."""
 
 
 def say(text: str) -> None:
@@ -244,7 +253,18 @@ def calibrated(folder: Path) -> dict[str, str]:
     return {"calibration-output": shown("cellhive twin validate", lines)}
 
 
-def take_pictures(report: Path, folder: Path) -> None:
+def analysis_report(folder: Path) -> Path:
+    """Return the report of the table that examples/analyse_a_table.py makes."""
+    example = runpy.run_path(str(ROOT / "examples" / "analyse_a_table.py"))
+    table, report = folder / "kpis.csv", folder / "analysis.html"
+    example["make_table"](table)
+    write_analysis(analyse_paths([table])[1], report)
+    return report
+
+
+def take_pictures(
+    report: Path, folder: Path, pictures: Mapping[str, tuple[str, int, int]] = PICTURES
+) -> None:
     """Photograph sections of a report."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser",
                                                    "google-chrome"))), None)  # fmt: skip
@@ -252,7 +272,7 @@ def take_pictures(report: Path, folder: Path) -> None:
         say("no Chromium: the pictures stay as they are")
         return
     page = report.read_text(encoding="utf-8").replace("<html ", '<html data-theme="light" ', 1)
-    for name, (section, width, height) in PICTURES.items():
+    for name, (section, width, height) in pictures.items():
         alone = f"nav.toc, header, footer, section {{ display: none !important }} " \
                 f"#{section} {{ display: block !important; margin: 0 }} " \
                 f".columns {{ display: block !important; max-width: none }} " \
@@ -262,6 +282,7 @@ def take_pictures(report: Path, folder: Path) -> None:
         picture = folder / name
         subprocess.run(  # noqa: S603  # a browser on a file of our own
             [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+             "--virtual-time-budget=4000",
              f"--window-size={width},{height}", f"--screenshot={picture}", html.as_uri()],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
@@ -281,6 +302,7 @@ def main(arguments: list[str]) -> None:
         write(filled(made))
         (DOCS / "pictures").mkdir(exist_ok=True)
         take_pictures(next(folder.glob("runs/*/report.html")), folder)
+        take_pictures(analysis_report(folder), folder, ANALYSIS_PICTURES)
 
 
 if __name__ == "__main__":

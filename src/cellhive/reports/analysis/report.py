@@ -204,7 +204,7 @@ def _cards(analysis: Analysis) -> list[Card]:
         ),
         Card(
             f"{words.noun_of(analysis).capitalize() or 'Object'}s", format_number(len(objects), 12),
-            (("with an incident for the worse", str(len(troubled))),
+            (("with a change for the worse", str(len(troubled))),
              ("KPIs", format_number(len(kpis), 12)), ("rows", format_number(rows, 12))),
         ),
         Card(
