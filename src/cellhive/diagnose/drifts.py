@@ -5,23 +5,29 @@ Axis letters: ``N`` objects (rows), ``T`` reporting periods.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import stats
 
+from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Usual, robust_sigma
 from cellhive.diagnose.detection import SHORTEST, Departure, Judged
 
 LEVEL = 0.05
 """Largest p-value of interest."""
+KNEES = (0.0, 0.125, 0.25, 0.375, 0.5)
+"""Shares of the data after which a drift may begin."""
 
 
 def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: int) -> Judged:
-    """Return slow drifts: a straight line through block medians, once departures are out.
+    """Return slow drifts: a line through block medians, once departures are out.
 
-    The slope's standard error is widened by (1 + r) / (1 - r) with r the lag-one
-    correlation of the block medians about the line, corrected for its bias in short
-    series (after Kendall 1954) and raised by its standard error. The total change must also
-    be three times what a random walk with the same changes would wander.
+    The line may be level up to a knee in the first half of the data; p-values are multiplied
+    by the knees that are tried. The slope's standard error is widened by (1 + r) / (1 - r)
+    with r the lag-one correlation of the block medians about the line, corrected for its bias
+    in short series (after Kendall 1954) and raised by its standard error. The total change
+    must also be three times what a random walk with the same changes would wander.
     """
     values = np.array(usual.residual)
     for one in sorted(departures, key=lambda departure: departure.first):
@@ -41,14 +47,65 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
     line = middle[:, :, 0]
     known = ~np.isnan(line)
     n = known.sum(axis=1)
-    t = np.where(known, np.arange(blocks, dtype=np.float64), np.nan)
     good = (n >= SHORTEST) & ~usual.weak
     if not good.any():
         return Judged((), smallest, ("too short for a drift",) * rows)
-    sub, when, n = line[good], t[good], n[good].astype(np.float64)
+    sub, n = line[good], n[good].astype(np.float64)
+    best = _best_hinge(sub, n)
+    error = best.error
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stats.t.sf(np.abs(best.slope) / np.where(error > 0, error, np.inf), best.freedom)
+    p = np.minimum(p * len(KNEES), 1.0)
+    lag = max(1, blocks // 6)
+    change = best.slope * (blocks - 1 - best.knee)
+    wander = robust_sigma(sub[:, lag:] - sub[:, :-lag]) * np.sqrt((blocks - best.knee) / lag)
+    far = np.abs(change) > 3 * np.nan_to_num(wander, nan=np.inf)
+    smallest[good] = np.where(np.isfinite(p) & far, p, 1.0)
+    out = [
+        Departure(int(row), "drift", int(k) * periods_per_block, periods, float(s), float(q),
+                  int(k) == 0, True)
+        for row, k, s, q in zip(np.flatnonzero(good), best.knee, change, smallest[good],
+                                strict=True)
+        if q <= LEVEL and abs(s) >= 1.0
+    ]  # fmt: skip
+    return Judged(tuple(out), smallest, ("",) * rows)
+
+
+@dataclass(frozen=True)
+class _Hinge:
+    """A level and, from a knee on, a straight line; each (N,)."""
+
+    knee: Floats
+    """Block from which it climbs or falls."""
+    slope: Floats
+    """Per block."""
+    error: Floats
+    """Standard error of the slope, widened by the correlation of what the fit leaves."""
+    freedom: Floats
+    power: Floats
+    """Sum of squares that the fit leaves."""
+
+
+def _best_hinge(line: Floats, n: Floats) -> _Hinge:
+    """Return the hinge that leaves least of each row, of a few knees in its first half."""
+    blocks = line.shape[1]
+    tried = [_hinge(line, n, round(share * blocks)) for share in KNEES]
+    choice = np.argmin(np.stack([one.power for one in tried]), axis=0)
+    rows = np.arange(line.shape[0])
+
+    def chosen(name: str) -> Floats:
+        return np.asarray(np.stack([getattr(one, name) for one in tried])[choice, rows])
+
+    return _Hinge(*(chosen(name) for name in ("knee", "slope", "error", "freedom", "power")))
+
+
+def _hinge(line: Floats, n: Floats, knee: int) -> _Hinge:
+    blocks = line.shape[1]
+    known = ~np.isnan(line)
+    when = np.where(known, np.maximum(np.arange(blocks) - float(knee), 0.0), np.nan)
     when = when - np.nanmean(when, axis=1, keepdims=True)
-    centred = sub - np.nanmean(sub, axis=1, keepdims=True)
-    weight = np.nansum(np.square(when), axis=1)
+    centred = line - np.nanmean(line, axis=1, keepdims=True)
+    weight = np.maximum(np.nansum(np.square(when), axis=1), 1e-12)
     slope = np.nansum(when * centred, axis=1) / weight
     rest = centred - slope[:, None] * when
     power = np.nansum(np.square(rest), axis=1)
@@ -56,15 +113,4 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
     r = np.clip(r + (2 + 4 * r) / n + np.sqrt((1 - r * r) / n), 0.0, 0.97)
     error = np.sqrt(power / (n - 2) / weight * (1 + r) / (1 - r))
     freedom = np.maximum((n - 2) * (1 - r) / (1 + r), 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(slope) / np.where(error > 0, error, np.inf), freedom)
-    lag = max(1, blocks // 6)
-    wander = robust_sigma(sub[:, lag:] - sub[:, :-lag]) * np.sqrt(blocks / lag)
-    far = np.abs(slope) * (blocks - 1) > 3 * np.nan_to_num(wander, nan=np.inf)
-    smallest[good] = np.where(np.isfinite(p) & far, p, 1.0)
-    out = [
-        Departure(int(row), "drift", 0, periods, float(s * (blocks - 1)), float(q), True, True)
-        for row, s, q in zip(np.flatnonzero(good), slope, smallest[good], strict=True)
-        if q <= LEVEL and abs(s * (blocks - 1)) >= 1.0
-    ]
-    return Judged(tuple(out), smallest, ("",) * rows)
+    return _Hinge(np.full(n.size, float(knee)), slope, error, freedom, power)

@@ -35,6 +35,8 @@ REPORTING = 0.8
 """Share of its periods an object must report before a silence is worth a word."""
 SILENT_PERIODS = 2
 """Periods in a row that make a silence."""
+LEAST_SIGMAS = 0.5
+"""Usual spreads below which a departure is not worth a word, however certain."""
 NEARLY_NOTHING = 0.02
 """Share of what is usual below which a KPI has fallen to nothing."""
 
@@ -157,13 +159,13 @@ def look(panel: Panel, better: str, rate: float) -> Looked:
         rate: False discovery rate; what is less likely by chance than half of it is kept.
     """
     usual = remove_cycles(panel)
-    judged = judge(usual, rate / 2)
+    judged, anomalies = _sizeable(panel, usual, judge(usual, rate / 2), better)
     moved = rhythm(panel, usual, judged.departures)
     rows = sorted({one.row for one in judged.departures})
     none = usual.residual[:0]
     return Looked(
         judged,
-        tuple(_anomaly(panel, usual, one, better) for one in judged.departures),
+        anomalies,
         moved,
         tuple(_change(panel, usual, one, better) for one in moved.changes),
         drifts(usual, (), _periods_per_block(panel)),
@@ -171,6 +173,19 @@ def look(panel: Panel, better: str, rate: float) -> Looked:
                 spread=none),
         tuple(rows),
     )  # fmt: skip
+
+
+def _sizeable(
+    panel: Panel, usual: Usual, judged: Judged, better: str
+) -> tuple[Judged, tuple[Anomaly, ...]]:
+    """Return departures and their anomalies without those that come to next to nothing.
+
+    Steps that undo each other only in part can leave such.
+    """
+    pairs = [(one, _anomaly(panel, usual, one, better)) for one in judged.departures]
+    pairs = [pair for pair in pairs if abs(pair[1].sigmas) >= LEAST_SIGMAS]
+    kept = replace(judged, departures=tuple(one for one, _ in pairs))
+    return kept, tuple(anomaly for _, anomaly in pairs)
 
 
 def _drifts(panel: Panel, looked: Looked, cut: float) -> Judged:
@@ -250,7 +265,7 @@ def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anoma
     if found.kind == "drift":
         known = values[~np.isnan(values)]
         ends = max(known.size // 8, 1)
-        first = int(np.argmax(~np.isnan(values)))
+        first = found.first + int(np.argmax(~np.isnan(values)))
         expected, observed = _mean(known[:ends]), _mean(known[-ends:])
     else:
         level, sigmas = _level_and_size(usual, found)

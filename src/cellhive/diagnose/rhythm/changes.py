@@ -26,6 +26,9 @@ VARIANCE = "variance change"
 SHORTEST_BLOCK = 4
 """Periods that a block needs to have a cycle or a spread of its own."""
 FEWEST_BLOCKS = 8
+LEAST_BLOCKS = 2
+"""Blocks that a change lasts at least; one more where blocks are of few periods."""
+FEW_PERIODS = 7
 LEVEL = 0.05
 """Largest p-value of interest."""
 CLEAR_CYCLE = 1.5
@@ -38,6 +41,8 @@ LIMIT = 5.0
 """Spreads that a single block counts at most."""
 LONGEST = 0.5
 """Share of the blocks that a change may fill and still be told from what is usual."""
+AT_FIRST = 0.1
+"""Share of the blocks within which a window begins that is the past: the change follows it."""
 KNOWN = 0.6
 """Share of its periods that a block needs."""
 LEAST = {"size": 0.2, "delay": 0.04, "noise": 0.35}
@@ -160,7 +165,7 @@ def _judged(panel: Panel, usual: Usual, length: int) -> Rhythm:
     smallest = np.full(rows, np.nan)
     changes: list[Change] = []
     for aspect, values in (("size", size), ("delay", delay), ("noise", noise)):
-        window = _windows(values)
+        window = _windows(values, LEAST_BLOCKS if length > FEW_PERIODS else LEAST_BLOCKS + 1)
         least = LEAST[aspect] * (length if aspect == "delay" else 1.0)
         worth = (np.abs(window.amount) >= least) | np.isnan(window.p_value)
         p = np.where(worth, np.minimum(3 * window.p_value, 1.0), 1.0)
@@ -176,14 +181,16 @@ def _change(
     blocks: _Blocks, row: int, aspect: str, window: _Window, p_value: float, periods: int
 ) -> Change:
     """Return the change of a row, its borders in periods of the grid."""
-    amount = float(window.amount[row])
+    amount, sigmas = float(window.amount[row]), float(window.sigmas[row])
     where = (int(window.first[row]), int(window.last[row]))
+    count = blocks.noise.shape[1]
+    if where[0] <= AT_FIRST * count and where[1] < count - 1:  # so it was, until it changed
+        where, sigmas = (where[1], count), -sigmas
+        amount = 1 / max(1 + amount, 0.05) - 1 if aspect == "size" else -amount
     a, b = _sharpened(blocks, row, where, aspect, amount)
     a, b = max(a - blocks.lead, 0), min(b - blocks.lead, periods)
     kind = VARIANCE if aspect == "noise" else SEASONALITY
-    departure = Departure(
-        row, kind, a, b, float(window.sigmas[row]), p_value, a == 0, b > periods - blocks.length
-    )
+    departure = Departure(row, kind, a, b, sigmas, p_value, a == 0, b > periods - blocks.length)
     return Change(departure, aspect, _told(aspect, amount))
 
 
@@ -272,7 +279,7 @@ class _Window:
     sigmas: Floats
 
 
-def _windows(values: Floats) -> _Window:
+def _windows(values: Floats, least: int) -> _Window:
     """Return the strongest window of each row of blocks."""
     number = (~np.isnan(values)).sum(axis=1)
     usable = number >= FEWEST_BLOCKS
@@ -287,13 +294,13 @@ def _windows(values: Floats) -> _Window:
     good = usable & (scale > 0)
     safe = np.where(good, scale, 1.0)
     unit = np.where(good[:, None], np.clip(centred / safe[:, None], -LIMIT, LIMIT), np.nan)
-    best, first, last, looks = _best_window(unit)
+    best, first, last, looks = _best_window(unit, least)
     p = 2 * stats.t.sf(np.abs(best) / np.sqrt(memory), np.maximum(freedom, 2.0)) * looks
     amount = np.nan_to_num(_median_inside(centred, first, last))
     return _Window(np.where(good, np.minimum(p, 1.0), np.nan), first, last, amount, amount / safe)
 
 
-def _best_window(unit: Floats) -> tuple[Floats, Floats, Floats, int]:
+def _best_window(unit: Floats, least: int) -> tuple[Floats, Floats, Floats, int]:
     """Return the largest statistic of each row, its window, and how many were looked at."""
     rows, count = unit.shape
     zero = np.zeros((rows, 1))
@@ -301,7 +308,7 @@ def _best_window(unit: Floats) -> tuple[Floats, Floats, Floats, int]:
     number = np.hstack([zero, np.cumsum(~np.isnan(unit), axis=1)])
     best, first, last = np.zeros(rows), np.zeros(rows), np.zeros(rows)
     looks = 0
-    for length in _lengths(count):
+    for length in _lengths(count, least):
         inside = total[:, length:] - total[:, :-length]
         within = number[:, length:] - number[:, :-length]
         beside = number[:, -1:] - within
@@ -318,10 +325,10 @@ def _best_window(unit: Floats) -> tuple[Floats, Floats, Floats, int]:
     return best, first, last, looks
 
 
-def _lengths(count: int) -> list[int]:
+def _lengths(count: int, least: int) -> list[int]:
     """Return the lengths of windows that are tried, in blocks."""
     out: list[int] = []
-    length = 2
+    length = least
     while length <= LONGEST * count:
         out.append(length)
         length = max(length + 1, round(1.25 * length))
