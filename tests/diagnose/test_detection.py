@@ -160,3 +160,16 @@ def test_benjamini_hochberg_by_hand() -> None:
     assert discoveries(np.array([0.2, 0.02, np.nan, 0.001, 0.03]), 0.05) == 0.03
     assert discoveries(np.array([0.2, 0.9]), 0.05) == 0.0
     assert discoveries(np.zeros(0), 0.05) == 0.0
+
+
+def test_a_drift_has_a_beginning() -> None:
+    """Level for 60 of 120 days, then six spreads down: found, and begun within 15 days of it."""
+    rng = np.random.default_rng(8)
+    values = 100 + ar1(rng, 12, 120)
+    values[3, 60:] -= np.linspace(0, 6, 60)
+    slow = drifts(remove_cycles(panel(values, 86400.0)), (), 1)
+    assert {one.row for one in slow.departures if one.p_value < 1e-3} == {3}
+    (one,) = [one for one in slow.departures if one.row == 3]
+    assert abs(one.first - 60) <= 15
+    assert one.sigmas == pytest.approx(-6, abs=1.5)
+    assert (one.open_start, one.open_end) == (False, True)

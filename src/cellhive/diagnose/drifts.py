@@ -27,7 +27,8 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
     by the knees that are tried. The slope's standard error is widened by (1 + r) / (1 - r)
     with r the lag-one correlation of the block medians about the line, corrected for its bias
     in short series (after Kendall 1954) and raised by its standard error. The total change
-    must also be three times what a random walk with the same changes would wander.
+    must also be three times what a random walk with the same changes would wander, and more
+    where few blocks tell how much that is.
     """
     values = np.array(usual.residual)
     for one in sorted(departures, key=lambda departure: departure.first):
@@ -58,8 +59,8 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
     p = np.minimum(p * len(KNEES), 1.0)
     lag = max(1, blocks // 6)
     change = best.slope * (blocks - 1 - best.knee)
-    wander = robust_sigma(sub[:, lag:] - sub[:, :-lag]) * np.sqrt((blocks - best.knee) / lag)
-    far = np.abs(change) > 3 * np.nan_to_num(wander, nan=np.inf)
+    wander = _wander(sub, lag) * np.sqrt((blocks - best.knee) / lag)
+    far = np.abs(change) > 3 * (1 + 10 / n) * np.nan_to_num(wander, nan=np.inf)
     smallest[good] = np.where(np.isfinite(p) & far, p, 1.0)
     out = [
         Departure(int(row), "drift", int(k) * periods_per_block, periods, float(s), float(q),
@@ -69,6 +70,20 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
         if q <= LEVEL and abs(s) >= 1.0
     ]  # fmt: skip
     return Judged(tuple(out), smallest, ("",) * rows)
+
+
+def _wander(line: Floats, lag: int) -> Floats:
+    """Return how far a random walk with the same changes gets in some blocks, (N,).
+
+    Changes are of the means of so many blocks, which tells a walk from noise; two thirds of a
+    walk's variance are left in them.
+    """
+    zero = np.zeros((line.shape[0], 1))
+    total = np.hstack([zero, np.cumsum(np.nan_to_num(line), axis=1)])
+    number = np.hstack([zero, np.cumsum(~np.isnan(line), axis=1)])
+    within = number[:, lag:] - number[:, :-lag]
+    mean = np.where(within > 0, (total[:, lag:] - total[:, :-lag]) / np.maximum(within, 1), np.nan)
+    return robust_sigma(mean[:, lag:] - mean[:, :-lag]) * np.sqrt(1.5)
 
 
 @dataclass(frozen=True)
