@@ -40,7 +40,7 @@ OUTPUT_W = 20.0
 """Power that a macro cell radiates at full load, where the drawn power is not measured [W]."""
 
 _DRAWS = 2000
-_MOST_TOLD = 4
+_MOST_TOLD, _MOST_NAMED = 4, 2
 _MODEL_SPREAD = 0.15
 """Relative spread of what the power model says of one type of base station."""
 
@@ -256,7 +256,8 @@ def _recommended(
     who = cells[0] if len(cells) == 1 else f"{len(cells)} cells"
     return Recommendation(
         Topic.ENERGY, (*cells, *dict.fromkeys(name for each in group for name in each.covering)),
-        f"Let {who} sleep {hours}: {_listed(group)}",
+        f"Let {_named(group)} sleep {hours}, covered by "
+        + (" and ".join(one.covering) if len(group) == 1 else "the lower layers of their sectors"),
         tuple(Step(cell, "asleep", 0.0, 1.0) for cell in cells),
         Expected.of_draws(
             "energy", "kWh a day", -kwh, Basis.MEASURED if measured else Basis.RULE
@@ -278,16 +279,17 @@ def _recommended(
     )  # fmt: skip
 
 
-def _listed(group: Sequence[Sleep]) -> str:
-    told = [f"{each.cell} (covered by {', '.join(each.covering)})" for each in group[:_MOST_TOLD]]
-    more = len(group) - _MOST_TOLD
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+def _named(group: Sequence[Sleep]) -> str:
+    names = [each.cell for each in group]
+    if len(names) <= _MOST_NAMED:
+        return " and ".join(names)
+    return f"{names[0]} and {len(names) - 1} more cells"
 
 
 def _seen_words(one: Sleep) -> str:
     return (
-        f"{one.cell} is {one.load:.0%} full in these hours; had it slept, the fullest covering "
-        f"cell would have been {one.load_after:.0%} full on average instead of "
-        f"{one.load_before:.0%}, and {one.peak_after:.0%} at most in {one.nights} nights: "
-        f"{one.risk:.0%} risk a night"
+        f"{one.cell} is {one.load:.0%} full in these hours; had it slept, "
+        f"{' and '.join(one.covering)} would have been {one.load_after:.0%} full on average "
+        f"instead of {one.load_before:.0%}, and {one.peak_after:.0%} at most in "
+        f"{one.nights} nights: {one.risk:.0%} risk a night"
     )

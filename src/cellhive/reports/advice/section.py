@@ -22,6 +22,8 @@ from cellhive.reports.page import Cell, Column, Table, environment, safe_svg
 
 CARDS = 20
 """Recommendations that are told in full; the others stand in the table."""
+STEPS = 6
+"""Steps of a recommendation that are told."""
 PLOTS = 6
 """Forecasts that are drawn."""
 LOOK = Look(width=1040, height=210)
@@ -74,11 +76,17 @@ def _shown(rank: int, one: Recommendation) -> Shown:
     return Shown(
         rank, one.headline, one.topic.value, one.is_order, words.effect(one.effect),
         words.basis(one), _users(one), words.share(one.confidence), list(one.evidence),
-        [words.step(step) for step in one.steps], words.risk(one),
+        _steps(one), words.risk(one),
         one.verify.words if one.verify is not None else
         "too few values before the change to say how long it must be watched",
         one.undo, one.missing,
     )  # fmt: skip
+
+
+def _steps(one: Recommendation) -> list[str]:
+    told = [words.step(step) for step in one.steps[:STEPS]]
+    more = len(one.steps) - STEPS
+    return [*told, f"and {more} more in the table of work orders"] if more > 0 else told
 
 
 def _users(one: Recommendation) -> str:
