@@ -104,17 +104,20 @@ def sections_of(path: Path, limits: Limits = DEFAULT_LIMITS) -> tuple[list[list[
     if not _EMPTY_LINE.search(text.strip()):
         return [], False
     listing = listing_rows(text)
-    if listing:
-        return listing, True
+    return (listing, True) if listing else (_rows_of(text), False)
+
+
+def _rows_of(text: str) -> list[list[str]]:
+    """Return the rows of a text, all of one length; none where that would be too many cells."""
     csv.field_size_limit(1 << 20)
     try:
         rows = list(csv.reader(io.StringIO(text), delimiter=separator_of(text)))
     except csv.Error:
-        return [], False
+        return []
     width = max(map(len, rows), default=0)
     if width * len(rows) > _MOST_CELLS:
-        return [], False
-    return [row + [""] * (width - len(row)) for row in rows], False
+        return []
+    return [row + [""] * (width - len(row)) for row in rows]
 
 
 def read_csv_grid(path: Path, findings: Findings, limits: Limits = DEFAULT_LIMITS) -> Grid:

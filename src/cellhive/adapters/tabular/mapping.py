@@ -57,7 +57,7 @@ KNOWN_UNITS = {
     "%": "%", "percent": "%", "pct": "%", "gb": "GB", "gbyte": "GB", "gbytes": "GB", "mb": "MB",
     "mbyte": "MB", "mbytes": "MB", "kb": "kB", "kbyte": "kB", "kbytes": "kB", "byte": "B",
     "bytes": "B", "b": "B", "mbit": "Mbit", "kbit": "kbit", "gbit": "Gbit", "tb": "TB",
-    "bit": "bit", "bits": "bit",
+    "bit": "bit", "bits": "bit", "go": "GB", "mo": "MB", "ko": "kB",
     "mbps": "Mbit/s", "mbit/s": "Mbit/s", "mb/s": "Mbit/s", "kbps": "kbit/s", "kbit/s": "kbit/s",
     "gbps": "Gbit/s", "bps": "bit/s", "bit/s": "bit/s", "km": "km", "m": "m", "dbm": "dBm",
     "db": "dB", "ms": "ms", "s": "s", "sec": "s", "us": "us", "hz": "Hz", "mhz": "MHz",

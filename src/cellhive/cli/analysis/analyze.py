@@ -175,7 +175,7 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         if asked.save_mapping is not None:
             written["Mapping"] = asked.save_mapping
         console().print(analysis_screen(analysis, unread, written, found, sections))
-        print_besides(composition.taken_for(result), audited, surveys, result.mapping.path)
+        print_besides(composition.taken_for(result), surveys, result.mapping.path)
     tell_advice(advised, asked.plan, console(stderr=asked.as_json, quiet=asked.as_json or brief))
     if seen and not asked.as_json:
         console().print("Seen before:")

@@ -88,8 +88,9 @@ def lead(surveys: Sequence[Survey]) -> str:
     stretches = sum(one.stretches_in_all for one in surveys)
     logs = "1 log" if len(surveys) == 1 else f"{len(surveys)} logs"
     way = f" and {_km(way_m)}" if way_m else ""
+    word = "stretch" if stretches == 1 else "stretches"
     weak = (
-        f"{stretches} stretches with RSRP below {WEAK_DBM:g} dBm for five seconds or more"
+        f"{stretches} {word} with RSRP below {WEAK_DBM:g} dBm for five seconds or more"
         if stretches
         else f"no stretch with RSRP below {WEAK_DBM:g} dBm"
     ).replace("-", "−")
@@ -147,6 +148,8 @@ def _place(place: WeakStretch) -> str:
 
 
 def _km(way_m: float) -> str:
+    if way_m < _KM_M:
+        return f"{format_number(way_m, 2)} m"
     return f"{format_number(way_m / _KM_M, 3)} km"
 
 
