@@ -6,12 +6,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
-from vendor_exports import EXPORTS, Truth, Values, huawei_lst_cells
+from vendor_exports import EXPORTS, Truth, Values, huawei_lst_cells, write_xlsx
 
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.unpacking.encodings import decode
-from cellhive.core.measurements import Findings
+from cellhive.app.audit import audit_paths
+from cellhive.core.errors import BadInput
+from cellhive.core.measurements import Findings, Severity
 
 
 def read_values(result: ReadResult) -> dict[str, Values]:
@@ -121,3 +124,64 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
         "title-rows", "wrong-encoding", "row-per-value", "column-per-time", "column-per-object",
         "value-missing",
     } <= codes  # fmt: skip
+
+
+@pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.__name__)
+def test_damaged_exports_never_fall_over(tmp_path: Path, export: Callable[[Path], Truth]) -> None:
+    """Cut, and with bytes changed: values, or an error in words that is no defect of a reader."""
+    rng = np.random.default_rng(7)
+    truth = export(tmp_path)
+    whole = truth.path.read_bytes()
+    for size in rng.integers(1, len(whole), 3):
+        truth.path.write_bytes(whole[:size])
+        read_or_refuse(truth.path)
+    for _ in range(3):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 8):
+            data[at : at + 1] = rng.choice([b";", b"\n", b'"', b",", b"\xff", b"9", b""])
+        truth.path.write_bytes(bytes(data))
+        read_or_refuse(truth.path)
+
+
+def read_or_refuse(path: Path) -> None:
+    """Read a file, or get an error that is none of the reader's own."""
+    try:
+        read_paths([path])
+    except BadInput as error:
+        assert "defect of the reader" not in str(error)  # noqa: PT017
+
+
+def test_kpis_with_identities_are_a_configuration_too(tmp_path: Path) -> None:
+    """Their KPIs are measured; of a cell the first row tells where it is, not how it does."""
+    (tmp_path / "kpis.csv").write_text(
+        "Time,Cell,Latitude,Longitude,PCI,RRC Success Rate (%)\n"
+        + "".join(
+            f"2024-03-1{day},C{cell},48.{cell},11.0,{cell},9{day}.5\n"
+            for day in range(1, 4)
+            for cell in range(1, 4)
+        )
+    )
+    result = read_paths([tmp_path])
+    assert result.measurements[0].frame.height == 9
+    conf = result.configuration
+    assert conf is not None
+    assert conf.physical_cell_id.tolist() == [1, 2, 3]
+    assert conf.latitude_deg.tolist() == [48.1, 48.2, 48.3]
+    assert dict(conf.settings) == {}
+
+
+def test_spreadsheets_of_cells_are_audited(tmp_path: Path) -> None:
+    """By the audit as by the analysis, with a title above and a decimal comma."""
+    rows: list[list[str | float | None]] = [
+        ["Site database", None, None, None],
+        ["Cell Name", "Latitude", "Longitude", "PCI"],
+        ["A", "48,0", "11,0", 5], ["B", "48,01", "11,0", 5],
+    ]  # fmt: skip
+    write_xlsx(tmp_path / "sites.xlsx", {"Sites": rows})
+    conf, _, reading = audit_paths([tmp_path])
+    assert conf.latitude_deg.tolist() == [48.0, 48.01]
+    assert conf.physical_cell_id.tolist() == [5, 5]
+    assert all(one.severity is not Severity.ERROR for one in reading)
+    again = read_paths([tmp_path]).configuration
+    assert again is not None
+    assert again.latitude_deg.tolist() == [48.0, 48.01]
