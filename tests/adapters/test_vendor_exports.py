@@ -185,3 +185,29 @@ def test_spreadsheets_of_cells_are_audited(tmp_path: Path) -> None:
     again = read_paths([tmp_path]).configuration
     assert again is not None
     assert again.latitude_deg.tolist() == [48.0, 48.01]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # groups of KPIs, and rows that have names
+        "Time,Cell,DL,,UL,\n,,Throughput,Volume,Throughput,Volume\n"
+        "2024-03-14,A,1,2,3,4\n2024-03-15,A,5,6,7,8\n",
+        # services with a number each
+        "Time,Cell,QCI 1,,QCI 9,\n,,Drop Rate,Volume,Drop Rate,Volume\n"
+        "2024-03-14,A,1,2,3,4\n2024-03-15,A,5,6,7,8\n",
+        # counters that are built alike, below a title
+        "DL Throughput\n\nTime,Cell,M8012C26,M8012C27\n2024-03-14,A,1,2\n2024-03-15,A,5,6\n",
+        # bins of a distribution below a title
+        "CQI Distribution\n\nTime,CQI 1,CQI 2,CQI 3\n2024-03-14,1,2,3\n2024-03-15,5,6,7\n",
+        # a name that is not known in some rows stands for no other row
+        "Time,Cell,Drops\n2024-03-14,A,1\n2024-03-14,,2\n2024-03-15,A,3\n2024-03-15,B,2\n"
+        "2024-03-16,A,3\n2024-03-16,,2\n2024-03-17,B,3\n2024-03-17,A,2\n",
+    ],
+)
+def test_plain_tables_are_left_as_they_are(tmp_path: Path, text: str) -> None:
+    """No column becomes a cell, and no empty cell a name, for want of evidence."""
+    (tmp_path / "t.csv").write_text(text)
+    result = read_paths([tmp_path])
+    changed = {"column-per-object", "column-per-time", "row-per-value", "filled-down"}
+    assert changed.isdisjoint(one.code for one in result.findings)

@@ -7,7 +7,7 @@ with a column per cell, and with several tables on one sheet.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,16 @@ _FEWEST_DATES = 3
 VENDOR_ID = re.compile(
     r"^([A-Z]{0,2}\d{6,}|M\d{3,5}C\d+|(LTE|NR|5G|RNC|BSC|WCEL)_\d+[a-z]?|pm[A-Z]\w*|[A-Z]{1,3}\.\w.*)$"
 )
+_NO_CELL = re.compile(
+    r"^(qci|5qi|qos|slice|plmn|[2-6]g|band|b|n|l|lte|nr|g|u|gsm|umts|week|w|wk|month|m|day|d|q|hour|h|"
+    r"p|cqi|mcs|ta|rank|layer|bin|range|level|class|cat)[ _-]?\d*$|^\d+([.,-]\d+)?$",
+    re.IGNORECASE,
+)
+"""Names with numbers that are no cells: services, bands, times, classes, bins."""
+_NAMES_ROWS = 45
+"""Score of a heading from which the rows have names."""
+_GROUPED = 0.8
+"""Share of the names that stand above empty cells where a name stands for several rows."""
 _ALIKE = 0.8
 """Share of headings of one build from which they are taken for names of cells."""
 
@@ -151,15 +161,18 @@ def _filled_down(grid: Grid, findings: Findings) -> Grid:
     """
     frame, filled = grid.frame, []
     for index, header in enumerate(grid.headers[:-1]):
-        named = score(header)[0] or looks_like_time(clean(header))
+        named = score(header)[0] >= _NAMES_ROWS or looks_like_time(clean(header))
         column = frame.get_column(str(index))
-        if not named or column.dtype != pl.String:
+        if column.dtype != pl.String:
             break
         empty = (column.str.strip_chars() == "").fill_null(value=True)
         share = int(empty.sum()) / max(empty.len(), 1)
         if share == 0.0:
             continue
-        if share < _MOSTLY_EMPTY or bool(empty[0]):
+        heads = ~empty
+        above = int((heads & empty.shift(-1, fill_value=False)).sum())
+        grouped = above >= _GROUPED * int(heads.sum())
+        if not named or share < _MOSTLY_EMPTY or bool(empty[0]) or not grouped:
             break
         frame = frame.with_columns(column.set(empty, None).forward_fill().alias(str(index)))
         filled.append(clean(header))
@@ -179,16 +192,27 @@ def _crossed(headers: list[str]) -> dict[int, tuple[str, str]] | None:
     Each group has the same headings below it, or each KPI the same cells.
     """
     pairs = {i: h.partition(" / ")[::2] for i, h in enumerate(headers) if " / " in h}
+    if any(score(h)[0] >= _NAMES_ROWS for i, h in enumerate(headers) if i not in pairs):
+        return None  # the rows have a name already
     upper = {up for up, _ in pairs.values()}
     lower = {low for _, low in pairs.values()}
     if min(len(upper), len(lower)) < 2 or len(upper) * len(lower) != len(set(pairs.values())):  # noqa: PLR2004
         return None
-    known = [sum(_is_kpi(one) for one in names) / len(names) for names in (upper, lower)]
-    if known[1] == 1.0 and known[0] == 0.0:
+    if _are_cells(upper) and all(map(_is_kpi, lower)):
         return dict(pairs)
-    if known[0] == 1.0 and known[1] == 0.0:
+    if _are_cells(lower) and all(map(_is_kpi, upper)):
         return {i: (low, up) for i, (up, low) in pairs.items()}
     return None
+
+
+def _are_cells(names: Collection[str]) -> bool:
+    """Return whether names are built alike, with a number, and are no KPIs, bands or services."""
+    builds = [re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "0", name)) for name in names]
+    usual = max(set(builds), key=builds.count)
+    other = any(
+        describe(name).quantity or VENDOR_ID.match(name) or _NO_CELL.match(name) for name in names
+    )
+    return "0" in usual and builds.count(usual) >= _ALIKE * len(builds) and not other
 
 
 def _is_kpi(text: str) -> bool:
@@ -267,10 +291,7 @@ def _is_by_cell(grid: Grid, headers: list[str]) -> bool:
     about = describe(grid.title)
     if about.quantity is None and about.role in {Role.UNKNOWN, Role.ATTRIBUTE}:
         return False
-    builds = [re.sub(r"[A-Za-z]+", "a", re.sub(r"\d+", "0", other)) for other in others]
-    usual = max(set(builds), key=builds.count)
-    odd = any(describe(other).quantity or VENDOR_ID.match(other) for other in others)
-    return "0" in usual and builds.count(usual) >= _ALIKE * len(builds) and not odd
+    return _are_cells(others)
 
 
 def _from_cells(grid: Grid, headers: list[str], findings: Findings) -> Grid:
