@@ -57,6 +57,15 @@ def test_tables_of_cells_and_relations_are_put_together(tmp_path: Path) -> None:
     assert reading == ()
 
 
+def test_counts_are_no_parameters(tmp_path: Path) -> None:
+    """How many stations a row stands for is nothing that is set."""
+    (tmp_path / "cells.csv").write_text(
+        "No.,cell,lat,lon,n_base_stations,tilt\n1,A,48,11,3,2\n2,B,48,11.1,24,4\n"
+    )
+    conf, _, _ = audit_paths([tmp_path])
+    assert set(conf.settings) == {"tilt"}
+
+
 def test_bulk_cm(tmp_path: Path) -> None:
     """Cells, identities, relations by distinguished name, and parameters."""
     (tmp_path / "cm.xml").write_text(BULK)

@@ -35,6 +35,8 @@ _PCI = ("pci", "physicalcellid", "phycellid", "nrpci", "physicalcellidentity")
 _YES, _NO = {"true", "yes", "1", "y"}, {"false", "no", "0", "n"}
 _PLACE = ("lat", "lon", "azimuth")
 _CARRIER = ("arfcn", "frequency", "band")
+_COUNTED = re.compile(r"(n|no|nr|num|nof|number|count|total|index|#)([ _.]|$)", re.IGNORECASE)
+"""Headings of columns that count or number the rows."""
 _LIMIT = {"lat": 90.0, "lon": 180.0, "azimuth": 360.0}
 
 
@@ -142,7 +144,7 @@ def _cells(table: Table, keys: list[str], path: Path, into: Stated) -> int:
     carrier = next((c for field in _CARRIER
                     if (c := _column(keys, HEADERS[field])) is not None), None)  # fmt: skip
     spoken = {name, pci, carrier, *places.values()}
-    others = [i for i in range(len(keys)) if i not in spoken and keys[i]]
+    others = [i for i in range(len(keys)) if i not in spoken and _may_be_set(table.header[i])]
     numeric = [i for i in others if _is_numeric(table, i)]
     for row, line in zip(table.rows, table.lines, strict=True):
         called = row[name].strip()
@@ -167,6 +169,11 @@ def _cells(table: Table, keys: list[str], path: Path, into: Stated) -> int:
                          if not math.isnan(value := _number(row[i], table))}  # fmt: skip
         into.cells.append(cell)
     return len(table.rows)
+
+
+def _may_be_set(header: str) -> bool:
+    """Return whether a heading may be that of a parameter: counts and numbering are none."""
+    return bool(header.strip()) and not _COUNTED.match(header.strip())
 
 
 def _number(text: str, table: Table) -> float:
