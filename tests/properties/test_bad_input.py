@@ -25,7 +25,7 @@ from cellhive.reports.analysis.report import analysis_json, analysis_markdown, r
 from cellhive.reports.analysis.screen import analysis_screen
 
 HEAD = "Start Time,Cell Name,RRC Setup Attempts,Drop Rate (%)\n"
-DATA = Path("/work/shared/data")
+DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def rows(hours: int = 30, cell: str = "A", value: Callable[[int], str] | None = None) -> str:

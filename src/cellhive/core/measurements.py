@@ -159,14 +159,21 @@ class Findings:
         return tuple(sorted(self._found.values(), key=lambda finding: rank[finding.severity]))
 
 
+_MORE = "; and more of the kind elsewhere"
+
+
 def _both(first: Finding, second: Finding) -> Finding:
     """Return a finding and another of its kind as one, which is told like the first."""
     named = tuple(dict.fromkeys((*first.named, *second.named)))
     whole = len(first.named) == first.objects and len(second.named) == second.objects
     starts = [time for time in (first.start, second.start) if time is not None]
     ends = [time for time in (first.end, second.end) if time is not None]
+    told = first.found
+    if first.counted and second.found != told and not told.endswith(_MORE):
+        told += _MORE  # its numbers are those of the first only; the count is that of all
     return replace(
         first,
+        found=told,
         count=first.count + second.count,
         objects=len(named) if whole else max(first.objects, second.objects),
         named=named[:NAMED],

@@ -353,20 +353,20 @@ def _tell_late_totals(column: Column, rising: Bools, enough: Bools) -> None:
 _DECIMALS = 4
 
 
-def say_resolution(column: Column) -> None:
-    """Find columns whose values are written with fewer decimals for a part of the time."""
+def say_resolution(column: Column) -> bool:
+    """Say and return whether values are written with fewer decimals for a part of the time."""
     blocks, values = column.rows.chunks, column.values
     if blocks.count < 2 * FEWEST_BLOCKS or blocks.count * blocks.objects > 20 * values.size:
-        return
+        return False
     decimals = _decimals_of(values)
     if decimals.max() == 0:
-        return
+        return False
     most = np.maximum.reduceat(decimals, blocks.starts).astype(np.float64)
     count = blocks.sums((column.known & (values != 0)).astype(np.float64))
     dense = blocks.dense(np.where(count >= ENOUGH, most, np.nan))
     two = two_levels(dense, 2.0)
     if not two.found.any():
-        return
+        return False
     fine = two.high.sum() * 2 >= (~np.isnan(dense)).sum()
     coarse = ~two.high & two.found[:, None] & ~np.isnan(dense)
     at = _of_blocks(blocks, coarse, values.size) & column.known
@@ -377,6 +377,7 @@ def say_resolution(column: Column) -> None:
          f"{int(decimals.max())} {'otherwise' if fine else 'at other times'}",
          "kept as found; small changes cannot be seen there"), at,
     )  # fmt: skip
+    return True
 
 
 def _decimals_of(values: Floats) -> npt.NDArray[np.int8]:

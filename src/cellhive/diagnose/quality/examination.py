@@ -226,5 +226,5 @@ def _examine(
     say_constant(column)
     if timed:
         say_switched(column, alive)
-        say_frozen(column)
-        changes.say_resolution(column)
+        if not changes.say_resolution(column):  # coarse values repeat by themselves
+            say_frozen(column)
