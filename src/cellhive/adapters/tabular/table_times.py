@@ -258,6 +258,7 @@ def in_zone(values: pl.Series, zone: str, file: str, findings: Findings) -> pl.S
     try:
         local = values.dt.replace_time_zone(None)
         times = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        later = local.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     except pl.exceptions.PolarsError as error:
         raise BadInput(
             place="time_zone", expected="a time zone such as Africa/Tripoli", found=f"{zone!r}"
@@ -275,4 +276,14 @@ def in_zone(values: pl.Series, zone: str, file: str, findings: Findings) -> pl.S
                 count=skipped,
             )
         )
+    doubled = int((later != times).sum())
+    if doubled:
+        findings.add(
+            Finding(
+                Severity.WARNING, "time-doubled-by-zone", f"times that {zone} has once",
+                "times in the hour that the clock change repeats", "taken as the first of the "
+                "two; rows that come twice for that are among the conflicting rows",
+                file=file, count=doubled, counted="rows",
+            )
+        )  # fmt: skip
     return times.dt.convert_time_zone("UTC")
