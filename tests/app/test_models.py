@@ -13,6 +13,7 @@ from policies import case, drawn
 from cellhive.adapters.models.files import FolderModels
 from cellhive.adapters.models.follow import ModelNotTaken, ModelTaken
 from cellhive.app.learning.models import Models, following, open_models, publish
+from cellhive.app.learning.policies import export_as
 from cellhive.core.errors import BadInput, Conflict, NotFound
 from cellhive.core.models import Lineage, ModelManifest
 from cellhive.rl.act import Acting
@@ -50,6 +51,23 @@ def models(tmp_path: Path):
         both.add(made(lineage=Lineage(("highway",))), weights(1), alias="champion")
         both.add(made(gates=FAILED), weights(2), alias="candidate")
         yield both
+
+
+def test_what_ships_again_is_the_next_version(tmp_path: Path) -> None:
+    """The one before stays, for the records that name it; the champion is the new one."""
+    mine, there = tmp_path / "mine", tmp_path / "there"
+    for seed in (1, 2):
+        with open_models(mine / str(seed)) as models:  # a fresh store counts from 1 each time
+            models.add(made("next"), weights(seed))
+        export_as("next:1", there, "base", mine / str(seed))
+    ship = FolderModels(there)
+    for which, seed in ((1, 1), (2, 2), ("champion", 2)):
+        manifest, tensors_ = ship.get("base", which)
+        assert manifest.name == "base"
+        np.testing.assert_array_equal(
+            tensors_["energy/trunk.bias"], weights(seed)["energy/trunk.bias"]
+        )
+    assert ship.get("base", "champion")[0].version == 2
 
 
 def test_rows_tell_what_there_is(models: Models) -> None:

@@ -99,7 +99,8 @@ def export_as(reference: str, folder: Path, name: str, models: Path) -> Path:
     Args:
         reference: As the store calls it.
         folder: Of models.
-        name: There it is the champion of this name; empty leaves name and aliases as they are.
+        name: There it is the champion of this name, as the next version: records of runs name
+            those before. Empty leaves name, version and aliases as they are.
         models: Store.
     """
     from cellhive.adapters.models.files import export_model  # noqa: PLC0415
@@ -109,7 +110,9 @@ def export_as(reference: str, folder: Path, name: str, models: Path) -> Path:
         if not name:
             return there.export(reference, folder)
         loaded = there.load(reference)
-    manifest = replace(loaded.manifest, name=check_name(name, "--as"))
+    there_are = (one.name for one in (folder / check_name(name, "--as")).glob("*"))
+    before = [int(one) for one in there_are if one.isdigit()]
+    manifest = replace(loaded.manifest, name=name, version=1 + max(before, default=0))
     return export_model(folder, manifest, loaded.tensors, {CHAMPION: manifest.version})
 
 
