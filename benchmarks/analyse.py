@@ -347,6 +347,7 @@ def main() -> None:
     parser.add_argument("--quiet", type=int, default=40, help="networks without faults")
     parser.add_argument("--data", type=Path, default=None, help="folder of the real sets")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--only", nargs="+", default=list(GRIDS), choices=list(GRIDS))
     options = parser.parse_args()
     seeds = range(1, options.seeds + 1)
     rows: list[Row] = []
@@ -360,7 +361,7 @@ def main() -> None:
         "Precision of a kind shares the false incidents of its networks out over their faults.",
     ]
     packages = ("numpy", "scipy", "numba")
-    for name, grid in GRIDS.items():
+    for name, grid in ((name, GRIDS[name]) for name in options.only):
         rows += quiet_rows(name, grid, options.quiet)
         begin = process_time()
         mine = ours(grid, seeds)
