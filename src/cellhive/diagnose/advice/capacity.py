@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
+from scipy.stats import beta
 
 from cellhive.core.schema import QUANTITIES
 from cellhive.core.types import Bools, Floats
@@ -304,7 +305,9 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
         )
     row = seen.objects.index(one.object)
     series = seen.values[one.quantity][row]
-    headroom = 0.1 * one.limit * (-1.0 if one.above else 1.0)
+    back = one.limit - one.now  # what capacity must do at least: bring it back to the limit
+    least = 0.05 * one.limit * (-1.0 if one.above else 1.0)
+    headroom = back if full and back * least > least**2 else least
     known = int(np.isfinite(one.history).sum())
     if known < 0.9 * one.history.size:
         evidence.append(
@@ -322,9 +325,17 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
         math.nan if full else 1.0 - probability,
         verification(one.called, one.unit, series, seen.step_s, headroom),
         "nothing is set: a work order; a carrier that was added can be locked again",
-        1.0 if full else probability, (BUSY_SHARE if one.busy_hour >= 0 else 1.0) * one.beyond,
+        _surely_full(one) if full else probability,
+        (BUSY_SHARE if one.busy_hour >= 0 else 1.0) * one.beyond,
         "balance or offload first where a neighbour has room",
     )  # fmt: skip
+
+
+def _surely_full(one: Forecast) -> float:
+    """Return the probability that the limit is exceeded on more than one day a week."""
+    beyond = _beyond(one.history[-RECENT_DAYS:], Limit(one.quantity, one.limit, one.above))
+    count = int(beyond.sum())
+    return float(beta.sf(NOW_SHARE, count + 0.5, beyond.size - count + 0.5))
 
 
 def _needed(one: Forecast) -> Expected:
