@@ -1,6 +1,6 @@
 """Do forecasts of when a cell is full keep what their intervals promise?
 
-    python benchmarks/analyse_forecast.py [FOLDER]    about two minutes on one core
+    CELLHIVE_DATA=FOLDER python benchmarks/analyse_forecast.py    two to three minutes on one core
 
 Synthetic series have a known growth, week, wandering level and outages, so the day on which the
 limit is first exceeded is known: it must lie in the 50 % interval half of the time and in the
@@ -13,6 +13,7 @@ absolute error over that of the seasonal naive within the history (MASE, Hyndman
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -94,7 +95,7 @@ def real() -> Iterator[tuple[str, Floats]]:
     """Yield daily KPIs of real sites that have a long history: name and (N, D)."""
     from cellhive.app.analysis import analyse_paths  # noqa: PLC0415
 
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
+    folder = Path(os.environ.get("CELLHIVE_DATA", DATA))
     if not folder.is_dir():
         print(f"no {folder}: the real series are left out", file=sys.stderr)
         return
