@@ -29,7 +29,7 @@ from fault_panels import (
     counters,
 )
 from fault_scores import Found, Scored, as_told, score
-from statsmodels.tsa.seasonal import STL  # type: ignore[import-untyped]  # it has no types
+from statsmodels.tsa.seasonal import STL
 
 GAP = 2
 """Periods within the limits that do not end an event."""

@@ -83,7 +83,8 @@ def _wander(line: Floats, lag: int) -> Floats:
     number = np.hstack([zero, np.cumsum(~np.isnan(line), axis=1)])
     within = number[:, lag:] - number[:, :-lag]
     mean = np.where(within > 0, (total[:, lag:] - total[:, :-lag]) / np.maximum(within, 1), np.nan)
-    return robust_sigma(mean[:, lag:] - mean[:, :-lag]) * np.sqrt(1.5)
+    scatter: Floats = robust_sigma(mean[:, lag:] - mean[:, :-lag]) * np.sqrt(1.5)
+    return scatter
 
 
 @dataclass(frozen=True)
