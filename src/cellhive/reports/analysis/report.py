@@ -199,12 +199,12 @@ def _cards(analysis: Analysis) -> list[Card]:
             "Incidents for the worse", str(effects["worse"]) if judged else "not judged",
             (("some better, some worse", str(effects["mixed"])),
              ("for the better", str(effects["better"])),
-             ("nobody said which is better", str(effects[""]))),
+             ("direction unknown", str(effects[""]))),
             "worse" if effects["worse"] else ("better" if judged else ""),
         ),
         Card(
             f"{words.noun_of(analysis).capitalize() or 'Object'}s", format_number(len(objects), 12),
-            (("with a change for the worse", str(len(troubled))),
+            (("got worse", str(len(troubled))),
              ("KPIs", format_number(len(kpis), 12)), ("rows", format_number(rows, 12))),
         ),
         Card(
