@@ -76,7 +76,7 @@ def test_page_says_what_was_run_elsewhere_only(study: ArmStudy) -> None:
     text = plain(arms_markdown(study, {}, "x"))
     other, tiny = text[text.index(": other") : text.index(": tiny")], text[text.index(": tiny") :]
     assert "Not run in this scenario: 3GPP Set 5." in tiny
-    assert "this scenario: 3GPP Set 1, mappo, no guard, tuned, fixed, no guard." in other
+    assert "this scenario: 3GPP Set 1; mappo, no guard; tuned, fixed, no guard." in other
 
 
 def test_terminal_and_picture_show_every_arm(study: ArmStudy) -> None:

@@ -160,7 +160,7 @@ def _section(name: str, title: str, rows: Sequence[ArmRow], lacking: Sequence[st
         "| " + " | ".join(COLUMNS) + " |",
         "|" + "|".join("---" if index in {0, 4} else "---:" for index in range(len(COLUMNS))) + "|",
         *("| " + " | ".join(_fields(row)) + " |" for row in rows), "",
-        *([f"Not run in this scenario: {', '.join(lacking)}.", ""] if lacking else []),
+        *([f"Not run in this scenario: {'; '.join(lacking)}.", ""] if lacking else []),
     ]  # fmt: skip
 
 
