@@ -84,6 +84,7 @@ BROKEN = {
     "no parquet.parquet": (b"PAR1" + bytes(90) + b"PAR1", "Parquet"),
     "no sheet.xlsx": (b"PK\x03\x04" + bytes(90), "spreadsheet"),
     "old.xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "spreadsheet"),
+    "one line.csv": (b"1,2," * 3_000_000, "lines of at most"),
     "wide.csv": ((HEAD.strip() + ",k" * 20_000 + "\n").encode() + b"1\n", "columns"),
     "long field.csv": ((HEAD + rows(3)).encode() + b'"' + b"x" * 1_100_000 + b'",B,1,2\n', ""),
 }

@@ -41,6 +41,8 @@ _TOTAL = re.compile(
     r"^(grand |sub)?-?(totals?|sum|average|avg|mean|overall|summary|gesamt|summe|somme|moyenne)\b",
     re.IGNORECASE,
 )
+LONGEST_LINE = 8 << 20
+"""Characters of a line: what the columns of a table can fill."""
 MOST_COLUMNS = 1 << 14
 """Columns of a table; a spreadsheet has no more."""
 
@@ -194,7 +196,25 @@ def _plain_lines(text: str, file: str, findings: Findings) -> str:
         )  # fmt: skip
     if "\r" in text and text.count("\r") != text.count("\r\n"):  # as old programs write lines
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    _check_lines(text, file)
     return text
+
+
+def _check_lines(text: str, file: str) -> None:
+    """Refuse text with a line that no table has; it would be taken apart for minutes.
+
+    Raises:
+        BadInput: A line is longer than that.
+    """
+    at = 0
+    while len(text) - at > LONGEST_LINE:
+        end = text.rfind("\n", at, at + LONGEST_LINE)
+        if end < 0:
+            raise BadInput(
+                place=file, expected=f"lines of at most {LONGEST_LINE >> 20} MiB",
+                found="a longer one", remedy="check that this is a table with rows",
+            )  # fmt: skip
+        at = end + 1
 
 
 def _with_paired_quotes(text: str, separator: str, file: str, findings: Findings) -> str:
