@@ -59,7 +59,10 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
     p = np.minimum(p * len(KNEES), 1.0)
     lag = max(1, blocks // 6)
     change = best.slope * (blocks - 1 - best.knee)
-    wander = _wander(sub, lag) * np.sqrt((blocks - best.knee) / lag)
+    after = np.maximum(np.arange(blocks)[None, :] - best.knee[:, None], 0.0)
+    wander = (
+        1.3 * _wander(sub - best.slope[:, None] * after, lag) * np.sqrt((blocks - best.knee) / lag)
+    )
     far = np.abs(change) > 3 * (1 + 10 / n) * np.nan_to_num(wander, nan=np.inf)
     smallest[good] = np.where(np.isfinite(p) & far, p, 1.0)
     out = [
@@ -75,7 +78,8 @@ def drifts(usual: Usual, departures: tuple[Departure, ...], periods_per_block: i
 def _wander(line: Floats, lag: int) -> Floats:
     """Return how far a random walk with the same changes gets in some blocks, (N,).
 
-    Changes are of the means of so many blocks, which tells a walk from noise; two thirds of a
+    It is measured on what the line leaves, and raised by what the line took of it. Changes are
+    of the means of so many blocks, which tells a walk from noise; two thirds of a
     walk's variance are left in them.
     """
     zero = np.zeros((line.shape[0], 1))
@@ -83,8 +87,7 @@ def _wander(line: Floats, lag: int) -> Floats:
     number = np.hstack([zero, np.cumsum(~np.isnan(line), axis=1)])
     within = number[:, lag:] - number[:, :-lag]
     mean = np.where(within > 0, (total[:, lag:] - total[:, :-lag]) / np.maximum(within, 1), np.nan)
-    scatter: Floats = robust_sigma(mean[:, lag:] - mean[:, :-lag]) * np.sqrt(1.5)
-    return scatter
+    return np.asarray(robust_sigma(mean[:, lag:] - mean[:, :-lag]) * np.sqrt(1.5))
 
 
 @dataclass(frozen=True)
