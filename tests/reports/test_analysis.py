@@ -193,7 +193,7 @@ def test_unknown_ending_is_refused(analysis: Analysis, tmp_path: Path) -> None:
 def test_empty_analysis_is_a_page_too() -> None:
     """Nothing read, nothing judged, and it says so."""
     page = render_analysis(analyse([]))
-    assert "Nothing could be read." in page
+    assert "No measurements were read." in page
     assert "not judged" in page
     assert parsed(page).open == []
 
@@ -255,3 +255,15 @@ def test_what_was_not_looked_for_is_not_called_absent() -> None:
     search = replace(short.search, series=1)
     table = tables.incidents(search, Clock(), Users(short))
     assert "No incident was found." in table.empty
+
+
+def test_counters_that_lack_values_are_listed_with_where_they_lack_most() -> None:
+    m = measured(cells=3)
+    (column,) = m.columns
+    hole = (pl.col("object") == m.objects[1]) & (pl.int_range(pl.len()).over("object") < 10)
+    frame = m.frame.with_columns(pl.when(hole).then(None).otherwise(pl.col(column)).alias(column))
+    analysis = analyse([replace(m, frame=frame)])
+    (counter,) = json.loads(analysis_json(analysis))["parts"][0]["counters"]
+    assert (counter["rows"] - counter["values"], counter["lowest"]) == (10, m.objects[1])
+    assert "that lack values" in render_analysis(analysis)
+    assert "that lack values" not in render_analysis(analyse([m]))

@@ -28,7 +28,7 @@ from cellhive.core.measurements import (
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.positions import Position, positions_of
-from cellhive.diagnose.quality.coverage import Coverage
+from cellhive.diagnose.quality.coverage import CounterCoverage, Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
 from cellhive.diagnose.quality.times import between
 from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Each, Known, Search, find_incidents
@@ -62,6 +62,8 @@ class Part:
     """One per panel, in the same order."""
     settings: tuple[Panel, ...] = ()
     """Attributes that were changed over time, such as a tilt: not judged, but possible causes."""
+    counters: tuple[CounterCoverage, ...] = ()
+    """How completely each counter is filled; empty for tables that were read in blocks."""
     positions: tuple[Position, ...] = ()
     """Where its objects stand, of those that state it."""
 
@@ -222,6 +224,7 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
         time_zone=m.time_zone,
         columns=m.columns,
         coverage=examined.coverage,
+        counters=examined.counters,
         panels=panels,
         summaries=(),
         settings=settings_of(m, examined.period_s) if panels and not attributes else (),

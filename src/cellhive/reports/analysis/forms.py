@@ -99,6 +99,7 @@ def _part_record(part: Part) -> dict[str, Any]:
             {"object": c.object, "periods": c.periods, "expected": c.expected}
             for c in part.coverage
         ],
+        "counters": part.counters,
         "kpis": part.summaries,
     }
 

@@ -86,6 +86,7 @@ class ShownPart:
     hidden: int
     details: list[tables.KpiDetails]
     coverage: Table
+    counters: Table
     columns: Table
 
 
@@ -263,5 +264,6 @@ def _part(part: Part, budget: int, clock: Clock) -> ShownPart:
     return ShownPart(
         words.clean(part.name), words.counted(len(part.panels), "KPI"), tables.kpis(part),
         max(len(part.panels) - tables.KPIS_SHOWN, 0),
-        tables.details(part, budget), tables.coverage(part, clock), tables.columns_of(part),
+        tables.details(part, budget), tables.coverage(part, clock), tables.counters(part),
+        tables.columns_of(part),
     )  # fmt: skip

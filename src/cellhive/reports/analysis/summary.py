@@ -167,7 +167,7 @@ def _end(analysis: Analysis, clock: Clock) -> str:
 
 def _nothing(analysis: Analysis) -> str:
     if not analysis.parts:
-        return "Nothing could be read."
+        return "No measurements were read."
     search = analysis.search
     if not search.series and not search.incidents:
         return "No series is long enough to say what is usual, so no incidents were looked for."

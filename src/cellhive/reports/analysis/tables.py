@@ -133,12 +133,37 @@ def coverage(part: Part, clock: Clock) -> Table:
     rows: list[list[Cell | str | float | int]] = [
         [
             words.clean(one.object), one.periods, one.expected,
-            Cell(with_unit(format_number(100 * one.ratio), "%"), one.ratio),
+            _share(one.ratio),
             clock.written(one.first.timestamp()), clock.written(one.last.timestamp()),
         ]
         for one in short[:COVERAGE_SHOWN]
     ]  # fmt: skip
     return Table(columns, rows, empty="Every object reports in every period.")
+
+
+def counters(part: Part) -> Table:
+    """Return the counters that are not filled in every row, least complete first."""
+    short = sorted(
+        (c for c in part.counters if c.rows and c.values < c.rows), key=lambda c: c.values / c.rows
+    )
+    columns = (
+        Column("Counter"), Column("Values", numeric=True), Column("Rows", numeric=True),
+        Column("Coverage", numeric=True), Column("Objects without any", numeric=True),
+        Column("Least complete object"), Column("Its coverage", numeric=True),
+    )  # fmt: skip
+    rows: list[list[Cell | str | float | int]] = [
+        [
+            words.clean(one.column), one.values, one.rows,
+            _share(one.values / one.rows), one.without, words.clean(one.lowest),
+            _share(one.lowest_ratio) if one.objects else "",
+        ]
+        for one in short[:COVERAGE_SHOWN]
+    ]  # fmt: skip
+    return Table(columns, rows, empty="Every counter has a value in every row.")
+
+
+def _share(ratio: float) -> Cell:
+    return Cell(with_unit(format_number(100 * ratio), "%"), ratio)
 
 
 # KPIs ------------------------------------------------------------------------
