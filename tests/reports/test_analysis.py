@@ -258,6 +258,7 @@ def test_what_was_not_looked_for_is_not_called_absent() -> None:
 
 
 def test_counters_that_lack_values_are_listed_with_where_they_lack_most() -> None:
+    """A hole in one object names that object; a full table has no such list."""
     m = measured(cells=3)
     (column,) = m.columns
     hole = (pl.col("object") == m.objects[1]) & (pl.int_range(pl.len()).over("object") < 10)
