@@ -183,7 +183,7 @@ def _identity(
     ended = float(len(mine))
     told = f"it ends {len(mine)} {'conflicts' if len(mine) > 1 else 'conflict'} of identities"
     effect = Expected(
-        "identities", "conflicts", -ended, -ended, -ended, -ended, -ended, Basis.MEASURED
+        "identities", "conflicts", -ended, -ended, -ended, -ended, -ended, Basis.COUNTED
     )
     return replace(
         made, objects=(cell, *(name for name in mine[0].cells if name != cell)),

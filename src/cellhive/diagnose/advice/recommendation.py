@@ -36,6 +36,8 @@ class Basis(StrEnum):
 
     MEASURED = "measured"
     """Computed from the network's own counters, without a model of cause and effect."""
+    COUNTED = "counted"
+    """Counted in the network's configuration."""
     POSTERIOR = "causal posterior"
     """Identified by the causal engine from changes that were made in this network."""
     RULE = "rule of thumb"

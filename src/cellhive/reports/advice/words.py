@@ -67,6 +67,7 @@ def basis(one: Recommendation) -> str:
         return "no effect is foretold"
     return {
         "measured": "measured: from this network's own counters",
+        "counted": "counted in the configuration",
         "causal posterior": "causal posterior: from changes made in this network",
         "rule of thumb": "rule of thumb: untested in this network, so try it on one cell first",
     }[one.effect.basis.value]
