@@ -65,7 +65,7 @@ def test_rllib_sees_what_pettingzoo_sees(view: Any) -> None:
     observations, infos = env.reset(seed=3)
     assert set(infos) == set(observations) == set(env.agents)
     assert observations["S01-2"].tobytes() == other.reset(seed=3)[0]["S01-2"].tobytes()
-    actions = dict.fromkeys(env.agents, np.ones(10, int))
+    actions = dict.fromkeys(env.agents, np.ones(11, int))
     for done in (False, False, True):
         observations, rewards, terminated, truncated, infos = env.step(actions)
         assert (terminated["__all__"], truncated["__all__"]) == (False, done)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from cellhive.adapters.scenarios import scenario_named
 from cellhive.app.learning.policies import load, policy_named
+from cellhive.core.errors import NotFound
 from cellhive.core.types import Mode
 from cellhive.flows.decide import LoopSettings
 from cellhive.flows.policy.plans import AUTHOR
@@ -21,7 +24,7 @@ def test_it_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
     """Command, scenarios and gates stand in its manifest; test cities are not among its own."""
     manifest = load("rl:general", tmp_path).manifest
     assert [role.heads for role in manifest.roles] == [
-        ("a3_offset_db", "hysteresis_db", "time_to_trigger_s")
+        ("a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient")
     ]
     assert "cellhive train" in manifest.lineage.command
     assert {"highway-corridor", "healthy"} <= set(manifest.lineage.scenarios)
@@ -31,7 +34,15 @@ def test_it_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
         assert not [seed for seed in manifest.lineage.seeds[1:] if first <= seed <= last]
 
 
-def test_it_shortens_the_time_to_trigger_on_a_highway(tmp_path: Path) -> None:
+def test_versions_that_left_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    """Those that know no filter coefficient left: records of runs name them still."""
+    with pytest.raises(NotFound, match="versions, 3; found 2; it was trained for other features"):
+        load("rl:general@2+rules", tmp_path)
+    with pytest.raises(NotFound, match=r"versions, 3; found 9 \(looked in"):
+        load("rl:general@9", tmp_path)
+
+
+def test_it_makes_handovers_sooner_on_a_highway(tmp_path: Path) -> None:
     """In two hours, with the rules beside it and under the guard, handovers come sooner."""
     scenario = scenario_named("highway-corridor")
     world, initial = build_world(scenario, 105)
@@ -46,5 +57,6 @@ def test_it_shortens_the_time_to_trigger_on_a_highway(tmp_path: Path) -> None:
     start = RunStart("shipped", "", "", scenario.name, 105, {})
     record = run_trial(twin, start, settings, optimizer, Guard(), Hooks())
     assert [plan for plan in record.applied if plan.function.startswith(AUTHOR)]
-    after = twin.parameters().time_to_trigger_s
-    assert after.mean() < 0.7 * initial.time_to_trigger_s.mean()
+    after = twin.parameters()
+    assert after.time_to_trigger_s.mean() < 0.7 * initial.time_to_trigger_s.mean()
+    assert after.filter_coefficient.mean() < initial.filter_coefficient.mean() - 1.0

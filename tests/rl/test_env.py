@@ -235,7 +235,7 @@ def test_time_of_day_is_set_drawn_or_the_scenarios_own(build: Build) -> None:
 @pytest.mark.parametrize(
     ("broken", "expected"),
     [
-        (lambda a: a[:, :5], r"expected shape \(1, 6, 10\)"),
+        (lambda a: a[:, :5], r"expected shape \(1, 6, 11\)"),
         (lambda a: a.astype(float), "expected whole numbers, found an array of float64"),
         (lambda a: a + 2, r"network 0, cell S01-1, cio_db\[0\]: expected 0 \(down\).*found 3"),
         (lambda a: -a, "expected 0 \\(down\\), 1 \\(keep\\) or 2 \\(up\\), found -1"),

@@ -183,20 +183,20 @@ def test_bad_actions_leave_views_usable(settings: Callable[..., Any]) -> None:
     with pytest.raises(Conflict, match="call reset first"):
         cells.step({})
     one.reset(seed=1), many.reset(seed=1), cells.reset(seed=1)
-    with pytest.raises(BadInput, match=r"expected shape \(60,\), as the action space says"):
-        one.step(np.zeros(59, int))
+    with pytest.raises(BadInput, match=r"expected shape \(66,\), as the action space says"):
+        one.step(np.zeros(65, int))
     with pytest.raises(BadInput, match=r"cell S01-1, cio_db\[0\]: expected 0 .*found 7"):
-        one.step(np.full(60, 7))
+        one.step(np.full(66, 7))
     with pytest.raises(BadInput, match="rows that differ"):
         one.step([[1], [1, 2]])
-    with pytest.raises(BadInput, match=r"expected shape \(2, 60\)"):
-        many.step(np.ones(60, int))
-    good = dict.fromkeys(cells.agents, np.ones(10, int))
+    with pytest.raises(BadInput, match=r"expected shape \(2, 66\)"):
+        many.step(np.ones(66, int))
+    good = dict.fromkeys(cells.agents, np.ones(11, int))
     with pytest.raises(BadInput, match="one per agent, 6 of them, found S01-1 missing, X unknown"):
-        cells.step({**{a: good[a] for a in cells.agents[1:]}, "X": np.ones(10, int)})
-    with pytest.raises(BadInput, match=r"action of S01-2: expected shape \(10,\)"):
+        cells.step({**{a: good[a] for a in cells.agents[1:]}, "X": np.ones(11, int)})
+    with pytest.raises(BadInput, match=r"action of S01-2: expected shape \(11,\)"):
         cells.step({**good, "S01-2": np.ones(3, int)})
-    one.step(np.ones(60, int)), many.step(np.ones((2, 60), int)), cells.step(good)
+    one.step(np.ones(66, int)), many.step(np.ones((2, 66), int)), cells.step(good)
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode))
@@ -206,7 +206,7 @@ def test_vectors_begin_again_as_their_mode_says(
     """After the end: a step without reward, a new episode at once, or an error until reset."""
     env = NetworkVectorEnv(2, **arguments(settings, periods=2), autoreset_mode=mode)
     assert env.metadata["autoreset_mode"] == mode
-    keep = np.ones((2, 60), int)
+    keep = np.ones((2, 66), int)
     env.reset(seed=3)
     assert not env.step(keep)[3].any()
     observation, _, terminated, truncated, info = env.step(keep)
@@ -234,7 +234,7 @@ def test_a_cloned_view_goes_on_exactly(settings: Callable[..., Any]) -> None:
     env = NetworkEnv(**arguments(settings))
     env.reset(seed=1)
     twin = env.clone()
-    action = np.full(60, UP)
+    action = np.full(66, UP)
     assert env.step(action)[0].tobytes() == twin.step(action)[0].tobytes()
     assert env.reset()[0].tobytes() == twin.reset()[0].tobytes()
 

@@ -20,7 +20,7 @@ from cellhive.core.types import Bools, Floats, Floats32, Ints, Network
 from cellhive.rl.admission import ASLEEP, KINDS, PARAMETERS_OF_A_CELL, Course, Standing
 
 HEADS = (
-    "cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s",
+    "cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient",
     "electrical_tilt_deg", "tx_power_dbm", "asleep",
 )  # fmt: skip
 """Heads there are, in the order of the columns; ``cio_db`` has one column per neighbour."""
@@ -47,7 +47,14 @@ class ActionSettings:
     """"discrete": down, keep or up. "step": -1 to 1 is the largest permitted step down to
     up. "target": -1 to 1 is the range that may be reached, approached in permitted steps."""
     grid_points: Mapping[str, int] = field(
-        default_factory=lambda: MappingProxyType({"electrical_tilt_deg": 2, "tx_power_dbm": 2})
+        default_factory=lambda: MappingProxyType(
+            {
+                "time_to_trigger_s": 2,
+                "filter_coefficient": 2,
+                "electrical_tilt_deg": 2,
+                "tx_power_dbm": 2,
+            }
+        )
     )
     """Points of its grid by which a discrete option moves a parameter, where not one."""
 

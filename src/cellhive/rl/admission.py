@@ -20,12 +20,12 @@ from cellhive.ran.guard.state import Limits
 from cellhive.ran.parameters import TOLERANCE
 
 PARAMETERS_OF_A_CELL = (
-    "a3_offset_db", "hysteresis_db", "time_to_trigger_s",
+    "a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient",
     "electrical_tilt_deg", "tx_power_dbm", "asleep",
 )  # fmt: skip
 """Order of the values of a network: each of these for every cell, then ``cio_db`` per relation."""
 
-A3_OFFSET, HYSTERESIS, TIME_TO_TRIGGER, TILT, POWER, ASLEEP, CIO = range(7)
+A3_OFFSET, HYSTERESIS, TIME_TO_TRIGGER, FILTER, TILT, POWER, ASLEEP, CIO = range(8)
 """Kind of a value: its place in that order."""
 
 KINDS = (*PARAMETERS_OF_A_CELL, "cio_db")
@@ -58,12 +58,12 @@ class Standing(NamedTuple):
     back: Ints
     """Value of the relation the other way round or -1, (V,)."""
     low: Floats
-    """Smallest permitted value by kind, (7,)."""
+    """Smallest permitted value by kind, (8,)."""
     high: Floats
     max_step: Floats
     interval_s: Floats
     deviation: Floats
-    """Largest distance from the initial value by kind, (7,)."""
+    """Largest distance from the initial value by kind, (8,)."""
     protected: Bools
     coverage: Bools
     near_first: Ints

@@ -90,7 +90,7 @@ def test_what_counts_as_right_by_hand() -> None:
 
 
 class Once:
-    """An optimiser that proposes one tilt and one offset in the first period."""
+    """An optimiser that proposes one tilt, one offset and one filter in the first period."""
 
     def propose(
         self, network: Network, parameters: Parameters, frames: list[KpiFrame], now_s: float
@@ -103,7 +103,7 @@ class Once:
         changes = (
             Change(cell, "electrical_tilt_deg", tilt, tilt - 1.0),
             Change(cell, "cio_db", 0.0, 1.0, target),
-            Change(cell, "filter_coefficient", 4.0, 5.0),
+            Change(cell, "filter_coefficient", 4.0, 6.0),
         )
         return [Plan("p", "CCO", now_s, changes)] if len(frames) == 1 else []
 
@@ -112,16 +112,20 @@ class Once:
 
 
 def test_plans_become_options() -> None:
-    """A tilt down and an offset up are options; no column turns the filter coefficient."""
-    here = environment()
-    here.reset([1])
-    chooser = Proposing(Once())
-    chosen = chooser.choose(here)
-    names = [column.name for column in here.actions.columns]
-    assert chosen[1, names.index("electrical_tilt_deg")] == DOWN
-    assert chosen[1, names.index("cio_db[0]")] == UP
-    assert int((chosen != KEEP).sum()) == 2
-    assert (chooser.choose(here) == KEEP).all()
+    """Tilt down, offset up and filter up are options; without its column the filter is left out."""
+    every = ActionSettings().heads
+    for heads in (every, tuple(head for head in every if head != "filter_coefficient")):
+        here = environment(actions=ActionSettings(heads=heads))
+        here.reset([1])
+        chooser = Proposing(Once())
+        chosen = chooser.choose(here)
+        names = [column.name for column in here.actions.columns]
+        assert chosen[1, names.index("electrical_tilt_deg")] == DOWN
+        assert chosen[1, names.index("cio_db[0]")] == UP
+        if heads == every:
+            assert chosen[1, names.index("filter_coefficient")] == UP
+        assert int((chosen != KEEP).sum()) == 2 + (heads == every)
+        assert (chooser.choose(here) == KEEP).all()
 
 
 def test_keeping_is_worth_nothing_and_repeats() -> None:

@@ -108,7 +108,7 @@ def test_what_is_not_seen_is_not_used_however_long_is_learnt() -> None:
     torch.manual_seed(1)
     actor = Actor(shape)
     restrict(actor, visible)
-    optimiser = torch.optim.Adam(actor.parameters(), 0.05)
+    optimiser = torch.optim.Adam(actor.parameters(), 0.01)
     generator = torch.Generator().manual_seed(1)
     seen_now = torch.rand(4, 3, shape.features, generator=generator)
     near = torch.tensor([[1, 2], [2, 0], [0, -1]])

@@ -84,12 +84,12 @@ def test_the_nearest_option_stands_for_a_change() -> None:
     actions = Actions(ActionSettings(neighbours=2), network)
     columns = [column.name for column in actions.columns]
     values = values_of(env.parameters())
-    cells, first = network.cells, 6 * network.cells
+    cells, first = network.cells, 7 * network.cells
     wanted = values.copy()
     wanted[0] += 2.0  # a3_offset_db of cell 0, options are 0.5 dB
     wanted[cells + 1] += 0.2  # hysteresis of cell 1: nearer to keeping
-    wanted[3 * cells + 2] -= 0.5  # tilt of cell 2, options are 1 deg: keeping is as near
-    wanted[3 * cells + 3] -= 1.0
+    wanted[4 * cells + 2] -= 0.5  # tilt of cell 2, options are 1 deg: keeping is as near
+    wanted[4 * cells + 3] -= 1.0
     strong, weak = actions.slots[4, 1], np.flatnonzero(network.relation_source == 4)[2]
     wanted[first + strong] += 1.0
     wanted[first + weak] += 1.0
@@ -201,7 +201,7 @@ def test_a_recorded_run_is_an_episode(record: RunRecord) -> None:
     np.testing.assert_array_equal(some.mask[..., 0, :], history.mask[..., 1, :])
     with pytest.raises(BadInput, match="elsewhere"):
         history.of_columns(["elsewhere"])
-    day = history.seen[0, 0, 0, 27:29] * 2 - 1
+    day = history.seen[0, 0, 0, 28:30] * 2 - 1
     turn = 2 * np.pi * 17 / 24
     np.testing.assert_allclose(day, [np.sin(turn), np.cos(turn)], atol=1e-6)
 

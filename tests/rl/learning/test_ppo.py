@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from cellhive.rl.actions import DOWN, KEEP, UP, ActionSettings
+from cellhive.rl.actions import DOWN, HEADS, KEEP, UP, ActionSettings
 from cellhive.rl.policy import FLAT, PolicyShape
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
@@ -97,6 +97,13 @@ def test_masked_options_are_never_drawn_and_chances_are_right() -> None:
     assert (shares[mask == 0] == 0).all()
     one_by_one = np.take_along_axis(chances.numpy()[None], moves[..., None], -1)[..., 0]
     np.testing.assert_allclose(likely, np.log(one_by_one).sum(axis=-1), rtol=1e-4)
+
+
+def test_no_head_is_without_a_function() -> None:
+    """Roles by function turn between them whatever one role for everything turns."""
+    turned = {head for role in function_roles() for head in role.shape.heads}
+    assert turned == set(HEADS)
+    assert [role.name for role in function_roles(("filter_coefficient",))] == ["mobility"]
 
 
 def test_who_asks_goes_before_who_keeps_and_the_first_prevails() -> None:

@@ -96,7 +96,19 @@ class Models:
             BadInput: A file is damaged, or the model was trained for other features or heads.
         """
         name, which = parse_reference(reference)
-        return checked(*self._source(name).get(name, which))
+        source = self._source(name)
+        try:
+            found = source.get(name, which)
+        except NotFound as error:
+            here = [there.version for there in source.models() if there.name == name]
+            if source is self.store or not isinstance(which, int) or not 0 < which < min(here):
+                raise
+            message = (
+                f"{error}; it was trained for other features than there are now: a run that "
+                "names it is replayed by the version of CellHive that recorded it"
+            )
+            raise NotFound(message) from error
+        return checked(*found)
 
     def add(self, manifest: ModelManifest, tensors: Tensors, *, alias: str = "") -> int:
         """Register a new version in the user's store and return its number.

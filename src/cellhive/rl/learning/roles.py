@@ -34,8 +34,10 @@ FUNCTIONS = {
     "energy": ("asleep",),
     "coverage": ("electrical_tilt_deg", "tx_power_dbm"),
     "load": ("cio_db",),
-    "mobility": ("cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s"),
-}
+    "mobility": (
+        "cio_db", "a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient",
+    ),
+}  # fmt: skip
 """Heads of each function, in the order of precedence, which is that of the rules."""
 
 _OWN_PART = {"energy": "energy", "coverage": "coverage", "load": "capacity", "mobility": "mobility"}
