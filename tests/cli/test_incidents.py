@@ -43,7 +43,7 @@ def test_a_note_on_an_incident_comes_back_with_the_next_one_like_it(tmp_path: Pa
     noted = RUN.invoke(app, ["incidents", "note", kept["id"][:6], words, "--memory", memory])
     assert noted.exit_code == 0, noted.output
     assert words in RUN.invoke(app, ["incidents", "list", "--memory", memory]).output
-    two = table(tmp_path / "south.csv", name="S", low=range(90, 120), seed=2)
+    two = table(tmp_path / "south.csv", name="S", low=range(200, 230), seed=3)
     again = RUN.invoke(app, ["analyze", str(two), *common])
     assert "Seen before" in again.output
     assert f"Noted: {words}" in again.output

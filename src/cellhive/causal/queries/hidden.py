@@ -81,10 +81,12 @@ def suspicions(posterior: Posterior, *, least: float = LEAST_PROBABLE) -> tuple[
 
     Args:
         posterior: Over graphs; those edges of its best graph are asked about that are probable.
-        least: Probability from which an edge is.
+        least: Probability from which an edge is, in whichever direction: which of two the
+            data often cannot tell.
     """
     graph, probability = posterior.best_graph(), posterior.edge_probability()[0]
-    asked = np.argwhere(graph[0] & (probability >= least)).tolist()
+    either = probability + probability.T  # no graph holds both
+    asked = np.argwhere(graph[0] & (either >= least)).tolist()
     causes = _causes(posterior)
     matrix = posterior.statistics.correlation()
     found = [_suspicion(posterior, matrix, causes, a, b) for a, b in asked]
