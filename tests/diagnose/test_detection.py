@@ -173,3 +173,16 @@ def test_a_drift_has_a_beginning() -> None:
     assert abs(one.first - 60) <= 15
     assert one.sigmas == pytest.approx(-6, abs=1.5)
     assert (one.open_start, one.open_end) == (False, True)
+
+
+def test_a_stretch_far_below_has_both_its_ends_in_a_short_series() -> None:
+    """What taking out a step has left stretches nothing, and its other end is believed."""
+    wrong = []
+    for seed in range(20):
+        values = 30.0 + np.random.default_rng(seed).standard_normal((2, 400))
+        first = 60 + 15 * seed
+        values[0, first : first + 30] -= 15.0
+        ends = [(one.first, one.last) for one in found(values) if one.row == 0 and one.sigmas < -8]
+        if len(ends) != 1 or np.abs(np.subtract(ends[0], (first, first + 30))).max() > 5:
+            wrong.append((seed, ends))
+    assert not wrong

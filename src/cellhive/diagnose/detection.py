@@ -25,6 +25,7 @@ Axis letters: ``N`` objects (rows), ``T`` reporting periods.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,9 @@ FAR = 1.5
 """Multiple of the limit of single values beyond which long windows' yardsticks leave them out."""
 ALIKE = 0.5
 """How alike in size two opposite steps must be for one to undo the other."""
+UNDOING = 20.0
+"""Times the level at which a step is believed that takes back one that was found: that something
+happened is known then, and only its other end is looked for."""
 
 
 @dataclass(frozen=True)
@@ -213,18 +217,14 @@ def judge(usual: Usual, level: float = 0.05) -> Judged:
         p = np.minimum(best.p_value * looks[active], 1.0)
         if turn == 0:
             smallest[rows] = p
-        keep = p <= level
+        keep = p <= np.where([_open_step(found[row]) != 0 for row in active], UNDOING, 1) * level
         for index in np.flatnonzero(keep):
             row = int(active[index])
-            contrast = ladder[int(best.contrast[index])]
-            first = int(best.position[index])
-            line = values[row]
-            if not contrast.short:
-                line = np.clip(line, -limit[row], limit[row])
-            start, end = _sharpen(line, first, first + contrast.length, contrast.kind)
-            end = values.shape[1] if contrast.kind == "step" else end
-            size = _take_out(values[row], contrast, start, end)
-            found[row].append(_Found(contrast.kind, start, end, size, float(p[index])))
+            contrast, first = ladder[int(best.contrast[index])], int(best.position[index])
+            one = _taken(values[row], contrast, first, limit[row], float(p[index]))
+            keep[index] = one.p_value <= level or _undoes(one, _open_step(found[row]))
+            if keep[index]:
+                found[row].append(one)
         active = active[keep]
         if active.size == 0:
             break
@@ -234,6 +234,33 @@ def judge(usual: Usual, level: float = 0.05) -> Judged:
         for departure in _intervals(int(rows[row]), items, values.shape[1])
     ]
     return Judged(tuple(departures), smallest, refused)
+
+
+def _open_step(items: Sequence[_Found]) -> float:
+    """Return the size of a row's steps that nothing has undone, 0 where there is none."""
+    left: list[float] = []
+    for item in items:
+        if item.kind == "step":
+            undone = next((size for size in left if _undoes(item, size)), None)
+            if undone is None:
+                left.append(item.size)
+            else:
+                left.remove(undone)
+    return max(left, key=abs, default=0.0)
+
+
+def _undoes(one: _Found, step: float) -> bool:
+    """Return whether something takes back a step of such a size."""
+    size = one.size
+    return one.kind == "step" and size * step < 0 and ALIKE <= abs(size / step) <= 1 / ALIKE
+
+
+def _taken(line: Floats, contrast: Contrast, first: int, limit: float, p_value: float) -> _Found:
+    """Return what a contrast shows with its edges moved to where they fit best, and remove it."""
+    clipped = line if contrast.short else np.clip(line, -limit, limit)
+    start, end = _sharpen(clipped, first, first + contrast.length, contrast.kind)
+    end = line.size if contrast.kind == "step" else end
+    return _Found(contrast.kind, start, end, _take_out(line, contrast, start, end), p_value)
 
 
 def _constant(values: Floats) -> Bools:
@@ -266,8 +293,7 @@ def _intervals(row: int, items: list[_Found], periods: int) -> list[Departure]:
             (
                 other
                 for other in range(index + 1, len(steps))
-                if other not in used and step.size * steps[other].size < 0
-                and ALIKE <= abs(steps[other].size / step.size) <= 1 / ALIKE
+                if other not in used and _undoes(steps[other], step.size)
             ),
             None,
         )  # fmt: skip
@@ -289,10 +315,16 @@ def _intervals(row: int, items: list[_Found], periods: int) -> list[Departure]:
 
 
 def _joined(items: list[Departure]) -> list[Departure]:
-    """Return the departures with neighbours of one sign (at most two periods apart) as one."""
+    """Return the departures with neighbours of one sign (at most two periods apart) as one.
+
+    A far smaller one that begins within another is what taking that one out has left: it
+    must not stretch it.
+    """
     out: list[Departure] = []
     for item in sorted(items, key=lambda departure: departure.first):
         last = out[-1] if out else None
+        if last and item.first < last.last and abs(item.sigmas) < ALIKE * abs(last.sigmas):
+            continue
         if last and item.first <= last.last + 2 and item.sigmas * last.sigmas > 0:
             a, b = last.last - last.first, item.last - item.first
             end = max(last.last, item.last)
