@@ -1,5 +1,6 @@
 """Analyses in notebooks: frames of any library in, objects that show themselves out."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -118,8 +119,9 @@ def test_frames_say_what_was_read_and_what_is_wrong(tmp_path: Path) -> None:
     assert read_as["unit"] == "Mbit/s"
     assert "cellhive" not in found.findings["file"].to_list()
     assert found.findings.filter(pl.col("column") == "DL Throughput (Mbps)").height
-    written = found.report(tmp_path / "report.md")
-    assert "cell" in written.read_text(encoding="utf-8")
+    written = json.loads(found.report(tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert written["parts"][0]["rows"] == 3 * 14 * 24
+    assert "advice" in written["sections"], "the report of a notebook holds all that others do"
 
 
 def test_files_are_taken_too(tmp_path: Path) -> None:
@@ -151,3 +153,16 @@ def test_a_table_without_incidents_says_so() -> None:
     assert quiet.incidents.height == 0
     assert set(quiet.incidents.columns) >= {"rank", "start", "objects"}
     assert Seen(quiet._repr_html_()).words
+
+
+def test_a_wide_frame_is_turned_as_a_file_of_the_same_form_is(tmp_path: Path) -> None:
+    """A column for each cell; a file and a frame give the same rows."""
+    hours = [f"2025-03-{1 + i // 24:02d} {i % 24:02d}:00" for i in range(48)]
+    noise = np.random.default_rng(2).normal(30, 1, (48, 3)).round(3)
+    lines = ["KPI,Cell," + ",".join(hours)]
+    lines += [f"DL Throughput (Mbps),C{c}," + ",".join(map(str, noise[:, c])) for c in range(3)]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join(lines) + "\n")
+    part = cellhive.analyse(path, causes=False).analysis.parts[0]
+    other = cellhive.analyse(pl.read_csv(path), causes=False).analysis.parts[0]
+    assert (other.objects, other.rows) == (part.objects, part.rows) == (("C0", "C1", "C2"), 144)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.summary import summarise
+from cellhive.diagnose.summary import summary_of
 
 
 def test_figures_by_hand() -> None:
     """1 to 21 has mean and median 11, 5 % point 2, 95 % point 20, and climbs by 14 in thirds."""
     values = np.vstack([np.arange(1.0, 22.0), np.full(21, 5.0), np.full(21, np.nan)])
-    (one,) = summarise([Panel("drop", ("a", "b", "c"), 0.0, 1.0, values, "%")], {"drop": "lower"})
+    one = summary_of(Panel("drop", ("a", "b", "c"), 0.0, 1.0, values, "%"), {"drop": "lower"})
     first = one.objects[0]
     assert (first.values, first.mean, first.median, first.p5, first.p95) == (21, 11, 11, 2, 20)
     assert first.last == 21
@@ -26,12 +26,12 @@ def test_figures_by_hand() -> None:
 def test_the_median_of_an_even_count_lies_between_the_middle_two() -> None:
     """Two cells, or two days, are the usual case of small exports; by hand: (0 + 180) / 2."""
     values = np.array([[0.0, 180.0, np.nan, np.nan], [1.0, 2.0, 10.0, 4.0]])
-    (one,) = summarise([Panel("users", ("a", "b"), 0.0, 1.0, values)], {})
+    one = summary_of(Panel("users", ("a", "b"), 0.0, 1.0, values), {})
     assert [each.median for each in one.objects] == [90.0, 3.0]
 
 
 def test_no_direction_no_worst_and_no_trend_from_few_values() -> None:
     """Nothing is called bad that is not known to be."""
-    (one,) = summarise([Panel("users", ("a",), 0.0, 1.0, np.arange(6.0)[None, :])], {})
+    one = summary_of(Panel("users", ("a",), 0.0, 1.0, np.arange(6.0)[None, :]), {})
     assert one.worst == ()
     assert math.isnan(one.objects[0].trend)

@@ -165,13 +165,11 @@ def seen_before(
     """Return earlier incidents like those of an analysis by rank, and remember these.
 
     Args:
-        place: Where the memory is: a folder or a server; "" for none.
+        place: Where the memory is: a folder or a server.
         key: Where its key is, "" for none.
         analysis: The analysis.
         causes: What a causal model says of it.
     """
-    if not place:
-        return {}
     with open_memory(place, key=key_of(key)) as memory:
         found = precedents(memory, analysis)
         remember(memory, analysis, causes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from cellhive.adapters.reading import ReadResult
 from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, load_mapping
-from cellhive.adapters.tabular.tables import measure_grid
-from cellhive.app.analysis import analyse_paths, causes_of
+from cellhive.adapters.tabular.reshape import reshaped
+from cellhive.adapters.tabular.tables import measure_grids
+from cellhive.app.analysis import analyse_paths
+from cellhive.app.whole import Wanted, Whole, whole_of
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings
 from cellhive.flows.analyse import Analysis, analyse, moment
@@ -32,8 +33,17 @@ TABLE = "table"
 class Analysed:
     """An analysis that shows itself in a notebook, and gives what it found as frames."""
 
-    analysis: Analysis
-    causes: Causes | None
+    whole: Whole
+
+    @property
+    def analysis(self) -> Analysis:
+        """What was read, what is wrong with it, and what happened."""
+        return self.whole.analysis
+
+    @property
+    def causes(self) -> Causes | None:
+        """What a causal model says of it; None where nobody asked."""
+        return self.whole.causes
 
     @property
     def incidents(self) -> pl.DataFrame:
@@ -105,9 +115,7 @@ class Analysed:
             path: Where to; ".html", ".json" or ".md" says in which form.
             title: Heading; by default made from the names of the inputs.
         """
-        from cellhive.reports.analysis.report import write_analysis  # noqa: PLC0415
-
-        write_analysis(self.analysis, Path(path), title=title, causes=self.causes)
+        self.whole.write(Path(path), title=title)
         return Path(path)
 
     def __repr__(self) -> str:
@@ -119,7 +127,7 @@ class Analysed:
     def _repr_html_(self) -> str:
         from cellhive.reports.analysis.notebook import analysis_fragment  # noqa: PLC0415
 
-        return analysis_fragment(self.analysis, self.causes)
+        return analysis_fragment(self.analysis, self.causes, self.whole.sections)
 
 
 INCIDENT_COLUMNS: dict[str, Any] = {
@@ -152,32 +160,20 @@ class ShownIncident:
         return incident_fragment(self.analysed.analysis, self.incident, self.analysed.causes)
 
 
-def analyse_any(
-    data: Any, *, mapping: str | Path | MappingOf[str, Any] | None = None, causes: bool = True
-) -> Analysed:
+def analyse_any(data: Any, *, mapping: str | Path | None = None, causes: bool = True) -> Analysed:
     """Analyse a table or files; see ``cellhive.analyse``."""
+    rules = None if mapping is None else Path(mapping)
     if isinstance(data, str | Path):
-        paths: Sequence[Path] | None = [Path(data)]
-    elif isinstance(data, list | tuple) and all(isinstance(one, str | Path) for one in data):
-        paths = [Path(one) for one in data]
+        data = [data]
+    if isinstance(data, list | tuple) and all(isinstance(one, str | Path) for one in data):
+        result, analysis = analyse_paths([Path(one) for one in data], rules)
     else:
-        paths = None
-    if paths is not None:
-        if isinstance(mapping, dict):
-            raise BadInput(
-                place="mapping", expected="the path of a YAML file, for files", found="a dict"
-            )
-        _, analysis = analyse_paths(paths, None if mapping is None else Path(str(mapping)))
-    else:
-        analysis = _of_table(data, mapping)
-    return Analysed(analysis, causes_of(analysis) if causes else None)
-
-
-def _of_table(table: Any, mapping: str | Path | MappingOf[str, Any] | None) -> Analysis:
-    rules = Mapping() if mapping is None else load_mapping(Path(str(mapping)))
-    findings = Findings()
-    measured = measure_grid(grid_of(table), rules, findings)
-    return analyse([measured], findings.as_tuple())
+        findings = Findings()
+        said = Mapping() if rules is None else load_mapping(rules)
+        measured = measure_grids([reshaped(grid_of(data), findings)], said, findings)
+        result = ReadResult(tuple(measured), findings.as_tuple(), ())
+        analysis = analyse(result.measurements, result.findings)
+    return Analysed(whole_of(analysis, result, Wanted(causes=causes)))
 
 
 def grid_of(table: Any) -> Grid:

@@ -49,11 +49,6 @@ class Summary:
     """Objects with the worst median, worst first; empty where no direction is good."""
 
 
-def summarise(panels: Sequence[Panel], better: Mapping[str, str]) -> tuple[Summary, ...]:
-    """Return one summary per panel."""
-    return tuple(summary_of(panel, better) for panel in panels)
-
-
 def summary_of(panel: Panel, better: Mapping[str, str]) -> Summary:
     """Return the summary of a panel.
 
@@ -61,10 +56,7 @@ def summary_of(panel: Panel, better: Mapping[str, str]) -> Summary:
         panel: The panel.
         better: "higher" or "lower" by KPI, where one is.
     """
-    return _summary(panel, better.get(panel.kpi, ""))
-
-
-def _summary(panel: Panel, better: str) -> Summary:
+    good = better.get(panel.kpi, "")
     rows = _figures(panel.values, panel.objects)
     every = np.sort(panel.values, axis=None)[None, :]
     network = _figures(every, ("all",))[0]
@@ -75,9 +67,9 @@ def _summary(panel: Panel, better: str) -> Summary:
         math.nan, float(trend),
     )  # fmt: skip
     known = [one for one in rows if one.values]
-    order = sorted(known, key=lambda one: (one.median, one.mean), reverse=better == "lower")
-    worst = tuple(one.object for one in order[:WORST]) if better else ()
-    return Summary(panel.kpi, panel.unit, better, rows, network, worst)
+    order = sorted(known, key=lambda one: (one.median, one.mean), reverse=good == "lower")
+    worst = tuple(one.object for one in order[:WORST]) if good else ()
+    return Summary(panel.kpi, panel.unit, good, rows, network, worst)
 
 
 def _any_column_full(values: Floats) -> bool:

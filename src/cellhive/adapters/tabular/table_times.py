@@ -40,7 +40,6 @@ _EPOCHS = ((9.5e8, 4.2e9, 1e6), (9.5e11, 4.2e12, 1e3), (9.5e14, 4.2e15, 1.0))
 _EXCEL = (32874.0, 73051.0)
 """Spreadsheet serial days from 1990 to 2100."""
 _EXCEL_EPOCH_DAYS = 25569
-_CLOCK = r"^(\d{1,2})(?:[:hH.](\d{2}))?(?::(\d{2}))?(?:[hH]|\s*-.*|\.0)?$"
 _MIDNIGHT = r"^(.*\d[ T_])24([:.]?00(?:[:.]?00)?(?:Z|[+-]\d{2}:?\d{2})?)$"
 """A time written as 24:00."""
 _SURE = 0.95

@@ -12,6 +12,7 @@ from cellhive.cli.analysis.progress import Stages
 from cellhive.cli.output import console
 
 if TYPE_CHECKING:
+    from cellhive.app.whole import Wanted
     from cellhive.flows.analyse import Analysis
 
 
@@ -25,11 +26,8 @@ class _Asked:
     save_mapping: Path | None
     as_json: bool
     title: str
-    causes: bool
-    memory: str
-    key: str
     plan: Path | None
-    limits: tuple[str, ...]
+    wanted: Wanted
 
 
 def analyze(  # one parameter per option
@@ -106,17 +104,15 @@ def analyze(  # one parameter per option
     from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.app import advice  # noqa: PLC0415
     from cellhive.app import analysis as composition  # noqa: PLC0415
+    from cellhive.app.whole import Wanted  # noqa: PLC0415
 
     check_output(report, "--report", composition.ANALYSIS_SUFFIXES)
     if save_mapping is not None:
         check_output(save_mapping, "--save-mapping", composition.MAPPING_SUFFIXES)
-    advice.limits_told(limit or ())
     if plan is not None:
         advice.check_plan_path(plan)
-    asked = _Asked(
-        paths, report, mapping, save_mapping, as_json, title, causes, memory, key, plan,
-        tuple(limit or ()),
-    )  # fmt: skip
+    wanted = Wanted(causes, memory, key, advice.limits_told(limit or ()))
+    asked = _Asked(paths, report, mapping, save_mapping, as_json, title, plan, wanted)
     if not watch:
         _once(asked)
         return
@@ -129,42 +125,25 @@ def analyze(  # one parameter per option
 
 def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
     """Analyse, write the report, and tell of it; not on the screen where ``brief``."""
-    from cellhive.app import advice  # noqa: PLC0415
     from cellhive.app import analysis as composition  # noqa: PLC0415
+    from cellhive.app.whole import whole_of  # noqa: PLC0415
     from cellhive.cli.analysis.advice import tell_advice  # noqa: PLC0415
     from cellhive.cli.analysis.besides import print_besides  # noqa: PLC0415
     from cellhive.reports.analysis.precedents import precedents_lines  # noqa: PLC0415
-    from cellhive.reports.analysis.report import analysis_json, write_analysis  # noqa: PLC0415
     from cellhive.reports.analysis.screen import analysis_screen  # noqa: PLC0415
-    from cellhive.reports.analysis.sections import composed  # noqa: PLC0415
 
-    messages = console(stderr=True, quiet=asked.as_json)
-    with Stages(messages) as stages:
+    with Stages(console(stderr=True, quiet=asked.as_json)) as stages:
         result, analysis = composition.analyse_paths(
             asked.paths, asked.mapping,
             lambda done, total, path: stages(f"Read {path.name}", done, total), stages,
         )  # fmt: skip
-        found = None
-        if asked.causes:
-            stages("Looking for causes")
-            found = composition.causes_of(analysis)
-        seen = composition.seen_before(asked.memory, asked.key, analysis, found)
-        stages("Looking for what to change")
-        audited, surveys = composition.audited_of(result), composition.surveys_of(result)
-        limits = advice.limits_told(asked.limits)
-        advised = advice.advise_on(analysis, found, audited, limits)
+        whole = whole_of(analysis, result, asked.wanted, stages)
         stages("Writing the report")
-        sections = composed(
-            audited=audited, surveys=surveys, found=seen if asked.memory else None, advised=advised
-        )
-        write_analysis(
-            analysis, asked.report, title=asked.title, causes=found, sections=sections,
-            configuration=result.configuration,
-        )  # fmt: skip
+        whole.write(asked.report, title=asked.title)
     if asked.save_mapping is not None:
         composition.save_guesses(result, asked.save_mapping)
     if asked.as_json:
-        print(analysis_json(analysis, title=asked.title, causes=found, sections=sections))
+        print(whole.as_json(title=asked.title))
     elif not brief:
         unread = {
             one.path: one.note
@@ -174,11 +153,12 @@ def _once(asked: _Asked, *, brief: bool = False) -> Analysis:
         written = {"Report": asked.report}
         if asked.save_mapping is not None:
             written["Mapping"] = asked.save_mapping
-        console().print(analysis_screen(analysis, unread, written, found, sections))
-        print_besides(composition.taken_for(result), surveys, result.mapping.path)
-    tell_advice(advised, asked.plan, console(stderr=asked.as_json, quiet=asked.as_json or brief))
-    if seen and not asked.as_json:
+        console().print(analysis_screen(analysis, unread, written, whole.causes, whole.sections))
+        print_besides(composition.taken_for(result), whole.surveys, result.mapping.path)
+    quiet = asked.as_json or brief
+    tell_advice(whole.advised, asked.plan, console(stderr=asked.as_json, quiet=quiet))
+    if whole.seen and not asked.as_json:
         console().print("Seen before:")
-        for text in precedents_lines(seen):
+        for text in precedents_lines(whole.seen):
             console().print(f"  {text}", markup=False)
     return analysis

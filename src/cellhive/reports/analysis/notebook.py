@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from cellhive.diagnose.incidents import Incident
@@ -11,6 +13,7 @@ from cellhive.reports.analysis import words
 from cellhive.reports.analysis.clock import clock_of
 from cellhive.reports.analysis.drawn.figures import Figures
 from cellhive.reports.analysis.findings import grouped, place_of
+from cellhive.reports.analysis.sections import Section
 from cellhive.reports.analysis.summary import summary_lines
 from cellhive.reports.causal.section import section_of
 
@@ -29,10 +32,12 @@ def _table(heads: tuple[str, ...], rows: list[tuple[object, ...]]) -> Markup:
     return Markup("<table><thead>{}</thead><tbody>{}</tbody></table>").format(head, body)
 
 
-def analysis_fragment(analysis: Analysis, causes: Causes | None) -> str:
+def analysis_fragment(
+    analysis: Analysis, causes: Causes | None, sections: Sequence[Section] = ()
+) -> str:
     """Return the summary, the first incidents, why, and the data's quality as HTML."""
     every, clock = analysis.search.incidents, clock_of(analysis)
-    parts = [Markup("<p>{}</p>").format(one) for one in summary_lines(analysis, causes)]
+    parts = [Markup("<p>{}</p>").format(one) for one in summary_lines(analysis, causes, sections)]
     if every:
         rows: list[tuple[object, ...]] = [
             (one.rank, words.headline(one), words.stretch(one, clock), words.from_to(one.lead),
