@@ -4,27 +4,29 @@
 
 Three parts. What a step does, in the twin: every branch has the same users and fading, so the
 difference is the step's. From these the rules of thumb come that are used where nothing was tried
-in a network. What is recommended from the twin's own counters: late handovers on a highway must
-be made earlier, and a healthy city must be left alone. And synthetic networks with planted faults:
-how many are found, and how much is recommended where nothing was planted.
+in a network; they are judged on seeds that they were not chosen by. What is recommended from the
+twin's own counters: late handovers on a highway must be made earlier, and a healthy city must be
+left alone. And synthetic networks with planted faults: how many are found, and how much is
+recommended where nothing was planted.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from _bench import Row, report
+from scipy.stats import beta, norm
 
 from cellhive.adapters.scenarios import scenario_named
-from cellhive.core.types import Change, Floats, Plan
-from cellhive.diagnose.advice.balance import pairs
+from cellhive.core.types import Bools, Change, Floats, Plan
+from cellhive.diagnose.advice.balance import SHIFT, SHIFT_SAME_GROUND, pairs
 from cellhive.diagnose.advice.capacity import State, forecasts
 from cellhive.diagnose.advice.coverage import radio_findings
 from cellhive.diagnose.advice.energy import sleeps
-from cellhive.diagnose.advice.mobility import mobility_advice
+from cellhive.diagnose.advice.mobility import OTHER_WAY, RELIEF, mobility_advice
 from cellhive.diagnose.advice.network import surroundings
 from cellhive.diagnose.advice.recommendation import Limits, Seen
 from cellhive.ran.parameters import step_on_grid
@@ -32,9 +34,13 @@ from cellhive.ran.scenarios import build_twin
 from cellhive.ran.simulator import Twin
 
 CITIES = ("highway-corridor", "hex-urban", "healthy")
-SEEDS, PERIODS, OBSERVED_S = (1, 2, 3, 4), 12, 120.0
+CHOSEN, SPARE = (1, 2, 3, 4), (11, 12, 13, 14)
+"""Seeds whose steps the rules of thumb were chosen by, and others to judge them on."""
+PERIODS, OBSERVED_S = 12, 120.0
 EVENTS = ("HO.IntraSys.TooLate", "HO.IntraSys.TooEarly", "x.HoPingPong",
           "MM.HoExeInterSucc", "MM.HoExeInterFail")  # fmt: skip
+ATTEMPTS = ("MM.HoExeInterSucc", "MM.HoExeInterFail", "HO.IntraSys.TooLate")
+"""What an attempt at a handover ends as, as the advice counts them."""
 NETWORKS, DAYS = 10, 56
 MORNING, EVENING = 8, 22
 
@@ -42,65 +48,80 @@ MORNING, EVENING = 8, 22
 # ------------------------------------------------------------------ what a step does
 
 
-def handover_steps() -> list[Row]:
-    """Return what a step earlier or later does to events, in branches of the twin."""
-    ended: dict[str, list[float]] = defaultdict(list)
-    grown: dict[str, list[float]] = defaultdict(list)
+@dataclass(frozen=True)
+class Tried:
+    """What steps of one kind did in branches of the twin, one figure for each city and seed."""
+
+    ended: list[float] = field(default_factory=list)
+    """Share of the events the step is made against that end."""
+    factor: list[float] = field(default_factory=list)
+    """By how much the opposite kind grows."""
+
+
+def handover_steps(seeds: tuple[int, ...]) -> dict[tuple[str, int], Tried]:
+    """Return what a step earlier (1) or later (-1) does, by parameter, in branches of the twin.
+
+    As is recommended, it is made one way: of each pair of relations on one, of the cells on every
+    second; and the events are those of the handovers it was made for.
+    """
+    tried: dict[tuple[str, int], Tried] = defaultdict(Tried)
     for city in CITIES:
-        for seed in SEEDS:
+        for seed in seeds:
             twin = build_twin(scenario_named(city), seed, observed_s=OBSERVED_S)
-            branches = {
-                (name, places): _stepped(twin, name, places)
-                for name in ("cio_db", "time_to_trigger_s") for places in (1, -1)
-            }  # fmt: skip
-            base = _events(twin)
-            for (name, places), branch in branches.items():
-                earlier = (places > 0) == (name == "cio_db")
-                after = _events(branch)
-                late, soon = after[0] / base[0], (after[1] + after[2]) / (base[1] + base[2])
-                key = f"{name} one value {'earlier' if earlier else 'later'}"
-                ended[key].append(1.0 - (late if earlier else soon))
-                grown[key].append(soon if earlier else late)
-    rows = []
-    for key, shares in ended.items():
-        low, high = min(shares), max(shares)
-        rows += [
-            Row(f"{key}: share of its events that end, median", float(np.median(shares)),
-                "share", spread=(high - low) / 2),
-            Row(f"{key}: factor by which the others grow, median", float(np.median(grown[key])),
-                "factor", spread=(max(grown[key]) - min(grown[key])) / 2),
-        ]  # fmt: skip
-    return rows
+            for name in ("cio_db", "time_to_trigger_s"):
+                branches = {way: _stepped(twin, name, way) for way in (1, -1)}
+                which = _one_way(twin, name)
+                base = _events(twin.clone(), which)
+                for way, branch in branches.items():
+                    after = _events(branch, which)
+                    late, soon = after[0] / base[0], (after[1] + after[2]) / (base[1] + base[2])
+                    one = tried[name, way]
+                    one.ended.append(float(1.0 - (late if way > 0 else soon)))
+                    one.factor.append(float(soon if way > 0 else late))
+    return tried
 
 
-def _stepped(twin: Twin, name: str, places: int) -> Twin:
+def _one_way(twin: Twin, name: str) -> Bools:
+    """Return the relations that a step is made for, (R,)."""
+    source, target = (np.asarray(x) for x in (twin.network.relation_source,
+                                              twin.network.relation_target))  # fmt: skip
+    return np.asarray(source < target if name == "cio_db" else source % 2 == 0)
+
+
+def _stepped(twin: Twin, name: str, way: int) -> Twin:
     branch, network = twin.clone(), twin.network
+    places = way if name == "cio_db" else -way  # a shorter time to trigger is earlier
     now = getattr(twin.parameters(), name)
+    relations = np.flatnonzero(_one_way(twin, name))
+    cells = np.unique(np.asarray(network.relation_source)[relations])
     changes = []
-    for at, value in enumerate(now.tolist()):
+    for at in (relations if name == "cio_db" else cells).tolist():
         cell, target = network.cell_ids[at] if name != "cio_db" else "", None
         if name == "cio_db":
             cell = network.cell_ids[network.relation_source[at]]
             target = network.cell_ids[network.relation_target[at]]
-        after = step_on_grid(name, value, places)
-        changes.append(Change(cell, name, value, after, target))
+        value = float(now[at])
+        changes.append(Change(cell, name, value, step_on_grid(name, value, places), target))
     branch.apply(Plan("step", "operator", twin.time_s, tuple(changes)))
     return branch
 
 
-def _events(twin: Twin) -> Floats:
+def _events(twin: Twin, which: Bools) -> Floats:
     total = np.zeros(len(EVENTS))
     for _ in range(PERIODS):
         frame = twin.observe()
-        total += [float(frame.relation_column(f"{name}.nCI").sum()) for name in EVENTS]
+        total += [float(frame.relation_column(f"{name}.nCI")[which].sum()) for name in EVENTS]
     return total
 
 
-def load_steps() -> list[Row]:
-    """Return what 2 dB towards a neighbour and 2 dB back add to its load."""
-    moved: dict[str, list[float]] = defaultdict(list)
+def load_steps(seeds: tuple[int, ...]) -> dict[bool, list[float]]:
+    """Return what 2 dB towards another cell and 2 dB back add to its load, over the full cell's.
+
+    By whether the other is a carrier of the same sector.
+    """
+    moved: dict[bool, list[float]] = defaultdict(list)
     for city in ("hex-urban", "mis-tilted", "stadium-surge"):
-        for seed in SEEDS[:3]:
+        for seed in seeds:
             start_h = scenario_named(city).start_h if city == "stadium-surge" else 18.0
             scenario = replace(scenario_named(city), start_h=start_h)
             twin = build_twin(scenario, seed, observed_s=OBSERVED_S)
@@ -112,13 +133,8 @@ def load_steps() -> list[Row]:
                 same = twin.network.site_ids[source] == twin.network.site_ids[target] and (
                     twin.network.carrier_index[source] != twin.network.carrier_index[target]
                 )
-                kind = "another carrier of its sector" if same else "a neighbour"
-                moved[kind].append(_load_moved(twin, source, target))
-    return [
-        Row(f"2 dB from a full cell to {kind}: PRB utilisation added there, median",
-            float(np.median(values)), "ratio", spread=(max(values) - min(values)) / 2)
-        for kind, values in moved.items()
-    ]  # fmt: skip
+                moved[same].append(_load_moved(twin, source, target) / float(load[source]))
+    return moved
 
 
 def _full_pairs(twin: Twin, load: Floats, border: Floats) -> Iterator[tuple[int, int]]:
@@ -152,6 +168,54 @@ def _load_moved(twin: Twin, source: int, target: int) -> float:
     return float(loads[0] - loads[1])
 
 
+WORDS = {
+    ("cio_db", 1): "1 dB of offset earlier", ("cio_db", -1): "1 dB of offset later",
+    ("time_to_trigger_s", 1): "a shorter time to trigger",
+    ("time_to_trigger_s", -1): "a longer time to trigger",
+}  # fmt: skip
+
+
+def steps(seeds: tuple[int, ...], which: str, *, judged: bool) -> list[Row]:
+    """Return what steps did on some seeds, and how well the rules of thumb foretold that."""
+    rows: list[Row] = []
+    inside: dict[str, list[bool]] = defaultdict(list)
+    signs: list[bool] = []
+    for key, one in handover_steps(seeds).items():
+        rows += [
+            _range(f"{WORDS[key]}, {which}: share of its events that end", one.ended, "share"),
+            _range(f"{WORDS[key]}, {which}: factor of the others", one.factor, "factor"),
+        ]
+        low, high = beta.interval(0.9, *RELIEF[key])
+        inside["what a step ends"] += [low <= x <= high for x in one.ended]
+        low, high = np.exp(norm.interval(0.9, *OTHER_WAY[key[1]]))
+        inside["how the opposite kind grows"] += [low <= x <= high for x in one.factor]
+        signs += [x > 0 for x in one.ended]
+    for same, shares in load_steps(seeds).items():
+        kind = "another carrier of its sector" if same else "a neighbour"
+        rows.append(_range(f"2 dB from a full cell to {kind}, {which}: PRBs added there, over the "
+                           "full cell's", shares, "share"))  # fmt: skip
+        low, high = beta.interval(0.9, *(SHIFT_SAME_GROUND if same else SHIFT))
+        inside["what an offset moves"] += [low <= x <= high for x in shares]
+        signs += [x > 0 for x in shares]
+    if not judged:
+        return rows
+    every = [x for some in inside.values() for x in some]
+    return [
+        Row(f"effects of {len(every)} steps on {which} in their 90 % intervals",
+            float(np.mean(every)), "share", ">= 0.85"),
+        *(Row(f"of these {name}, {len(some)}", float(np.mean(some)), "share")
+          for name, some in inside.items()),
+        Row(f"effects of {len(signs)} steps on {which} with the sign that is foretold",
+            float(np.mean(signs)), "share", "> 0.9"),
+        *rows,
+    ]  # fmt: skip
+
+
+def _range(name: str, values: list[float], unit: str) -> Row:
+    spread = (max(values) - min(values)) / 2
+    return Row(f"{name}, median", float(np.median(values)), unit, spread=spread)
+
+
 # ------------------------------------------------------------------ from the twin's counters
 
 
@@ -160,7 +224,7 @@ def from_counters() -> list[Row]:
     rows = []
     for city in ("highway-corridor", "healthy"):
         earlier = later = wrong = relations = 0
-        for seed in SEEDS[:2]:
+        for seed in CHOSEN[:2]:
             twin = build_twin(scenario_named(city), seed, observed_s=OBSERVED_S)
             frames = [twin.observe() for _ in range(4 * PERIODS)]
             network = twin.network
@@ -175,7 +239,8 @@ def from_counters() -> list[Row]:
             found = mobility_advice(
                 Seen(names, 0.0, 900.0, values), Limits(), np.random.default_rng(1)
             )
-            relations += sum(1 for row in values["MM.HoExeInterSucc"] if row.sum() >= 20)  # noqa: PLR2004
+            attempts = [values[name].sum(axis=1) for name in ATTEMPTS]
+            relations += int((np.sum(attempts, axis=0) >= 20).sum())  # noqa: PLR2004
             for one in found:
                 up = one.steps[0].by > 0
                 earlier, later = earlier + up, later + (not up)
@@ -184,7 +249,7 @@ def from_counters() -> list[Row]:
                 soon = sum(values[name][row].sum() for name in EVENTS[1:3])
                 wrong += (3.0 * late >= soon) != up
         rows += [
-            Row(f"{city}: relations with 20 handovers", float(relations), ""),
+            Row(f"{city}: relations with 20 counted handovers", float(relations), ""),
             Row(f"{city}: of these made earlier", earlier / relations, "share"),
             Row(f"{city}: of these made later", later / relations, "share"),
             Row(f"{city}: in the wrong direction", float(wrong), "", "0"),
@@ -270,13 +335,16 @@ def _found(seed: int, *, faulty: bool) -> dict[str, tuple[set[str], set[str], in
 
 def main() -> None:
     """Measure and write the results."""
-    rows = [*planted(), *from_counters(), *handover_steps(), *load_steps()]
+    rows = [
+        *planted(), *from_counters(), *steps(CHOSEN, "seeds chosen by", judged=False),
+        *steps(SPARE, "spare seeds", judged=True),
+    ]  # fmt: skip
     report(
         "analyse_advice", rows, packages=("numpy", "scipy", "numba"),
         notes=(
             "Spreads are half the range over cities and seeds.",
-            "Steps of handovers were made on every relation or cell at once, those of load on one "
-            "pair of cells, both ways against each other.",
+            "Steps of handovers were made one way on half of the relations or cells at once, those "
+            "of load on one pair of cells, both ways against each other.",
         ),
     )  # fmt: skip
 

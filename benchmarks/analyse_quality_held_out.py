@@ -303,8 +303,9 @@ def main() -> None:
         for row in rows:
             print(f"{row.name}: {row.value:.3g}")
         return
+    name = "analyse_quality_held_out"
     report(
-        f"analyse_quality_held_out{'_first' if args.first else ''}", rows, packages=("polars", "numpy"),
+        f"{name}_first" if args.first else name, rows, packages=("polars", "numpy"),
         notes=(
             f"{len(HELD_OUT)} kinds of fault that were written without a look at the detectors, "
             f"{args.seeds} seeds each, in the tables of analyse_quality.",
