@@ -17,6 +17,7 @@ from cellhive.diagnose.advice.forecast import (
     FEWEST_DAYS,
     FEWEST_SHARE,
     SHIFT_RATIO,
+    WEEK,
     Fitted,
     draw,
     fit,
@@ -77,11 +78,12 @@ class Forecast:
     toward: float
     """Probability that the trend leads to the limit."""
     probability: float
-    """That the limit is exceeded within the horizon."""
+    """That the limit is exceeded within the horizon, in the mean of a week."""
     horizon_days: float
     dates_s: tuple[float, float, float, float, float]
     """5, 25, 50, 75 and 95 % quantile of the day on which the busy hour of the busiest weekday
-    first exceeds the limit, seconds since the epoch; infinity is beyond the horizon."""
+    first exceeds the limit, in the mean of the week around it, seconds since the epoch; infinity
+    is beyond the horizon."""
     beyond: float
     """Expected share of the days within the horizon on which the limit is exceeded."""
     ahead: Floats
@@ -222,8 +224,9 @@ def _judged(
     drawn = draw(fitted, at, horizon, DRAWS, rng)
     busiest = (drawn.weekday * sign).max(axis=1) * sign
     level = drawn.level + busiest[:, None]
+    lasting = _week_means(level)
     mark = math.log(limit.value) if limit.growing else limit.value
-    crossed = level > mark if limit.above else level < mark
+    crossed = lasting > mark if limit.above else lasting < mark
     ever = crossed.any(axis=1)
     first = np.where(ever, crossed.argmax(axis=1).astype(np.float64), np.inf)
     end_s = days.start_s + days.values.shape[1] * DAY_S
@@ -250,6 +253,19 @@ def _judged(
     if _full_now(common.history, limit):
         return _made(common, State.FULL, _full_words(common.history, limit), **known)
     return _stated(common, known, toward, float(ever.mean()))
+
+
+def _week_means(level: Floats) -> Floats:
+    """Return the mean of the week around each day, the ends repeated beyond, (M, H).
+
+    A limit counts as exceeded when a week exceeds it. Of a level that wanders some single day
+    nearly always does: on the first days of real sites 37 % of limits would have been exceeded
+    within one to three months by that, and 19 to 28 % were.
+    """
+    half = WEEK // 2
+    padded = np.pad(level, ((0, 0), (half, half)), mode="edge")
+    total = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), axis=1)
+    return np.asarray((total[:, WEEK:] - total[:, :-WEEK]) / WEEK)
 
 
 def _stated(
