@@ -35,6 +35,7 @@ INFOS = {
     "volume": ColumnInfo("volume", unit="MB", role=Role.COUNTER),
     "attempts": ColumnInfo("attempts", role=Role.COUNTER),
     "successes": ColumnInfo("successes", role=Role.COUNTER),
+    "handovers": ColumnInfo("handovers", role=Role.COUNTER),
     "users": ColumnInfo("users", role=Role.GAUGE),
     "rate": ColumnInfo("rate", unit="%", role=Role.RATIO, better="higher"),
 }
@@ -280,3 +281,100 @@ def test_tables_of_several_periods_and_zones_are_said() -> None:
     found = between([both, replace(m, time_zone="Europe/Berlin", sources=("u.csv",))])
     assert [one.code for one in found] == ["several-periods", "time-zones-differ"]
     assert f"{CELLS * HOURS} rows of 3600 s, {CELLS * DAYS} rows of 86400 s" in found[0].found
+
+
+# Values that were filled in, cut off or misread -------------------------------------------
+
+
+def test_a_gap_filled_with_a_straight_line_is_said_with_its_values() -> None:
+    """Ten values between two measured ones: twelve on a line; a bend of 1 % is none."""
+    values = healthy()
+    values["users"][2, 100:112] = np.linspace(10.0, 21.0, 12)
+    values["volume"][1, 100:112] = np.linspace(500.0, 610.0, 12) * np.tile([1.0, 1.01], 6)
+    (one,) = (f for f in examine(table(values)).findings if f.code == "interpolated")
+    assert (one.column, one.named, one.count) == ("users", ("C",), 12)
+
+
+def test_a_value_that_recurs_is_a_filled_gap_and_the_largest_one_a_limit_of_counting() -> None:
+    """Ten times 12.345 in one cell; and what is above 1500 is written as 1500."""
+    values = healthy()
+    values["users"][3, 5:305:30] = 12.345
+    over = values["volume"] > 1500.0
+    values["volume"][over] = 1500.0
+    found = told(examine(table(values)))
+    assert (found["recurring-value"].column, found["recurring-value"].named) == ("users", ("D",))
+    assert found["recurring-value"].count == 10
+    assert (found["saturated"].column, found["saturated"].count) == ("volume", int(over.sum()))
+
+
+def test_seven_times_the_same_value_may_be_chance() -> None:
+    """One below the least number of times."""
+    values = healthy()
+    values["users"][3, 5:215:30] = 12.345
+    assert "recurring-value" not in told(examine(table(values)))
+
+
+def test_a_last_hour_of_a_third_is_unfinished_and_half_of_the_cells_are_no_sign() -> None:
+    """Counters of all cells fall to a third in the last hour; gauges do not."""
+    values = healthy()
+    values["volume"][:, -1] /= 3.0
+    values["attempts"][: CELLS // 2, -1] = np.floor(values["attempts"][: CELLS // 2, -1] / 3)
+    values["successes"][: CELLS // 2, -1] = np.floor(values["successes"][: CELLS // 2, -1] / 3)
+    (one,) = (f for f in examine(table(values)).findings if f.code == "period-unfinished")
+    assert (one.column, one.count) == ("volume", CELLS)
+    assert one.start == START + timedelta(hours=HOURS - 1)
+
+
+def test_an_hour_that_is_as_quiet_every_other_day_is_finished() -> None:
+    """What is little on half of the days before is little by its nature."""
+    values = healthy()
+    values["volume"][:, -1::-48] /= 3.0
+    assert "period-unfinished" not in told(examine(table(values)))
+
+
+def test_single_values_a_thousand_times_as_large_are_said() -> None:
+    """Six of them; four would be too few, and a factor of 100 is another matter."""
+    values = healthy()
+    values["volume"][4, 10:310:50] *= 1000.0
+    values["users"][5, 10:310:50] *= 100.0
+    values["attempts"][1, 10:210:50] *= 1000.0
+    (one,) = (f for f in examine(table(values)).findings if f.code == "stray-scale")
+    assert (one.column, one.named, one.count) == ("volume", ("E",), 6)
+
+
+def test_one_cell_that_is_the_mean_of_the_others_is_said() -> None:
+    """In every counter; in one alone it may be chance."""
+    values = healthy()
+    values["handovers"] = np.rint(values["attempts"] * 0.3 * (1.0 + 0.1 * values["users"] / 40.0))
+    for name in ("volume", "attempts", "successes", "handovers"):
+        values[name][5] = np.delete(values[name], 5, axis=0).mean(axis=0)
+    found = told(examine(table(values)))["total-among-objects"]
+    assert found.named == ("F",)
+    assert "mean" in found.found
+    values["volume"][5] *= 1.05
+    assert "total-among-objects" not in told(examine(table(values)))
+
+
+def test_one_counter_whose_day_moves_alone_is_named() -> None:
+    """Users come four hours late from the eighth day on, the other columns do not."""
+    values = healthy()
+    values["users"][:, 8 * 24 :] = np.roll(values["users"], 4, axis=1)[:, 8 * 24 :]
+    one = told(examine(table(values)))["daily-course-shifted"]
+    assert (one.column, one.count) == ("users", DAYS - 8)
+    assert "4 h later" in one.found
+
+
+def test_days_and_months_that_are_exchanged_are_said() -> None:
+    """4 to 12 March are read as 3 April to 3 December; 13 to 17 March are right."""
+    measured = table(healthy())
+    turned = (
+        pl.when(pl.col(TIME).dt.day() <= 12)
+        .then(pl.datetime(2024, pl.col(TIME).dt.day(), 3, pl.col(TIME).dt.hour(), time_zone="UTC"))
+        .otherwise(pl.col(TIME))
+        .cast(TIME_TYPE)
+    )
+    wrong = replace(measured, frame=measured.frame.with_columns(turned.alias(TIME)))
+    one = told(examine(wrong))["day-and-month-exchanged"]
+    assert one.count == 9 * 24 * CELLS
+    assert "2024-04-03 for 2024-03-04" in one.found
+    assert "day-and-month-exchanged" not in told(examine(measured))

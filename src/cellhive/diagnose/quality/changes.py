@@ -111,6 +111,51 @@ def _switches(high: Bools, known: Bools) -> Indices:
     return np.asarray(changed.sum(axis=1))
 
 
+# Single values of another size -------------------------------------------------
+
+THOUSAND = 1000.0
+"""By how much a misread separator of thousands, or kilo for mega, makes a value larger."""
+THOUSAND_LOG = np.log10(THOUSAND)
+NEAR_THOUSAND = 0.5
+"""Difference from that which the course of the day explains [log10]."""
+STEADY = 2.0
+"""Range of an object's other values from which a thousand times as much may be one of them [log10,
+from the first to the last hundredth]."""
+FEWEST_STRAYS = 5
+
+
+def say_strays(column: Column) -> None:
+    """Find single values a thousand times as large as those around them."""
+    if column.info.role not in {Role.COUNTER, Role.GAUGE, Role.UNKNOWN}:
+        return
+    values, row = column.values, column.rows.row
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(values > 0, np.log10(values), np.nan)
+    known = logs[np.isfinite(logs)]
+    if known.size == 0 or float(known.max()) - float(np.median(known)) < THOUSAND_LOG / 2:
+        return
+    around = np.full((4, values.size), np.nan)
+    for k, by in enumerate((-2, -1, 1, 2)):
+        same = np.roll(row, by) == row
+        around[k] = np.where(same, np.roll(logs, by), np.nan)
+    step = logs - _middle(around.T, ~np.isnan(around.T))
+    with np.errstate(invalid="ignore"):
+        at = np.abs(step - THOUSAND_LOG) <= NEAR_THOUSAND
+    for one in np.unique(row[at]).tolist():
+        here = slice(int(column.rows.starts[one]), int(column.rows.ends[one]))
+        rest = logs[here][~at[here]]
+        rest = rest[np.isfinite(rest)]
+        if rest.size < ENOUGH or float(np.ptp(np.quantile(rest, [0.01, 0.99]))) > STEADY:
+            at[here] = False
+    if at.sum() >= FEWEST_STRAYS:
+        column.say(
+            Severity.WARNING, "stray-scale",
+            ("values of one size", f"{int(at.sum())} single values about {THOUSAND:g} times as "
+             f"large as those around them, for example {values[at][0]:.6g}",
+             "kept as found: a separator of thousands may be misread, or a unit"), at,
+        )  # fmt: skip
+
+
 # Another unit -------------------------------------------------------------------
 
 

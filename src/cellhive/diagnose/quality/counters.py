@@ -17,6 +17,19 @@ LEAST_QUIET = 7
 """Periods of nothing or 0 from which a counter may have been switched on or off."""
 STUCK = 6
 """Equal neighbouring values of a finely resolved counter that look frozen."""
+STRAIGHT = 6
+"""Neighbouring values of a finely resolved counter on one straight line that look filled in."""
+RECURS = 8
+"""Times one value of a finely resolved counter must recur in an object, and its share of the
+object's values at least."""
+RECURS_SHARE = 0.02
+LEAST_DAYS = 5
+"""Days before the last period that tell what is usual at its time of day."""
+LEAST_OBJECTS = 3
+UNFINISHED = 0.7
+"""Share of what is usual at that time of day, below which the last period looks cut short."""
+WIDE = 0.8
+"""Share of the objects that must agree on it."""
 
 
 def say_constant(column: Column) -> None:
@@ -209,6 +222,112 @@ def say_frozen(column: Column) -> None:
          f"{clock(column.rows.time(a - 1))}",
          "kept as found; its source may have been frozen"), at,
     )  # fmt: skip
+
+
+def say_filled(column: Column) -> None:
+    """Find values that were filled in: on a straight line, or one value again and again.
+
+    A value that recurs and is the largest there is, is a counter that can count no further.
+    """
+    known = column.known
+    if not _fine(column.values[known]):
+        return
+    _say_straight(column)
+    _say_recurring(column)
+
+
+def _say_straight(column: Column) -> None:
+    values, row = column.values, column.rows.row
+    if values.size < STRAIGHT:
+        return
+    bend = np.abs(values[2:] - 2.0 * values[1:-1] + values[:-2])
+    rise = np.abs(values[1:-1] - values[:-2])
+    with np.errstate(invalid="ignore"):
+        line = np.zeros(values.size, dtype=np.bool_)
+        # as good as straight: rounding bends a line by a small part of its rise
+        line[2:] = (bend <= 1e-3 * rise) & (rise > 0) & (row[2:] == row[:-2])
+    runs = np.flatnonzero(np.diff(np.concatenate([[0], line.astype(np.int8), [0]]))).reshape(-1, 2)
+    runs = runs[runs[:, 1] - runs[:, 0] + 2 >= STRAIGHT]
+    if runs.size == 0 or line.sum() > 0.5 * int(column.known.sum()):  # it is a line by its nature
+        return
+    at = _filled(values.size, runs - [[1, 0]])
+    a, b = runs[int(np.argmax(runs[:, 1] - runs[:, 0]))].tolist()
+    column.say(
+        Severity.WARNING, "interpolated",
+        ("measured values", f"{many(len(runs), 'stretch', 'stretches')} on a straight line, the "
+         f"longest {b - a + 2} periods in {column.objects[row[a]]} from "
+         f"{clock(column.rows.time(a - 2))}",
+         "kept as found; a gap was filled before the export"), at,
+    )  # fmt: skip
+
+
+def _say_recurring(column: Column) -> None:
+    _, low, high = column.per_object()
+    with np.errstate(invalid="ignore"):
+        moving = (low != high)[column.rows.row]
+    known = np.flatnonzero(column.known & (column.values != 0) & moving)
+    if known.size == 0:
+        return
+    pairs = np.stack([column.rows.row[known].astype(np.float64), column.values[known]])
+    _, first, group, count = np.unique(
+        pairs, axis=1, return_index=True, return_inverse=True, return_counts=True
+    )
+    size = np.bincount(column.rows.row[known], minlength=len(column.objects))
+    often = count >= np.maximum(RECURS, RECURS_SHARE * size[column.rows.row[known[first]]])
+    at = np.zeros(column.values.size, dtype=np.bool_)
+    at[known[often[group.ravel()]]] = True
+    if not at.any() or at.sum() > 0.5 * known.size:
+        return
+    most = float(column.values[known].max())
+    top = at & (column.values == most)
+    if top.any():
+        top = column.values == most  # also in objects that seldom reach it
+        column.say(
+            Severity.WARNING, "saturated",
+            ("a counter that counts as far as there is something to count",
+             f"{most:.6g}, the largest value, {int(top.sum())} times",
+             "kept as found: it may be able to count no further"), top,
+        )  # fmt: skip
+    at &= column.values != most
+    if at.any():
+        column.say(
+            Severity.WARNING, "recurring-value",
+            ("values that change from period to period",
+             f"one value again and again in {many(np.unique(column.rows.row[at]).size, 'object')}, "
+             f"for example {column.values[at][0]:.6g} in {column.objects[column.rows.row[at][0]]}",
+             "kept as found; gaps may have been filled with a mean before the export"), at,
+        )  # fmt: skip
+
+
+def say_unfinished(column: Column) -> None:
+    """Say where the last period holds too little in nearly all objects: it was not over yet."""
+    rows = column.rows
+    if rows.seconds is None or column.info.role is not Role.COUNTER:
+        return
+    last = float(rows.seconds.max())
+    now = np.flatnonzero((rows.seconds == last) & column.known)
+    whole = np.mod(last - rows.seconds, 86400.0) < 1.0
+    ratios, before = [], []
+    for at in now.tolist():
+        start = int(rows.starts[rows.row[at]])
+        usual = column.values[start:at][whole[start:at]]
+        usual = usual[np.isfinite(usual)]
+        if usual.size >= LEAST_DAYS and np.median(usual) > 0:
+            ratios.append(column.values[at] / np.median(usual))
+            before.append(usual[-LEAST_DAYS:] / np.median(usual))
+    if len(ratios) < LEAST_OBJECTS:
+        return
+    low = np.mean(np.array(ratios) < UNFINISHED) >= WIDE
+    other_days = (np.array(before) < UNFINISHED).mean(axis=0)  # a weekend, a holiday: no sign
+    if low and not (other_days >= WIDE / 2).any():
+        at = np.zeros(column.values.size, dtype=np.bool_)
+        at[now] = True
+        column.say(
+            Severity.WARNING, "period-unfinished",
+            ("a last period that is over", f"{np.median(ratios):.0%} of what is usual at that time "
+             f"of day in {many(len(ratios), 'object')} at {clock(rows.time(int(now[0])))}",
+             "kept as found; the export was made before the period was over"), at,
+        )  # fmt: skip
 
 
 def _filled(size: int, runs: Indices) -> Bools:

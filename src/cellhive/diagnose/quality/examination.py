@@ -27,7 +27,14 @@ from cellhive.core.types import Floats, Ints
 from cellhive.diagnose.quality import changes, coverage, times
 from cellhive.diagnose.quality.column import Column, Rows, values_of
 from cellhive.diagnose.quality.copies import say_copies
-from cellhive.diagnose.quality.counters import ENOUGH, say_constant, say_frozen, say_switched
+from cellhive.diagnose.quality.counters import (
+    ENOUGH,
+    say_constant,
+    say_filled,
+    say_frozen,
+    say_switched,
+    say_unfinished,
+)
 from cellhive.diagnose.quality.coverage import CounterCoverage, Coverage
 from cellhive.diagnose.quality.identities import NEARLY_EMPTY, say_labels
 from cellhive.diagnose.quality.rows import (
@@ -70,6 +77,7 @@ def examine(measurements: Measurements) -> Examined:
     m = without_duplicates(measurements, found, recordings=recordings)
     m = without_suspect(m, found)
     m = without_timeless(m, found)
+    times.say_exchanged_dates(m, found)
     m = times.without_odd_times(m, found)
     period = times.expected_period(m.frame)
     covered = coverage.coverage_of(m, period, found)
@@ -219,6 +227,7 @@ def _examine(
         changes.empty_running_totals(column)
     if timed and column.known.any():
         changes.say_unit_changes(column, others)
+        changes.say_strays(column)
     settle_share(column, fractions=fractions)
     empty_impossible(column)
     if column.known.sum() < ENOUGH:
@@ -228,3 +237,5 @@ def _examine(
         say_switched(column, alive)
         if not changes.say_resolution(column):  # coarse values repeat by themselves
             say_frozen(column)
+            say_filled(column)
+        say_unfinished(column)

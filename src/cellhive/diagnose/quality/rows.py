@@ -186,26 +186,36 @@ LEAST_ROWS = 6
 """Rows that such an object must have."""
 LEAST_SUMMED = 3
 """Objects from which one that equals the sum of the others is told from chance."""
+LEAST_MEANS = 3
+"""Counters that must all say that an object is the mean of the others."""
 
 
 def say_totals(m: Measurements, found: list[Finding]) -> None:
-    """Find objects whose counters are the sum of all other objects: totals among the parts."""
+    """Find objects whose counters are the sum or the mean of all others: totals among the parts."""
     counts = [n for n, i in m.columns.items() if i.role is Role.COUNTER and i.bin is None][:6]
     if not counts or m.frame[OBJECT].n_unique() <= LEAST_SUMMED:
         return
     largest: set[str] = set()
+    middle: list[set[str]] = []
     for name in counts:
         by = m.frame.group_by(OBJECT).agg(pl.col(name).sum()).sort(name, descending=True)
         top, rest = float(by[name][0] or 0.0), float(by[name][1:].sum() or 0.0)
         often = m.frame.filter(pl.col(OBJECT) == by[OBJECT][0]).height >= LEAST_ROWS
         if often and top > 0 and abs(top - rest) <= 1e-3 * top:
             largest.add(str(by[OBJECT][0]))
-    for one in sorted(largest):
+        else:
+            mean = by[name].sum() / by.height  # also without the object, if it is the mean
+            near = by.filter((pl.col(name) - mean).abs() <= 1e-3 * abs(mean))
+            middle.append(set(near[OBJECT].cast(pl.String)))
+    # near the mean in one counter may be chance; in every one it is none
+    means = set.intersection(*middle) if len(middle) >= LEAST_MEANS else set()
+    kinds = {**dict.fromkeys(means, "mean"), **dict.fromkeys(largest, "sum")}
+    for one, kind in sorted(kinds.items()):
         rows = m.frame.filter(pl.col(OBJECT) == one)
         found.append(
             finding_of_rows(
                 Severity.WARNING, "total-among-objects",
-                ("rows of one level", f"{one} holds the sum of all other objects",
+                ("rows of one level", f"{one} holds the {kind} of all other objects",
                  "kept as an object of its own; sums and means over all objects count it twice"),
                 rows, rows.height,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -95,6 +95,40 @@ def _multiples(steps: pl.Series, period: float) -> bool:
 
 
 # Times that cannot be --------------------------------------------------------------
+
+
+FEWEST_DATES = 3
+"""Dates that must stand alone to look exchanged."""
+
+
+def say_exchanged_dates(m: Measurements, found: list[Finding]) -> None:
+    """Say where the day and the month of some dates seem to be exchanged.
+
+    Such dates stand alone, a month from each other, and lie one beside the other once they are
+    turned round.
+    """
+    dates = m.frame[TIME].drop_nulls().dt.date().unique().to_list()
+    day = timedelta(days=1)
+    present = set(dates)
+    alone = [d for d in dates if {d - day, d + day}.isdisjoint(present) and d.day <= 12]  # noqa: PLR2004  # months
+    turned = {d: d.replace(month=d.day, day=d.month) for d in alone if d.day != d.month}
+    if len(turned) < FEWEST_DATES:
+        return
+    right = (present - set(turned)) | set(turned.values())
+    fits = [d for d, t in turned.items() if t not in present and {t - day, t + day} & right]
+    if len(fits) < MAJORITY * len(turned):
+        return
+    rows = m.frame.filter(pl.col(TIME).dt.date().is_in(fits))
+    first = min(fits)
+    found.append(
+        finding_of_rows(
+            Severity.WARNING, "day-and-month-exchanged",
+            ("dates beside each other", f"{len(fits)} dates that stand alone, and do not if day "
+             f"and month are exchanged, for example {first} for {turned[first]}",
+             "kept as read; export times as year-month-day"),
+            rows, rows.height,
+        )
+    )  # fmt: skip
 
 
 def without_odd_times(m: Measurements, found: list[Finding]) -> Measurements:
@@ -305,31 +339,61 @@ def say_shifted_days(m: Measurements, rows: Rows, found: list[Finding]) -> None:
     if days < LEAST_DAYS or days * slots > 20 * rows.seconds.size:
         return
     names = [n for n, i in m.columns.items() if i.role in _CYCLIC and i.bin is None][:KPIS]
-    curves = [_courses(values_of(m.frame[name]), place, days, slots) for name in names]
-    lags = _lags([one for one in curves if one is not None], slots)
+    curves = {name: _courses(values_of(m.frame[name]), place, days, slots) for name in names}
+    known = {name: curve for name, curve in curves.items() if curve is not None}
+    calendar = _Calendar(first, days, slots, place)
+    if not _say_moved(list(known.values()), "", calendar, (m, rows, found)):
+        for name, curve in known.items():
+            _say_moved([curve], name, calendar, (m, rows, found))
+
+
+@dataclass(frozen=True)
+class _Calendar:
+    """The days of a table."""
+
+    first: float
+    """Midnight of the first day, seconds since the epoch [s]."""
+    days: int
+    slots: int
+    """Periods of a day."""
+    place: Indices
+    """Period of each row, from 0 at the first midnight, (rows,)."""
+
+
+def _say_moved(
+    curves: Sequence[Floats], column: str, calendar: _Calendar,
+    where: tuple[Measurements, Rows, list[Finding]],
+) -> bool:  # fmt: skip
+    """Say on which days the courses moved, of all columns together or of one; False if on none."""
+    m, rows, found = where
+    slots, first = calendar.slots, calendar.first
+    lags = _lags(curves, slots)
     if lags is None:
-        return
+        return False
     usual = _mode(lags)
     moved = _lasting((lags != usual) & (lags != _UNKNOWN))
-    if not moved.any() or moved.sum() > 0.5 * days:
-        return
-    hours = [int(x) * period / 3600 for x in np.unique(lags[moved] - usual)]
+    if not moved.any() or moved.sum() > 0.5 * calendar.days:
+        return False
+    hours = [int(x) * DAY_S / slots / 3600 for x in np.unique(lags[moved] - usual)]
     hours = [(h + 12) % 24 - 12 for h in hours]
-    at = np.isin(place // slots, np.flatnonzero(moved))
+    at = np.isin(calendar.place // slots, np.flatnonzero(moved))
     on = np.flatnonzero(moved)
     told = listed([f"{abs(h):g} h {'later' if h > 0 else 'earlier'}" for h in hours])
     clock_change = m.time_zone in {"UTC", "mixed"} and all(abs(h) == 1 for h in hours)
-    found.append(
-        rows.finding(
-            Severity.INFO if clock_change else Severity.WARNING, "daily-course-shifted",
-            ("the same course of the day all the time",
-             f"a course {told} on {on.size} days between {_day(first, on[0])} and "
-             f"{_day(first, on[-1])}, in all objects together",
-             "kept as found; people's clocks were changed" if clock_change else
-             "kept as found; local time and UTC may be mixed, or clocks were changed: give "
-             "time_zone in a mapping"), at, (int(on.size), "days"),
-        )
+    done = (
+        "kept as found; people's clocks were changed" if clock_change else
+        "kept as found; local time and UTC may be mixed, or clocks were changed: give "
+        "time_zone in a mapping" if not column else
+        "kept as found; the other columns did not move: this one may be read at other times"
     )  # fmt: skip
+    finding = rows.finding(
+        Severity.INFO if clock_change else Severity.WARNING, "daily-course-shifted",
+        ("the same course of the day all the time",
+         f"a course {told} on {on.size} days between {_day(first, on[0])} and "
+         f"{_day(first, on[-1])}, in all objects together", done), at, (int(on.size), "days"),
+    )  # fmt: skip
+    found.append(replace(finding, column=column))
+    return True
 
 
 _CYCLIC = {Role.COUNTER, Role.GAUGE, Role.UNKNOWN}
