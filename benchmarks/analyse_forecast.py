@@ -122,7 +122,9 @@ def real() -> Iterator[tuple[str, Floats]]:
                 yield panel.kpi, panel.values
 
 
-def held_out(values: Floats, last: int, rng: np.random.Generator) -> dict[str, list[float]]:
+def held_out(
+    values: Floats, last: int, rng: np.random.Generator, *, peers: bool
+) -> dict[str, list[float]]:
     """Return coverage and errors of forecasts of held-out tails, from five origins up to a day."""
     out: dict[str, list[float]] = {name: [] for name in ("50", "90", "ours", "naive", "ets")}
     for end in range(last - 5 * 30, last - 29, 30):
@@ -136,11 +138,13 @@ def held_out(values: Floats, last: int, rng: np.random.Generator) -> dict[str, l
         for row in range(len(past)):
             drawn = draw(fitted, row, 30, DRAWS, rng).values(past.shape[1] % WEEK, rng)
             drawn = np.exp(drawn) if logs else drawn
-            _compared(past[row], ahead[row], drawn, out)
+            _compared(past[row], ahead[row], drawn, out, peers=peers)
     return out
 
 
-def _compared(past: Floats, ahead: Floats, drawn: Floats, out: dict[str, list[float]]) -> None:
+def _compared(
+    past: Floats, ahead: Floats, drawn: Floats, out: dict[str, list[float]], *, peers: bool
+) -> None:
     known = np.isfinite(ahead)
     scale = float(np.nanmean(np.abs(past[WEEK:] - past[:-WEEK])))
     if known.sum() < FEWEST or not scale > 0:
@@ -151,7 +155,7 @@ def _compared(past: Floats, ahead: Floats, drawn: Floats, out: dict[str, list[fl
     naive = np.array([_last(past, t) for t in range(ahead.size)])
     out["ours"].append(float(np.abs(np.median(drawn, axis=0) - ahead)[known].mean()) / scale)
     out["naive"].append(float(np.nanmean(np.abs(naive - ahead)[known])) / scale)
-    smooth = _ets(past, ahead.size)
+    smooth = _ets(past, ahead.size) if peers else None
     if smooth is not None:
         out["ets"].append(float(np.abs(smooth - ahead)[known].mean()) / scale)
 
@@ -173,23 +177,22 @@ LIMITED = {"ul_prb_util_%": "prb_utilisation_ratio", "mean_no_rrc_users": "RRC.C
 def crossings(kpi: str, values: Floats, rng: np.random.Generator) -> tuple[list[Foretold], float]:
     """Return what is foretold of limits in the hidden part, and for what share nothing is said."""
     quantity, origin = LIMITED[kpi], round((1 - HIDDEN) * values.shape[1])
+    level = np.stack([_levels(row) for row in values])
+    now = level[:, origin - 1]
+    known = (now > 0) & np.isfinite(level[:, origin : origin + WITHIN_DAYS[-1]]).any(axis=1)
+    share, level = values[known] / now[known, None], level[known] / now[known, None]
+    names = tuple(f"c{k}" for k in range(len(share)))
+    seen = Seen(names, 0.0, DAY_S, {quantity: share[:, :origin]})
     told: list[Foretold] = []
     asked = 0
-    for row in values:
-        level = _levels(row)
-        now = float(level[origin - 1])
-        if not now > 0 or np.isnan(level[origin : origin + WITHIN_DAYS[-1]]).all():
-            continue
-        seen = Seen(("c",), 0.0, DAY_S, {quantity: row[None, :origin]})
-        for times in ABOVE:
-            for days in WITHIN_DAYS:
-                limits = Limits(prb_utilisation_ratio=times * now, connected_users=times * now,
-                                horizon_days=days)  # fmt: skip
-                found = forecasts(seen, limits, rng)[0]
+    for times in ABOVE:
+        for days in WITHIN_DAYS:
+            limits = Limits(prb_utilisation_ratio=times, connected_users=times, horizon_days=days)
+            came = (level[:, origin : origin + days] > times).any(axis=1)
+            for row, one in enumerate(forecasts(seen, limits, rng)):
                 asked += 1
-                came = bool((level[origin : origin + days] > times * now).any())
-                if np.isfinite(found.probability):
-                    told.append(Foretold(days, found.probability, came))
+                if np.isfinite(one.probability):
+                    told.append(Foretold(days, one.probability, bool(came[row])))
     return told, 1.0 - len(told) / max(asked, 1)
 
 
@@ -281,9 +284,9 @@ def main() -> None:
     told: list[Foretold] = []
     unsaid: list[float] = []
     for kpi, values in real():
-        rows += tails(f"{kpi}, last 150 days", held_out(values, values.shape[1], rng))
+        rows += tails(f"{kpi}, last 150 days", held_out(values, values.shape[1], rng, peers=True))
         rows += tails(f"{kpi}, among the first {CHOSEN_ON} days, chosen on",
-                      held_out(values, CHOSEN_ON, rng), judged=False)  # fmt: skip
+                      held_out(values, CHOSEN_ON, rng, peers=False), judged=False)  # fmt: skip
         if kpi in LIMITED:
             some, nothing = crossings(kpi, values, rng)
             told += some
