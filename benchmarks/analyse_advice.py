@@ -187,16 +187,16 @@ def steps(seeds: tuple[int, ...], which: str, *, judged: bool) -> list[Row]:
             _range(f"{WORDS[key]}, {which}: factor of the others", one.factor, "factor"),
         ]
         low, high = beta.interval(0.9, *RELIEF[key])
-        inside["what a step ends"] += [low <= x <= high for x in one.ended]
+        inside["what a step ends"] += [bool(low <= x <= high) for x in one.ended]
         low, high = np.exp(norm.interval(0.9, *OTHER_WAY[key[1]]))
-        inside["how the opposite kind grows"] += [low <= x <= high for x in one.factor]
+        inside["how the opposite kind grows"] += [bool(low <= x <= high) for x in one.factor]
         signs += [x > 0 for x in one.ended]
     for same, shares in load_steps(seeds).items():
         kind = "another carrier of its sector" if same else "a neighbour"
         rows.append(_range(f"2 dB from a full cell to {kind}, {which}: PRBs added there, over the "
                            "full cell's", shares, "share"))  # fmt: skip
         low, high = beta.interval(0.9, *(SHIFT_SAME_GROUND if same else SHIFT))
-        inside["what an offset moves"] += [low <= x <= high for x in shares]
+        inside["what an offset moves"] += [bool(low <= x <= high) for x in shares]
         signs += [x > 0 for x in shares]
     if not judged:
         return rows

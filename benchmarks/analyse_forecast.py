@@ -188,7 +188,7 @@ def crossings(kpi: str, values: Floats, rng: np.random.Generator) -> tuple[list[
     for times in ABOVE:
         for days in WITHIN_DAYS:
             limits = Limits(prb_utilisation_ratio=times, connected_users=times, horizon_days=days)
-            came = (level[:, origin : origin + days] > times).any(axis=1)
+            came = np.any(level[:, origin : origin + days] > times, axis=1)
             for row, one in enumerate(forecasts(seen, limits, rng)):
                 asked += 1
                 if np.isfinite(one.probability):
@@ -220,14 +220,20 @@ def calibration(told: list[Foretold]) -> list[Row]:
     for days in WITHIN_DAYS:
         some = [one for one in told if one.within_days == days]
         came = np.array([one.came for one in some], np.float64)
-        said = np.array([one.probability for one in some])
+        probability = np.array([one.probability for one in some])
         base = float(came.mean() * (1 - came.mean()))
-        brier = float(((said - came) ** 2).mean())
+        brier = float(((probability - came) ** 2).mean())
         rows.append(Row(f"limits of real sites within {days} days, Brier score", brier, "",
                         "", "the share that came, known in advance", base,
                         base / brier))  # fmt: skip
-        rows.append(Row(f"limits of real sites within {days} days: said on average "
-                        f"{said.mean():.1%}, exceeded", float(came.mean()), "share"))  # fmt: skip
+        said_words = f"said on average {probability.mean():.1%}, exceeded"
+        rows.append(
+            Row(
+                f"limits of real sites within {days} days: {said_words}",
+                float(came.mean()),
+                "share",
+            )
+        )
     return rows
 
 
@@ -281,7 +287,7 @@ def main() -> None:
         ]
     rows.append(Row(f"forecasts of {SERIES} cells, {DAYS} days", told["cpu_s"], "CPU s"))
     rows.append(Row("steady series without growth that get a date", flat(rng), "share", "< 0.02"))
-    told: list[Foretold] = []
+    foretold: list[Foretold] = []
     unsaid: list[float] = []
     for kpi, values in real():
         rows += tails(f"{kpi}, last 150 days", held_out(values, values.shape[1], rng, peers=True))
@@ -289,10 +295,10 @@ def main() -> None:
                       held_out(values, CHOSEN_ON, rng, peers=False), judged=False)  # fmt: skip
         if kpi in LIMITED:
             some, nothing = crossings(kpi, values, rng)
-            told += some
+            foretold += some
             unsaid.append(nothing)
-    if told:
-        rows += calibration(told)
+    if foretold:
+        rows += calibration(foretold)
         rows.append(Row("limits of real sites of which nothing is said: the level just shifted",
                         float(np.mean(unsaid)), "share"))  # fmt: skip
     report(

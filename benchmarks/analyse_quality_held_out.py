@@ -63,7 +63,7 @@ def sentinel_at_night(t: Table) -> Truth:
     """Two cells say -999 from 1 to 4 h every night."""
     rows = t.some(2)
     night = (np.arange(HOURS) % 24 >= 1) & (np.arange(HOURS) % 24 < 4)
-    t.values[THROUGHPUT][np.ix_(rows, np.flatnonzero(night))] = -999.0
+    t.values[THROUGHPUT][np.ix_(np.array(rows), np.flatnonzero(night))] = -999.0
     return Truth(("sentinel", "impossible"), THROUGHPUT, _names(t, rows), 2 * int(night.sum()))
 
 
@@ -165,8 +165,8 @@ def straight_filled(t: Table) -> Truth:
     """Twelve missing hours of three cells were filled with a straight line."""
     rows, at = t.some(3), int(t.rng.integers(50, 400))
     for row in rows:
-        ends = t.values[THROUGHPUT][row, [at, at + 13]]
-        t.values[THROUGHPUT][row, at : at + 14] = np.round(np.linspace(*ends, 14), 6)
+        first, last = t.values[THROUGHPUT][row, [at, at + 13]].tolist()
+        t.values[THROUGHPUT][row, at : at + 14] = np.round(np.linspace(first, last, 14), 6)
     return Truth(("interpolated", "frozen", "values-filled"), THROUGHPUT, _names(t, rows), None,
                  ("resolution-changed",))  # fmt: skip
 

@@ -250,7 +250,7 @@ def _say_straight(column: Column) -> None:
     runs = runs[runs[:, 1] - runs[:, 0] + 2 >= STRAIGHT]
     if runs.size == 0 or line.sum() > 0.5 * int(column.known.sum()):  # it is a line by its nature
         return
-    at = _filled(values.size, runs - [[1, 0]])
+    at = _filled(values.size, runs - np.array([1, 0]))
     a, b = runs[int(np.argmax(runs[:, 1] - runs[:, 0]))].tolist()
     column.say(
         Severity.WARNING, "interpolated",
@@ -308,12 +308,12 @@ def say_unfinished(column: Column) -> None:
     now = np.flatnonzero((rows.seconds == last) & column.known)
     whole = np.mod(last - rows.seconds, 86400.0) < 1.0
     ratios, before = [], []
-    for at in now.tolist():
-        start = int(rows.starts[rows.row[at]])
-        usual = column.values[start:at][whole[start:at]]
+    for one in now.tolist():
+        start = int(rows.starts[rows.row[one]])
+        usual = column.values[start:one][whole[start:one]]
         usual = usual[np.isfinite(usual)]
         if usual.size >= LEAST_DAYS and np.median(usual) > 0:
-            ratios.append(column.values[at] / np.median(usual))
+            ratios.append(column.values[one] / np.median(usual))
             before.append(usual[-LEAST_DAYS:] / np.median(usual))
     if len(ratios) < LEAST_OBJECTS:
         return

@@ -204,7 +204,7 @@ def say_totals(m: Measurements, found: list[Finding]) -> None:
         if often and top > 0 and abs(top - rest) <= 1e-3 * top:
             largest.add(str(by[OBJECT][0]))
         else:
-            mean = by[name].sum() / by.height  # also without the object, if it is the mean
+            mean = (top + rest) / by.height  # also without the object, if it is the mean
             near = by.filter((pl.col(name) - mean).abs() <= 1e-3 * abs(mean))
             middle.append(set(near[OBJECT].cast(pl.String)))
     # near the mean in one counter may be chance; in every one it is none
