@@ -200,6 +200,39 @@ def test_what_was_rolled_back_is_not_proposed_again_for_a_while() -> None:
     assert proposed(1800.0 + 7200.0)
 
 
+def test_another_version_knows_what_was_done_before_it() -> None:
+    """It decides as it would alone, and still leaves alone what was changed and undone."""
+    env = environment(("a3_offset_db",))
+    env.reset([7])
+    frame, now_s = frame_at(env)
+    one, other = (model(("joint", ("a3_offset_db",))) for _ in range(2))
+    shape = other.roles[0].shape
+    other = Model("random@2", (PolicyRole("joint", shape, drawn(shape, 11)),))
+    optimizer = PolicyOptimizer(one)
+    held = env.parameters()
+    optimizer.propose(env.network, held, [frame], now_s)
+    optimizer.take(other)
+    later = replace(frame, time_s=frame.time_s + 900.0)
+    plans = optimizer.propose(env.network, held, [later], now_s + 900.0)
+    fresh = PolicyOptimizer(other)
+    assert fresh.propose(env.network, held, [frame], now_s)
+    alone = fresh.propose(env.network, held, [later], now_s + 900.0)
+    wanted = [
+        {(c.object_id, c.after) for p in those for c in p.changes} for those in (plans, alone)
+    ]
+    assert wanted[0] == wanted[1] != set()
+    assert plans[0].evidence[0] == "policy random@2"
+    assert optimizer.deciding is other
+
+    optimizer.learn(Outcome(plans[0], "rolled back", "harm", now_s + 1800.0, {}, {}))
+    optimizer.take(one)
+    optimizer.take(other)
+    soon = replace(frame, time_s=frame.time_s + 1800.0)
+    again = optimizer.propose(env.network, held, [soon], now_s + 1800.0)
+    undone = {(c.object_id, c.after) for c in plans[0].changes}
+    assert not undone & {(c.object_id, c.after) for p in again for c in p.changes}
+
+
 def test_reasons_name_what_drove_a_choice() -> None:
     """Of a linear policy the margin is known by hand: the largest weight is named first."""
     seen = np.array([[0.9, 0.5, 0.2], [0.1, 0.5, 0.0]], np.float32)

@@ -46,6 +46,8 @@ from cellhive.flows.decide import (
     ReadBackDiffered,
     ValuesLeftOut,
 )
+from cellhive.flows.policy.beside import CandidateCompared
+from cellhive.flows.policy.served import PolicyNotTaken, PolicyTaken
 from cellhive.flows.trial import (
     BaselineObserved,
     Raster,
@@ -73,6 +75,9 @@ _LOGGED = {
         CellsSetAside,
         ReadBackDiffered,
         ValuesLeftOut,
+        PolicyTaken,
+        PolicyNotTaken,
+        CandidateCompared,
     )
 }
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -282,6 +287,8 @@ def load_run(path: Path) -> RunRecord:
         interrupted=bool(summary.get("interrupted", True)),
         applied=tuple(log.applied),
         maps=_read_maps(path, summary),
+        taken=tuple(log.taken),
+        compared=tuple(log.compared),
     )
 
 
@@ -326,6 +333,8 @@ class _Log:
     held: list[PlanHeld] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
+    taken: list[PolicyTaken] = field(default_factory=list)
+    compared: list[CandidateCompared] = field(default_factory=list)
     found: list[tuple[int, str]] = field(default_factory=list)
     """Notes and the periods they were made in."""
     damage: list[str] = field(default_factory=list)
@@ -341,7 +350,11 @@ class _Log:
                 self.applied.append(event.plan)
             case PlanDecided():
                 self.outcomes.append(event.outcome)
+            case PolicyTaken():
+                self.taken.append(event)
             case _:
+                if isinstance(event, CandidateCompared):
+                    self.compared.append(event)
                 note = note_of(event)
                 if note is not None:
                     self.found.append((len(self.frames["run"]), note))

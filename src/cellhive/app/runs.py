@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_te
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
 from cellhive.app.learning.policies import MODELS, is_policy, policy_named, resolved, trusted
+from cellhive.app.learning.serving import candidate_named, follows, served, with_candidate
 from cellhive.app.memory.opening import Place, key_of, open_memory
 from cellhive.app.recall import Learnt, Remembered, learn, recall_patterns
 from cellhive.core.compiled import source_digest
@@ -36,8 +36,8 @@ from cellhive.core.types import (
     Plan,
 )
 from cellhive.flows.decide import Approve, LoopSettings, Optimizer, PeriodObserved, Silent
-from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.operator import FreezeWindow, Operator
+from cellhive.flows.policy.served import PolicyTaken
 from cellhive.flows.prediction.predictor import PlanPredictor, PredictorSettings
 from cellhive.flows.replay import compare_frames, compare_runs
 from cellhive.flows.trial import (
@@ -54,7 +54,6 @@ from cellhive.ran.radio_map import best_server_rsrp_dbm, reference_power_dbm, to
 from cellhive.ran.scenarios import RealSites, Scenario, build_twin
 from cellhive.ran.simulator import Twin
 from cellhive.ran.son import Rules
-from cellhive.reports.results import ScenarioResult
 from cellhive.reports.run.report import render_run, write_run_report
 
 OPTIMIZERS = ("none", "rules", *(function.name.lower() for function in Rules().functions))
@@ -103,6 +102,11 @@ class RunOptions:
     """Where the key of an encrypted memory is: a file, or ``env:NAME``."""
     models: Path = Path(MODELS)
     """Store of trained policies, where the optimiser is one."""
+    follow: bool = False
+    """Let what becomes champion of the policy's name take over; so it is where the policy is
+    asked for by its name alone."""
+    shadow: str = ""
+    """Policy that is asked beside, compared and never applied; empty means none."""
 
     def checked(self) -> RunOptions:
         """Return the options, or raise what is wrong with them."""
@@ -122,15 +126,6 @@ class RunOptions:
             raise BadInput(
                 place="--observed", expected="4 to 900 seconds", found=f"{self.observed_s:g}"
             )
-        optimizer = self.optimizer
-        if is_policy(optimizer):  # by its version: a record outlives what an alias points at
-            optimizer = resolved(optimizer, self.models)
-        elif optimizer not in OPTIMIZERS:
-            raise BadInput(
-                place="--optimizer",
-                expected=f"one of {', '.join(OPTIMIZERS)}, or rl:NAME for a trained policy",
-                found=repr(optimizer),
-            )  # fmt: skip
         if self.bbox is not None and self.sites is None:
             raise BadInput(
                 place="--bbox", expected="a site list to cut from", found="no --sites",
@@ -140,7 +135,23 @@ class RunOptions:
             BoundingBox.parse(self.bbox)
         for window in self.freeze:
             FreezeWindow.parse(window, "--freeze")
-        return replace(self, hours=hours, recipe=recipe, optimizer=optimizer)
+        return replace(self._with_policies(), hours=hours, recipe=recipe)
+
+    def _with_policies(self) -> RunOptions:
+        """Return the options with policies by version: a record outlives where aliases point."""
+        shadow = candidate_named(self.shadow, self.models) if self.shadow else ""
+        if is_policy(self.optimizer):
+            return replace(
+                self, optimizer=resolved(self.optimizer, self.models), shadow=shadow,
+                follow=self.follow or follows(self.optimizer),
+            )  # fmt: skip
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(
+                place="--optimizer",
+                expected=f"one of {', '.join(OPTIMIZERS)}, or rl:NAME for a trained policy",
+                found=repr(self.optimizer),
+            )  # fmt: skip
+        return replace(self, shadow=shadow)
 
     @property
     def named(self) -> str:
@@ -324,18 +335,20 @@ def execute(
     approve: Approve | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     workers: int = 2,
+    taken: Sequence[PolicyTaken] | None = None,
 ) -> RunRecord:
     """Run to the end, or until interrupted, and return the record.
 
     Branches advance beside the run on ``workers`` threads: the kernels hold no lock.
-    """
-    optimizer = optimizer_named(run.options.optimizer, run.options.models)
-    loop = LoopSettings(mode=run.options.mode, may_follow=trusted(run.options.optimizer))
-    if run.remembered is not None:
-        optimizer = run.remembered.around(optimizer, loop.scoring)
-    if run.plan is not None:
-        optimizer = Operator(run.plan, optimizer)
 
+    Args:
+        run: What to run.
+        approve: Asks a person, in mode "assist".
+        should_stop: Asked between periods.
+        workers: Threads.
+        taken: Versions of the policy that took over when the run was recorded (for replays).
+    """
+    loop = LoopSettings(mode=run.options.mode, may_follow=trusted(run.options.optimizer))
     guard, windows = Guard(), [FreezeWindow.parse(w, "--freeze") for w in run.options.freeze]
 
     def tell(event: object) -> None:
@@ -345,7 +358,9 @@ def execute(
         for observer in run.observers:
             observer(event)
 
+    listening: list[Observer] = []
     with ExitStack() as stack:
+        optimizer = _proposing(run, loop, listening, taken, stack)
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=workers))
         hooks = Hooks(
             observer=tell,
@@ -353,6 +368,7 @@ def execute(
             advance=lambda jobs: list(pool.map(lambda job: job(), jobs)),
             should_stop=should_stop,
             predictor=PlanPredictor(PredictorSettings(loop.watch)) if run.options.predict else None,
+            listen=listening.append,
         )
         record = run_trial(
             run.twin,
@@ -368,6 +384,31 @@ def execute(
             hooks,
         )
     return replace(record, maps=coverage_maps(run.twin, record.initial, record.final))
+
+
+def _proposing(
+    run: Run, loop: LoopSettings, listening: Sequence[Observer],
+    taken: Sequence[PolicyTaken] | None, stack: ExitStack,
+) -> Optimizer:  # fmt: skip
+    """Return who proposes in a run: what is asked for, and what is around and beside it."""
+    options = run.options
+
+    def tell(event: object) -> None:
+        for observer in listening:
+            observer(event)
+
+    optimizer: Optimizer
+    if options.follow:
+        optimizer = stack.enter_context(
+            served(options.optimizer, options.models, tell, taken=taken)
+        )
+    else:
+        optimizer = optimizer_named(options.optimizer, options.models)
+    if options.shadow:
+        optimizer = with_candidate(optimizer, options.shadow, options.models, tell)
+    if run.remembered is not None:
+        optimizer = run.remembered.around(optimizer, loop.scoring)
+    return optimizer if run.plan is None else Operator(run.plan, optimizer)
 
 
 def record_folder(run: Run, root: Path) -> RunFolder:
@@ -389,6 +430,7 @@ def options_of(record: RunRecord) -> RunOptions:
     names = set(RunOptions.__dataclass_fields__)
     values = {name: value for name, value in record.settings.items() if name in names}
     values["sites"] = values["plan"] = values["bbox"] = None
+    values["shadow"] = ""  # it changes nothing, and may be there no more
     values.setdefault("predict", False)  # a run from before plans were foretold
     try:
         values["mode"] = Mode(values["mode"])
@@ -442,7 +484,7 @@ def replay(path: Path, *, observers: Sequence[Observer] = ()) -> Replay:
     )
     run.observers.extend(observers)
     approved = {plan.plan_id for plan in old.applied}
-    new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved)
+    new = execute(run, approve=lambda verdict: verdict.plan.plan_id in approved, taken=old.taken)
     replayed = Replay(old, new, options.periods, None)
     # The last period of a run that was cut was observed, but perhaps not acted upon.
     difference = (
@@ -543,58 +585,3 @@ def write_plan(plan: Plan, run_folder: Path, path: Path) -> None:
     record = load_run(run_folder)
     when = dt.datetime.fromisoformat(record.started)
     cm_xml.write_plan_xml(plan, record.network, path, dn_prefix=DN_PREFIX, when=when)
-
-
-def evaluate_scenarios(
-    names: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    optimizer: str = "rules",
-    models: Path = Path(MODELS),
-    hours: float | None = None,
-    on_progress: Callable[[str, int], None] = lambda name, seed: None,
-) -> list[ScenarioResult]:
-    """Run scenarios over seeds with "do nothing" beside each, and return the comparison.
-
-    Args:
-        names: Scenarios.
-        seeds: At least two; every seed is another city.
-        optimizer: Who proposes.
-        models: Store of trained policies, where the optimiser is one.
-        hours: Simulated time [h]; None means each scenario's own.
-        on_progress: Is told of every run before it starts.
-    """
-    every = [
-        RunOptions(
-            scenario=name, optimizer=optimizer, hours=hours, seed=max(seeds), models=models
-        ).checked()
-        for name in names
-    ]
-    results = []
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        hooks = Hooks(advance=lambda jobs: list(pool.map(lambda job: job(), jobs)))
-        for options in every:
-
-            def make(seed: int, options: RunOptions = options) -> Agents:
-                on_progress(options.scenario, seed)
-                run = prepare(replace(options, seed=seed))
-                return run.twin, optimizer_named(options.optimizer, options.models), Guard()
-
-            settings = TrialSettings(
-                periods=options.periods,
-                loop=LoopSettings(mode=Mode.AUTONOMOUS, may_follow=trusted(options.optimizer)),
-            )
-            rows = evaluate(make, seeds, settings, hooks=hooks)
-            scenario = scenario_named(options.scenario)
-            results.append(ScenarioResult(scenario, tuple(seeds), float(options.hours or 0), rows))
-    return results
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that figures depend on."""
-    return {
-        "CellHive": __version__,
-        "Python": platform.python_version(),
-        "NumPy": np.__version__,
-        "Numba": metadata.version("numba"),
-    }

@@ -103,9 +103,16 @@ def run(  # one parameter per option is how the command line is declared
         str,
         typer.Option(
             help="Who proposes: none, rules, mro, mlb, es or cco alone, or a trained policy: "
-            "rl:NAME, rl:NAME@VERSION."
+            "rl:NAME, rl:NAME@VERSION. By NAME alone, what is promoted meanwhile takes over."
         ),
     ] = "rules",
+    shadow: Annotated[
+        str,
+        typer.Option(
+            help="A trained policy to ask beside, and to compare; nothing it wants is applied. "
+            "NAME is the candidate of that name; NAME@VERSION."
+        ),
+    ] = "",
     models: ModelsFolder = MODELS,
     sites: Annotated[
         Path | None,
@@ -174,7 +181,7 @@ def run(  # one parameter per option is how the command line is declared
         scenario=scenario, hours=hours, seed=seed, mode=mode, optimizer=optimizer,
         observed_s=observed, branches=branches, predict=predict, sites=sites, bbox=bbox, plan=plan,
         protected=tuple(protect or ()), freeze=tuple(freeze or ()), memory=memory, memory_key=key,
-        models=models,
+        models=models, shadow=shadow,
     ).checked()  # fmt: skip
     if report is not None:
         check_output(report, "--report", composition.REPORT_SUFFIXES)
@@ -339,7 +346,7 @@ def evaluate(
     """
     from cellhive.adapters.files import check_output  # noqa: PLC0415
     from cellhive.adapters.scenarios import scenario_names  # noqa: PLC0415
-    from cellhive.app import runs as composition  # noqa: PLC0415
+    from cellhive.app.results import evaluate_scenarios, versions  # noqa: PLC0415
     from cellhive.reports.page import write_atomic  # noqa: PLC0415
     from cellhive.reports.results import results_markdown  # noqa: PLC0415
 
@@ -347,7 +354,7 @@ def evaluate(
     every = [name for name in scenario_names() if name != "hex-urban"]
     names = list(dict.fromkeys(scenario or every))
     messages = console(stderr=True)
-    results = composition.evaluate_scenarios(
+    results = evaluate_scenarios(
         names, range(first_seed, first_seed + seeds), optimizer=optimizer, models=models,
         hours=hours,
         on_progress=lambda name, seed: messages.print(f"{name}, seed {seed}", highlight=False),
@@ -356,7 +363,7 @@ def evaluate(
     command += "".join(f" --scenario {name}" for name in names if scenario)
     command += f" --optimizer {optimizer}" if optimizer != "rules" else ""
     command += f" --hours {hours:g}" if hours is not None else ""
-    write_atomic(out, results_markdown(results, command, composition.versions()))
+    write_atomic(out, results_markdown(results, command, versions()))
     for result in results:
         print(f"{result.scenario.name}: {'passes' if result.passes else 'does not pass'}")
     print(out)

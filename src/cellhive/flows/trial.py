@@ -47,6 +47,8 @@ from cellhive.flows.decide import (
     ReadBackDiffered,
     ValuesLeftOut,
 )
+from cellhive.flows.policy.beside import CandidateCompared
+from cellhive.flows.policy.served import PolicyNotTaken, PolicyTaken
 from cellhive.flows.watch import OBJECTIVE, area_of
 
 AREA_OBJECTIVE = "area_objective"
@@ -140,6 +142,10 @@ class RunRecord:
     applied: tuple[Plan, ...] = ()
     """Plans as the network took them, in order, roll-backs included."""
     maps: dict[str, Raster] = field(default_factory=dict)
+    taken: tuple[PolicyTaken, ...] = ()
+    """Versions of the policy that took over while it ran."""
+    compared: tuple[CandidateCompared, ...] = ()
+    """What a candidate would have done, period by period."""
 
 
 def _in_turn(jobs: list[Job]) -> list[KpiFrame]:
@@ -159,6 +165,8 @@ class Hooks:
     """Asked between periods."""
     predictor: Predictor | None = None
     """Foretells what plans will do."""
+    listen: Callable[[Observer], None] = lambda _: None
+    """Is given the observer of the run, for an optimiser that has something to tell it."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +225,10 @@ def note_of(event: object) -> str | None:
             return f"values of {event.column} that cannot be were left out"
         case ReadBackDiffered():
             return f"plan {event.plan.plan_id}: {'; '.join(event.differences)}"
+        case PolicyNotTaken():
+            return f"no other version was taken over, {event.still} goes on deciding: {event.why}"
+        case CandidateCompared() if event.failed:
+            return f"{event.candidate}, which ran beside, gave no answer: {event.failed}"
         case _:
             return None
 
@@ -383,7 +395,10 @@ class _Trial:
         self._held: list[PlanHeld] = []
         self._outcomes: list[Outcome] = []
         self._applied: list[Plan] = []
+        self._taken: list[PolicyTaken] = []
+        self._compared: list[CandidateCompared] = []
         self._found: list[tuple[int, str]] = []
+        hooks.listen(self._see)
 
     def period(self) -> None:
         """Run one period of everything and let the loop act on it."""
@@ -430,10 +445,14 @@ class _Trial:
             case PlanDecided():
                 event = PlanDecided(self._with_truth(event.outcome))
                 self._outcomes.append(event.outcome)
+            case PolicyTaken():
+                self._taken.append(event)
             case _:
                 note = note_of(event)
                 if note is not None:
                     self._found.append((len(self._frames), note))
+        if isinstance(event, CandidateCompared):
+            self._compared.append(event)
         self._hooks.observer(event)
 
     def _with_truth(self, outcome: Outcome) -> Outcome:
@@ -477,6 +496,8 @@ class _Trial:
             ),
             interrupted=interrupted,
             applied=tuple(self._applied),
+            taken=tuple(self._taken),
+            compared=tuple(self._compared),
         )
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from cellhive.app.learning.models import MODELS, open_models
 from cellhive.core.errors import NotFound
 from cellhive.core.models import CHAMPION
-from cellhive.flows.decide import Optimizer
 from cellhive.flows.policy.plans import AUTHOR
 
 if TYPE_CHECKING:
     from cellhive.app.learning.models import LoadedModel
     from cellhive.flows.policy.optimizer import Model
+    from cellhive.flows.policy.served import TakesModels
 
 PREFIX = "rl:"
 """What the name of a policy begins with among optimisers."""
@@ -84,7 +84,7 @@ def model_of(loaded: LoadedModel) -> Model:
     return Model(shown(loaded.manifest.reference), roles)
 
 
-def policy_named(optimizer: str, models: Path) -> Optimizer:
+def policy_named(optimizer: str, models: Path) -> TakesModels:
     """Return a policy as a fresh optimiser, with rules where its name says so; see ``load``."""
     from cellhive.flows.policy.optimizer import PolicyOptimizer  # noqa: PLC0415 - loads kernels
     from cellhive.flows.policy.together import PolicyWithRules  # noqa: PLC0415

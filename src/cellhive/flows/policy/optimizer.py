@@ -168,6 +168,17 @@ class PolicyOptimizer:
         self._seat: _Seat | None = None
         self._periods = 0
 
+    @property
+    def deciding(self) -> Model:
+        """The policy that decides."""
+        return self.model
+
+    def take(self, model: Model) -> None:
+        """Decide with another policy; what was changed and undone in the network stays known."""
+        self.model = model
+        if self._seat is not None:
+            self._seat = self._laid_out(self._seat.network, self._seat.track)
+
     def learn(self, outcome: Outcome) -> None:
         """Leave alone for a while what was rolled back."""
         if self._seat is not None:
@@ -213,14 +224,17 @@ class PolicyOptimizer:
 
     def _seated(self, network: Network) -> _Seat:
         """Return what belongs to a network; relations may be new after a change of it."""
-        if self._seat is not None and self._seat.network is network:
-            return self._seat
+        if self._seat is None or self._seat.network is not network:
+            self._seat = self._laid_out(network, Track(network, self.settings.limits))
+        return self._seat
+
+    def _laid_out(self, network: Network, track: Track) -> _Seat:
         settings = self.model.actions
         actions = Actions(settings, network)
         observations = Observations(network, actions.slots)
         place = {column.name: index for index, column in enumerate(columns_of(settings))}
-        self._seat = _Seat(
-            network, Track(network, self.settings.limits), actions, observations,
+        return _Seat(
+            network, track, actions, observations,
             tuple(self._forward(role, network) for role in self.model.roles),
             tuple(
                 np.array([place[column.name] for column in _columns(role.shape)], np.int32)
@@ -228,7 +242,6 @@ class PolicyOptimizer:
             ),
             Wording(network, observations.features, next_cells(network, settings.neighbours)),
         )  # fmt: skip
-        return self._seat
 
     def _choose(self, seat: _Seat, frame: KpiFrame, now_s: float) -> _Choice:
         """Return what the roles prefer together, among what the guard would let through."""

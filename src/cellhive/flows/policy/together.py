@@ -80,6 +80,17 @@ class PolicyWithRules:
         self._network: Network | None = None
         self._layered: frozenset[str] = frozenset()
 
+    @property
+    def deciding(self) -> Model:
+        """The policy that decides, beside the rules."""
+        return self.policy.model
+
+    def take(self, model: Model) -> None:
+        """Decide with another policy; the rules act for the functions that it leaves alone."""
+        if left_to_rules(model) != left_to_rules(self.policy.model):
+            self.rules = Rules(functions=left_to_rules(model))
+        self.policy.take(model)
+
     def propose(
         self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
     ) -> list[Plan]:

@@ -13,6 +13,7 @@ from cellhive.flows.prediction.coverage import (
     untold,
 )
 from cellhive.flows.trial import RunRecord, truth_of
+from cellhive.reports.run.beside import agreements_of
 from cellhive.reports.run.summary import compare
 
 
@@ -48,6 +49,11 @@ def summary(record: RunRecord, paths: dict[str, Path]) -> dict[str, Any]:
             "coverage": to_jsonable(coverage_of(compared(record.outcomes))),
             "none": untold(record.outcomes),
             "refused_for_harm": refused_for_harm(record.verdicts),
+        },
+        "taken": to_jsonable(record.taken),
+        "candidate": {
+            name: to_jsonable(agreement)
+            for name, agreement in agreements_of(record.compared).items()
         },
         "notes": list(record.notes),
         "paths": {name: str(path) for name, path in paths.items()},

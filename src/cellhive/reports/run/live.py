@@ -35,6 +35,7 @@ from cellhive.flows.decide import (
     PlanDecided,
     PlanHeld,
 )
+from cellhive.flows.policy.served import PolicyNotTaken, PolicyTaken
 from cellhive.flows.trial import BaselineObserved, Progress, RunRecord, Truth, truth_of
 from cellhive.ran.kpi import network_kpis
 from cellhive.reports.numbers import (
@@ -48,6 +49,7 @@ from cellhive.reports.numbers import (
     label_of,
     shown_unit,
 )
+from cellhive.reports.run.beside import beside_sentence
 from cellhive.reports.run.decisions import change_text, decisions_of, totals_of
 from cellhive.reports.run.report import (
     CARDS,
@@ -134,6 +136,12 @@ class RunView:
                 self._tell("◌", f"{event.plan.plan_id} held: {event.why}", "yellow")
             case PlanDecided():
                 self._decided(event.outcome)
+            case PolicyTaken():
+                self._tell(
+                    "⇄", f"{event.after} decides from now on, before: {event.before}", "cyan"
+                )
+            case PolicyNotTaken():
+                self._tell("!", f"{event.still} goes on deciding: {event.why}", "yellow")
             case _:
                 pass
 
@@ -446,6 +454,9 @@ def summary_table(record: RunRecord, *, paths: Mapping[str, Path] | None = None)
         parts.append(Text("Interrupted; this is what was done until then.", style="yellow"))
     sentences = summary_sentences(record, compared, decisions)
     parts += [Text(sentence) for sentence in sentences[: 3 if compared else None]]
+    beside = beside_sentence(record)
+    if beside and compared:
+        parts.append(Text(beside))
     parts += [Text(), _kpis(compared, pooled_kpis(window.run))]
     if any(total.applied for total in totals_of(record)):
         parts += [Text(), _functions(record)]

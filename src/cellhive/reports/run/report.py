@@ -23,6 +23,7 @@ from cellhive.reports.numbers import (
 )
 from cellhive.reports.page import render, write_atomic
 from cellhive.reports.run import figures, tables
+from cellhive.reports.run.beside import beside_sentence, candidate_beside
 from cellhive.reports.run.decisions import Decision, decisions_of
 from cellhive.reports.run.predictions import foretold
 from cellhive.reports.run.summary import (
@@ -109,6 +110,7 @@ def render_run(record: RunRecord, *, replay: str = "") -> str:
         rasters=figures.raster_maps(record),
         decisions=tables.decision_table(decisions),
         foretold=foretold(record),
+        beside=candidate_beside(record),
         totals=tables.totals_table(record),
         refusals=tables.refusal_table(record),
         held=tables.held_table(record),
@@ -179,7 +181,7 @@ def summary_sentences(
     record: RunRecord, compared: Mapping[str, Compared], decisions: Sequence[Decision]
 ) -> list[str]:
     """Return what an engineer would say about the run, one sentence or two per item."""
-    sentences = [_what_ran(record), _what_was_done(record)]
+    sentences = [_what_ran(record) + _what_took_over(record), _what_was_done(record)]
     if compared:
         sentences += _what_it_brought(compared)
     elif record.baseline and not record.applied:
@@ -195,7 +197,17 @@ def summary_sentences(
         )
     if decisions:
         sentences.append(_how_right(decisions))
-    return sentences
+    beside = beside_sentence(record)
+    return [*sentences, beside] if beside else sentences
+
+
+def _what_took_over(record: RunRecord) -> str:
+    """Return which versions of the policy took over, as further sentences."""
+    return "".join(
+        f" {one.after} was promoted meanwhile and decided from {format_clock(one.time_s)} on, in "
+        f"place of {one.before}."
+        for one in record.taken
+    )
 
 
 def _what_ran(record: RunRecord) -> str:
