@@ -19,7 +19,7 @@ $(VENV)/.run: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[rl,train,ray,memory,causal,postgres,evaluate,test]'
+	@$(PIP) install -c constraints.txt torch==2.13.0 -e '.[rl,train,ray,memory,causal,postgres,evaluate,mlflow,test]'
 	@touch $@
 
 # RLlib allows one version of Gymnasium; the newest one has a small environment of its own.

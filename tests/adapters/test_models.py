@@ -88,7 +88,7 @@ def test_damaged_tensors_are_refused(store: EmbeddedModels, how: str) -> None:
         "cut": data[:-3],
         "changed": data,
         "empty": b"",
-        "another": tensor_bytes(tensors(9)),
+        "another": tensor_bytes(tensors(9), "city"),
     }
     if how == "gone":
         path.unlink()
@@ -262,7 +262,7 @@ def test_what_is_no_manifest_is_refused(data: bytes, what: str) -> None:
 
 def test_safetensors_that_lie_are_refused() -> None:
     """A file whose digest is right but which holds something else."""
-    for data in (b"", b"\x08" + b"\0" * 7 + b"{}      ", b"\xff" * 40, tensor_bytes({})):
+    for data in (b"", b"\x08" + b"\0" * 7 + b"{}      ", b"\xff" * 40, tensor_bytes({}, "city")):
         made = manifest(version=1, tensors_bytes=len(data), tensors_sha256=files.sha256(data))
         with pytest.raises(BadInput):
             files.tensors_of(data, made, "here")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,43 @@ def test_a_candidate_that_is_not_there_is_refused(cellhive: Command, place: Path
         assert ended.code == 2
         assert told in ended.err
     assert not (place / "runs").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*noload.*")  # SQLAlchemy warns MLflow
+def test_models_may_be_in_mlflow(cellhive: Command, place: Path) -> None:
+    """Every command takes the address in place of a folder; a record and a replay too."""
+    pytest.importorskip("mlflow", reason="needs mlflow: pip install '.[mlflow]'")
+    where = "mlflow:sqlite:///there/mlflow.db"
+    empty = cellhive("train", "list", "--models", where)
+    assert (empty.code, "general@3" in empty.out) == (0, True)
+    assert not (place / "there").exists()  # looking makes nothing
+    with open_models("models") as folder, open_models(where) as there:
+        for version in (1, 2):
+            loaded = folder.load(f"serve:{version}")
+            manifest = replace(
+                loaded.manifest, version=0, created_s=0.0, tensors_sha256="", tensors_bytes=0
+            )
+            there.add(manifest, loaded.tensors)
+    promoted = cellhive("train", "promote", "serve@2", "--models", where)
+    assert promoted.out == "serve@2 is the champion\n"
+    listed = cellhive("train", "list", "--models", where)
+    assert [line.split()[:2] for line in listed.out.splitlines() if "@2" in line] == [
+        ["serve@2", "champion"]
+    ]
+    assert cellhive("train", "diff", "serve@1", "serve@2", "--models", where).code == 0
+    ran = cellhive(*RUN, "--optimizer", "rl:serve", "--models", where, "--json")
+    assert ran.code == 0, ran.err
+    assert load_run(folder_of(place)).settings["models"] == where
+    assert cellhive("replay", folder_of(place)).code == 0
+
+
+def test_without_mlflow_it_is_said_what_to_install(
+    cellhive: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one line, before anything is done."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    for command in (("train", "list"), ("train", "start", "--scenario", "small.yaml")):
+        ended = cellhive(*command, "--models", "mlflow:http://localhost:1")
+        assert ended.code == 2
+        assert "pip install 'cellhive[mlflow]'" in ended.err
+        assert len(ended.err.splitlines()) == 1

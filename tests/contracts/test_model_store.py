@@ -18,6 +18,8 @@ from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Un
 from cellhive.core.models import ModelManifest
 from cellhive.core.ports import ModelStore
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")  # SQLAlchemy warns MLflow
+
 
 @pytest.fixture(params=list(MODEL_STORES))
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ModelStores]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cellhive.core.models import GateResult, Lineage, ModelManifest, ModelRole
 from cellhive.core.ports import ModelStore
@@ -71,4 +75,30 @@ def open_embedded(stores: ModelStores, store: str) -> ModelStore:
     return EmbeddedModels(stores.folder / store, now_s=stores.clock)
 
 
-MODEL_STORES = {"embedded": open_embedded}
+@cache
+def mlflow_database() -> bytes:
+    """Return an empty database of MLflow, which takes seconds to make."""
+    from cellhive.adapters.models.mlflow import MlflowModels  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.db"
+        MlflowModels(f"sqlite:///{file}", now_s=Ticking()).close()
+        with sqlite3.connect(file) as database:  # where artifacts go is of that folder
+            database.execute("DELETE FROM experiments WHERE name = 'cellhive-models'")
+        database.close()
+        return file.read_bytes()
+
+
+def open_mlflow(stores: ModelStores, store: str) -> ModelStore:
+    """Open a database of MLflow in a folder."""
+    pytest.importorskip("mlflow", reason="needs mlflow: pip install '.[mlflow]'")
+    from cellhive.adapters.models.mlflow import MlflowModels  # noqa: PLC0415
+
+    file = stores.folder / store / "mlflow.db"
+    if not file.exists():
+        file.parent.mkdir()
+        file.write_bytes(mlflow_database())
+    return MlflowModels(f"sqlite:///{file}", now_s=stores.clock)
+
+
+MODEL_STORES = {"embedded": open_embedded, "mlflow": open_mlflow}

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +27,7 @@ def evaluate_scenarios(
     seeds: Sequence[int],
     *,
     optimizer: str = "rules",
-    models: Path = Path(MODELS),
+    models: str = MODELS,
     hours: float | None = None,
     on_progress: Callable[[str, int], None] = lambda name, seed: None,
 ) -> list[ScenarioResult]:

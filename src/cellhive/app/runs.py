@@ -100,7 +100,7 @@ class RunOptions:
     none."""
     memory_key: str = ""
     """Where the key of an encrypted memory is: a file, or ``env:NAME``."""
-    models: Path = Path(MODELS)
+    models: str = MODELS
     """Store of trained policies, where the optimiser is one."""
     follow: bool = False
     """Let what becomes champion of the policy's name take over; so it is where the policy is
@@ -166,7 +166,7 @@ class RunOptions:
         return max(1, round((self.hours or 0.0) * 3600 / _PERIOD_S))
 
 
-def optimizer_named(name: str, models: Path = Path(MODELS)) -> Optimizer:
+def optimizer_named(name: str, models: str = MODELS) -> Optimizer:
     """Return a fresh optimiser: "none", "rules", a single function, or "rl:NAME"."""
     if name == "none":
         return Silent()
@@ -436,7 +436,7 @@ def options_of(record: RunRecord) -> RunOptions:
         values["mode"] = Mode(values["mode"])
         values["protected"] = tuple(str(name) for name in values["protected"])
         values["freeze"] = tuple(str(window) for window in values.get("freeze", ()))
-        values["models"] = Path(str(values.get("models", MODELS)))
+        values["models"] = str(values.get("models", MODELS))
         values["optimizer"] = str(values.get("optimizer", RunOptions.optimizer))
         return RunOptions(**values).checked()
     except (KeyError, TypeError, ValueError) as error:

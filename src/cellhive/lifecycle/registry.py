@@ -250,6 +250,44 @@ def check_fit(manifest: ModelManifest, present: Mapping[str, ModelRole]) -> None
             )  # fmt: skip
 
 
+def check_addition(manifest: ModelManifest, tensors: Tensors, alias: str) -> None:
+    """Refuse what cannot become a new version.
+
+    Raises:
+        BadInput: It has a number already, contradicts itself, or the tensors are not its own.
+        Conflict: It is to be champion and did not pass its gates.
+    """
+    if manifest.version:
+        raise BadInput(
+            place=f"model {manifest.name}", expected="version 0: the store gives the number",
+            found=str(manifest.version),
+        )  # fmt: skip
+    check_manifest(manifest)
+    check_model_tensors(manifest, tensors)
+    if alias:
+        check_promotion(manifest, alias, "")
+
+
+def check_before(name: str, alias: str, now: int, before: int | None) -> None:
+    """Refuse to move an alias that is not where somebody believes it is.
+
+    Args:
+        name: Of the model.
+        alias: Which.
+        now: Version that it is at; 0 means none.
+        before: Version that it is believed to be at; None believes nothing.
+
+    Raises:
+        Conflict: It is elsewhere.
+    """
+    if before is not None and now != before:
+        message = (
+            f"{name}: expected {alias} at version {before or 'none'}, found it at "
+            f"{now or 'none'}; look at it again, then set it"
+        )
+        raise Conflict(message)
+
+
 def check_promotion(manifest: ModelManifest, alias: str, reason: str) -> None:
     """Refuse a champion that failed a gate, or was put to none, unless a reason is given.
 

@@ -25,12 +25,12 @@ from cellhive.adapters.models.files import (
     tensors_of,
     write_durably,
 )
-from cellhive.core.errors import BadInput, CellHiveError, Conflict, Unavailable
+from cellhive.core.errors import BadInput, CellHiveError, Unavailable
 from cellhive.core.models import AliasMove, ModelManifest, Tensors
 from cellhive.lifecycle.registry import (
     MOST_BYTES,
-    check_manifest,
-    check_model_tensors,
+    check_addition,
+    check_before,
     check_name,
     check_promotion,
     check_removal,
@@ -148,21 +148,8 @@ class EmbeddedModels:
 
     def add(self, manifest: ModelManifest, tensors: Tensors, *, alias: str = "") -> int:
         """Keep a new version and return its number, once it is durable; see the port."""
-        if manifest.version:
-            raise BadInput(
-                place=f"model {manifest.name}", expected="version 0: the store gives the number",
-                found=str(manifest.version),
-            )  # fmt: skip
-        check_manifest(manifest)
-        check_model_tensors(manifest, tensors)
-        if alias:
-            check_promotion(manifest, alias, "")
-        data = tensor_bytes(tensors)
-        if len(data) > MOST_BYTES:
-            raise BadInput(
-                place=f"model {manifest.name}", expected=f"at most {MOST_BYTES} bytes of tensors",
-                found=str(len(data)),
-            )  # fmt: skip
+        check_addition(manifest, tensors, alias)
+        data = tensor_bytes(tensors, manifest.name)
         digest, name = sha256(data), manifest.name
         with self._writing():
             # within the turn to write, so that no removal takes an equal file away
@@ -193,12 +180,7 @@ class EmbeddedModels:
                 check_promotion(self._found(name, version), alias, reason)
             else:
                 resolve(name, alias, self._versions(name), self._aliases(name))
-            if before is not None and now != before:
-                message = (
-                    f"{name}: expected {alias} at version {before or 'none'}, found it at "
-                    f"{now or 'none'}; look at it again, then set it"
-                )
-                raise Conflict(message)
+            check_before(name, alias, now, before)
             return self._move(name, alias, version, reason)
 
     def history(self, name: str) -> list[AliasMove]:

@@ -67,10 +67,20 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def tensor_bytes(tensors: Tensors) -> bytes:
-    """Return tensors as a safetensors file, the same bytes for the same tensors."""
-    ordered = {name: np.ascontiguousarray(tensors[name], np.float32) for name in sorted(tensors)}
-    return save(ordered)
+def tensor_bytes(tensors: Tensors, name: str) -> bytes:
+    """Return tensors of a model as a safetensors file, the same bytes for the same tensors.
+
+    Raises:
+        BadInput: They are more than ``MOST_BYTES``.
+    """
+    ordered = {each: np.ascontiguousarray(tensors[each], np.float32) for each in sorted(tensors)}
+    data = save(ordered)
+    if len(data) > MOST_BYTES:
+        raise BadInput(
+            place=f"model {name}", expected=f"at most {MOST_BYTES} bytes of tensors",
+            found=str(len(data)),
+        )  # fmt: skip
+    return data
 
 
 def tensors_of(data: bytes, manifest: ModelManifest, place: str) -> dict[str, np.ndarray]:
@@ -249,7 +259,7 @@ def export_model(folder: Path, manifest: ModelManifest, tensors: Tensors,
             place=str(target), expected=f"no other model as {manifest.reference}", found="one",
             remedy="name another folder",
         )  # fmt: skip
-    write_durably(target / TENSORS, tensor_bytes(tensors))
+    write_durably(target / TENSORS, tensor_bytes(tensors, manifest.name))
     write_durably(target / MANIFEST, told)  # last: it makes the version visible
     write_durably(target.parent / ALIASES, msgspec.json.encode(dict(aliases), order="sorted"))
     return target

@@ -53,7 +53,7 @@ class ArmsOptions:
     """Processes; 1 runs everything in this one."""
     guarded: tuple[bool, ...] = (True, False)
     """With the guard, without it, or both."""
-    models: Path = Path(MODELS)
+    models: str = MODELS
     """Folder of the store that trained policies, "rl:NAME", are looked for in."""
 
     def checked(self) -> ArmsOptions:

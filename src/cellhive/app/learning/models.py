@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MODELS = "models"
 """Folder of models, beside the folder of runs and the memory."""
+MLFLOW = "mlflow:"
+"""What a store begins with that is one of MLflow's, ``mlflow:URI``; any other is a folder."""
 _SHIPPED = "shipped"
 
 
@@ -241,26 +243,55 @@ def open_models(where: str | Path = MODELS, *, existing: bool = False) -> Iterat
     """Open the models, and close them in the end.
 
     Args:
-        where: Folder of the user's, made where it does not exist.
+        where: The user's: a folder, or ``mlflow:URI``; made where it does not exist.
         existing: Make none: where there is none there are only those that ship.
 
     Raises:
-        BadInput: The folder is none for models.
-        Unavailable: There is no room on the disk.
+        BadInput: The folder is none for models, or MLflow is not installed.
+        Unavailable: There is no room on the disk, or a server does not answer.
     """
-    from cellhive.adapters.models.embedded import BOOKS, EmbeddedModels  # noqa: PLC0415
     from cellhive.adapters.models.files import FolderModels  # noqa: PLC0415
 
     shipped = resources.files("cellhive.adapters.models") / _SHIPPED
     with resources.as_file(shipped) as folder:
-        store = None
-        if not existing or (Path(where) / BOOKS).exists():
-            store = EmbeddedModels(Path(where), now_s=time.time)
+        store = _store(str(where), existing=existing)
         try:
             yield Models(store, FolderModels(folder))
         finally:
             if store is not None:
                 store.close()
+
+
+def _store(where: str, *, existing: bool) -> ModelStore | None:
+    """Return the user's store, or None where there is none and none is to be made."""
+    from cellhive.adapters.models.embedded import BOOKS, EmbeddedModels  # noqa: PLC0415
+
+    if where.startswith(MLFLOW):
+        from cellhive.adapters.models.mlflow import MlflowModels, database_file  # noqa: PLC0415
+
+        uri = where.removeprefix(MLFLOW)
+        file = database_file(uri)
+        if existing and file is not None and not file.exists():
+            return None
+        return MlflowModels(uri, now_s=time.time)
+    if existing and not (Path(where) / BOOKS).exists():
+        return None
+    return EmbeddedModels(Path(where), now_s=time.time)
+
+
+def check_models(where: str) -> None:
+    """Refuse, before hours go by, a store that nothing could be registered in.
+
+    Raises:
+        BadInput: It is no folder that can be written, or MLflow cannot be used.
+        Unavailable: A server does not answer.
+    """
+    from cellhive.adapters.files import check_folder  # noqa: PLC0415
+
+    if where.startswith(MLFLOW):
+        with open_models(where):
+            return
+    check_folder(Path(where), "--models")
 
 
 @contextmanager

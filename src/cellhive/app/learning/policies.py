@@ -44,7 +44,7 @@ def shown(reference: str) -> str:
     return reference.replace(":", "@", 1)
 
 
-def resolved(optimizer: str, models: Path) -> str:
+def resolved(optimizer: str, models: str) -> str:
     """Return a policy by its version: a record must not depend on where an alias points later.
 
     Raises:
@@ -55,7 +55,7 @@ def resolved(optimizer: str, models: Path) -> str:
     return version + WITH_RULES if optimizer.endswith(WITH_RULES) else version
 
 
-def load(policy: str, models: Path) -> LoadedModel:
+def load(policy: str, models: str) -> LoadedModel:
     """Return a policy as it was registered, or as it ships.
 
     Raises:
@@ -84,7 +84,7 @@ def model_of(loaded: LoadedModel) -> Model:
     return Model(shown(loaded.manifest.reference), roles)
 
 
-def policy_named(optimizer: str, models: Path) -> TakesModels:
+def policy_named(optimizer: str, models: str) -> TakesModels:
     """Return a policy as a fresh optimiser, with rules where its name says so; see ``load``."""
     from cellhive.flows.policy.optimizer import PolicyOptimizer  # noqa: PLC0415 - loads kernels
     from cellhive.flows.policy.together import PolicyWithRules  # noqa: PLC0415
@@ -93,7 +93,7 @@ def policy_named(optimizer: str, models: Path) -> TakesModels:
     return PolicyWithRules(model) if optimizer.endswith(WITH_RULES) else PolicyOptimizer(model)
 
 
-def export_as(reference: str, folder: Path, name: str, models: Path) -> Path:
+def export_as(reference: str, folder: Path, name: str, models: str) -> Path:
     """Write a policy into a folder of models; return where.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellhive.app.learning.models import checked, open_models
@@ -34,7 +33,7 @@ def follows(optimizer: str) -> bool:
     return is_policy(optimizer) and "@" not in optimizer
 
 
-def candidate_named(policy: str, models: Path) -> str:
+def candidate_named(policy: str, models: str) -> str:
     """Return by its version what runs beside: "NAME" is the candidate of that name.
 
     Raises:
@@ -47,14 +46,14 @@ def candidate_named(policy: str, models: Path) -> str:
     return resolved(f"{PREFIX}{which}{rules}", models)
 
 
-def with_candidate(deciding: Optimizer, policy: str, models: Path, observer: Observer) -> Optimizer:
+def with_candidate(deciding: Optimizer, policy: str, models: str, observer: Observer) -> Optimizer:
     """Return an optimiser with a candidate beside it, told of to an observer."""
     return Beside(deciding, policy_named(policy, models), policy.removeprefix(PREFIX), observer)
 
 
 @contextmanager
 def served(
-    policy: str, models: Path, observer: Observer, *, taken: Sequence[PolicyTaken] | None = None
+    policy: str, models: str, observer: Observer, *, taken: Sequence[PolicyTaken] | None = None
 ) -> Iterator[Optimizer]:
     """Yield a policy that gives way to what becomes champion of its name.
 
@@ -75,7 +74,7 @@ def served(
         yield deciding if newest is None else ServedPolicy(deciding, newest, observer)
 
 
-def _as_recorded(taken: Sequence[PolicyTaken], models: Path) -> Newest:
+def _as_recorded(taken: Sequence[PolicyTaken], models: str) -> Newest:
     to_come = list(taken)
 
     def newest(now_s: float) -> Model | None:
@@ -87,7 +86,7 @@ def _as_recorded(taken: Sequence[PolicyTaken], models: Path) -> Newest:
 
 
 @contextmanager
-def _promoted(reference: str, models: Path) -> Iterator[Newest | None]:
+def _promoted(reference: str, models: str) -> Iterator[Newest | None]:
     """Yield what tells what became champion; None where nothing can."""
     from cellhive.adapters.models.follow import Follower, ModelNotTaken  # noqa: PLC0415
 

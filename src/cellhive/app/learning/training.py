@@ -74,7 +74,7 @@ class TrainOptions:
     device: str = "cpu"
     checkpoint_every: int = 10
     time_limit_s: float = math.inf
-    models: Path = Path(MODELS)
+    models: str = MODELS
     """Store that the model is registered in."""
     parent: str = ""
     """Policy to begin from, "NAME" or "NAME@VERSION"."""
@@ -219,7 +219,7 @@ def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptio
         recipe = replace(recipe, iterations=int(given.pop("iterations")))
     usual: dict[str, Any] = {
         "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
-        "checkpoint_every": int(facts["checkpoint_every"]), "models": Path(facts["models"]),
+        "checkpoint_every": int(facts["checkpoint_every"]), "models": str(facts["models"]),
         "command": str(facts["command"]), "parent": str(facts["parent"]),
         "against": str(facts["against"]), "on": str(facts.get("on", HERE)),
         "runners": int(facts.get("runners", 2)), "learners": int(facts.get("learners", 0)),
@@ -231,7 +231,7 @@ def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) ->
     return {
         "recipe": to_jsonable(options.recipe), "name": options.name, "seed": options.seed,
         "device": options.device, "checkpoint_every": options.checkpoint_every,
-        "models": str(options.models), "parent": options.parent, "command": options.command,
+        "models": options.models, "parent": options.parent, "command": options.command,
         "against": options.against, "scenarios": dict(texts), "on": options.on,
         "runners": options.runners, "learners": options.learners,
         "started": now.isoformat(timespec="seconds"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-MODELS = Path("models")
-"""Folder of the user's models; see ``app.models``."""
+MODELS = "models"
+"""Folder of the user's models; see ``app.learning.models``."""
 
 ModelsFolder = Annotated[
-    Path, typer.Option("--models", help="Folder of the store of trained policies.")
+    str,
+    typer.Option(
+        "--models",
+        help="Store of trained policies: a folder, or mlflow:URI such as "
+        "mlflow:http://HOST:5000 or mlflow:sqlite:///PATH.",
+    ),
 ]

@@ -170,6 +170,7 @@ def start(
     """
     from cellhive.adapters.files import check_folder  # noqa: PLC0415
     from cellhive.app.learning import training as composition  # noqa: PLC0415 - --help must not wait
+    from cellhive.app.learning.models import check_models  # noqa: PLC0415
     from cellhive.flows.training.beginning import Beginning  # noqa: PLC0415
     from cellhive.flows.training.recipe import recipe_named, with_changes  # noqa: PLC0415
 
@@ -192,7 +193,7 @@ def start(
         **_processes(runners, learners),
     )  # fmt: skip
     check_folder(out, "--out")
-    check_folder(models, "--models")
+    check_models(models)
     messages = console(stderr=True)
     with messages.status("Preparing; the first time kernels are compiled ...") as status:
         training = composition.begin(options, out, status.update)
