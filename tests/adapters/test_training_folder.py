@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 
 from cellhive.adapters.training.folder import TrainingFolder
 from cellhive.adapters.training.tensorboard import TensorBoard, scalars
-from cellhive.core.errors import BadInput, Conflict, NotFound
+from cellhive.core.errors import BadInput, Conflict, NotFound, Unavailable
 from cellhive.flows.training.train import IterationDone, Row
 
 
@@ -98,12 +101,41 @@ def test_full_disk_leaves_what_was_there(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(BadInput, match="No space left on device"):
+        with pytest.raises(Unavailable, match=r"No space left on device.* train resume"):
             folder.save(2, state(2.0))
     assert folder.newest()[0].number == 1
     assert sorted(path.name for path in folder.checkpoints.iterdir()) == [
         "checkpoint-000001.json", "checkpoint-000001.npz",
     ]  # fmt: skip
+
+
+@contextmanager
+def no_file_beyond(size_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond a size, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_curve_waits_for_room_and_loses_no_point(folder: TrainingFolder) -> None:
+    """A full disk ends no training; no checkpoint is kept without the curve that led to it."""
+    rows = [{"number": number, "reward": 0.5 * number} for number in range(1, 5)]
+    folder.append(rows[0])
+    folder.save(1, state(1.0))
+    with no_file_beyond(folder.curve_path.stat().st_size + 10):  # room for a part of a line
+        folder.append(rows[1])
+        with pytest.raises(Unavailable, match=r"curve\.jsonl: expected room .* train resume"):
+            folder.save(2, state(2.0))
+        folder.append(rows[2])
+    assert folder.curve() == rows[:1]
+    assert folder.newest()[0].number == 1
+    folder.append(rows[3])
+    assert folder.curve() == rows
+    folder.save(4, state(4.0))
+    assert folder.newest()[0].number == 4
 
 
 def test_curve_is_cut_where_it_is_gone_on_from(folder: TrainingFolder) -> None:
@@ -140,7 +172,7 @@ def row(number: int) -> Row:
 def test_curve_is_written_for_tensorboard(tmp_path: Path) -> None:
     """Every number has a name with its group; the files hold them."""
     pytest.importorskip("tensorboardX", reason="needs tensorboardX: pip install '.[train]'")
-    board = TensorBoard(tmp_path)
+    board = TensorBoard(tmp_path, now_s=lambda: 1.8e9)
     for number in (1, 2):
         board(IterationDone(row(number), 2, 1.0, 0.0))
     board.close()
@@ -150,3 +182,21 @@ def test_curve_is_written_for_tensorboard(tmp_path: Path) -> None:
     assert names["joint/kl"] == 0.01
     assert all(name.encode() in data for name in names)
     assert data.count(b"reward/gain") == 2
+
+
+def test_without_room_tensorboards_files_end_and_the_training_does_not(tmp_path: Path) -> None:
+    """Nothing is raised and nothing waits, however many points follow; later files work again."""
+    pytest.importorskip("tensorboardX", reason="needs tensorboardX: pip install '.[train]'")
+    board = TensorBoard(tmp_path, now_s=lambda: 1.8e9)
+    board(IterationDone(row(1), 30, 1.0, 0.0))
+    (file,) = tmp_path.iterdir()
+    with no_file_beyond(file.stat().st_size + 10):
+        for number in range(2, 31):
+            board(IterationDone(row(number), 30, 1.0, 0.0))
+        board.close()
+    assert file.read_bytes().count(b"reward/gain") == 1
+    again = TensorBoard(tmp_path, 1, now_s=lambda: 1.8e9 + 60.0)
+    again(IterationDone(row(2), 30, 1.0, 0.0))
+    again.close()
+    (newer,) = set(tmp_path.iterdir()) - {file}
+    assert newer.read_bytes().count(b"reward/gain") == 1

@@ -6,12 +6,15 @@ is written last: a checkpoint without it was not finished. Nothing is ever unpic
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellhive.adapters.files import read_bounded, write_whole
-from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Unavailable
 
 State = dict[str, npt.NDArray[np.generic]]
 
@@ -49,6 +52,8 @@ class TrainingFolder:
     def __init__(self, path: Path) -> None:
         """Name the folder; ``create`` and ``open`` look at it."""
         self.path = path
+        self._waiting = b""
+        """Points of the curve that could not be written yet."""
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, Any]) -> TrainingFolder:
@@ -119,7 +124,7 @@ class TrainingFolder:
 
     def note(self, name: str, value: Any) -> None:
         """Write a further file with something that the training came to."""
-        write_whole(self.path / f"{name}.json", _json(value))
+        self._write(self.path / f"{name}.json", _json(value))
 
     def noted(self, name: str) -> dict[str, Any]:
         """Return such a file; empty where there is none."""
@@ -131,17 +136,50 @@ class TrainingFolder:
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a point to the curve.
 
+        Where there is no room for it, it waits for the next one; a checkpoint is not kept
+        without the curve that led to it.
+        """
+        self._waiting += (json.dumps(row, allow_nan=False) + "\n").encode()
+        with suppress(Unavailable):
+            self._write_curve()
+
+    def _write_curve(self) -> None:
+        """Write the points that wait, all of them or none.
+
         Raises:
-            BadInput: It cannot be written.
+            Unavailable: There is no room for them.
         """
         try:
-            with self.curve_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, allow_nan=False) + "\n")
+            with self.curve_path.open("ab", buffering=0) as file:
+                before = file.tell()
+                try:
+                    if file.write(self._waiting) < len(self._waiting):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
+                except OSError:
+                    file.truncate(before)
+                    raise
         except OSError as error:
-            raise BadInput(
-                place=str(self.curve_path), expected="a file that can be written",
-                found=error.strerror or str(error),
-            ) from error  # fmt: skip
+            raise self._full(self.curve_path, len(self._waiting), error) from error
+        self._waiting = b""
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a file whole.
+
+        Raises:
+            Unavailable: There is no room for it, or the folder cannot be written any more.
+        """
+        try:
+            write_whole(path, data)
+        except BadInput as error:
+            raise self._full(path, len(data), error.__cause__ or error) from error
+
+    def _full(self, path: Path, size_bytes: int, error: BaseException) -> Unavailable:
+        found = getattr(error, "strerror", None) or str(error)
+        message = (
+            f"{path}: expected room to write {size_bytes} bytes, found {found}; what was kept "
+            f"before is whole: make room, then go on: cellhive train resume {self.path}"
+        )
+        return Unavailable(message, retry_after_s=60.0)
 
     def curve(self, up_to: int | None = None) -> list[dict[str, Any]]:
         """Return the points of the curve; what follows an iteration is left out, if given.
@@ -163,7 +201,7 @@ class TrainingFolder:
     def cut_curve(self, number: int) -> list[dict[str, Any]]:
         """Take away what follows an iteration, and return what is left."""
         rows = self.curve(number)
-        write_whole(
+        self._write(
             self.curve_path, "".join(json.dumps(row) + "\n" for row in rows).encode()
         )  # fmt: skip
         return rows
@@ -174,16 +212,17 @@ class TrainingFolder:
         """Keep a state, whole or not at all, and let go of the oldest.
 
         Raises:
-            BadInput: It cannot be written, for example because the disk is full; those
+            Unavailable: It cannot be written, for example because the disk is full; those
                 before it are kept.
         """
+        self._write_curve()
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **state)
         data = buffer.getvalue()
         stem = self.checkpoints / f"checkpoint-{number:06d}"
-        write_whole(stem.with_suffix(".npz"), data)
+        self._write(stem.with_suffix(".npz"), data)
         told = {"number": number, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        write_whole(stem.with_suffix(".json"), _json({"format": FORMAT, **told}))
+        self._write(stem.with_suffix(".json"), _json({"format": FORMAT, **told}))
         for old in self.numbers()[:-KEPT]:
             for suffix in (".json", ".npz"):
                 (self.checkpoints / f"checkpoint-{old:06d}{suffix}").unlink(missing_ok=True)

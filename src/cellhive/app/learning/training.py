@@ -20,6 +20,7 @@ from cellhive import __version__
 from cellhive.adapters.run_codec import from_jsonable
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.training.folder import TrainingFolder
+from cellhive.adapters.training.tensorboard import TensorBoard
 from cellhive.app.learning.policies import MODELS, load, model_of, open_models, shown
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, Conflict
@@ -384,6 +385,28 @@ def run(training: Training, should_stop: Callable[[], bool] = lambda: False) -> 
     hooks = TrainingHooks(folder.save, time.monotonic, tell, should_stop)
     course = Course(options.recipe.iterations, options.checkpoint_every, options.time_limit_s)
     return train(training.trainer, course, hooks)
+
+
+def board(training: Training, wanted: bool | None) -> TensorBoard | None:
+    """Return what writes TensorBoard's files; None where that is not wanted or not possible.
+
+    Args:
+        training: Whose curve is written, into its folder.
+        wanted: None where nobody said: they are written if they can be.
+
+    Raises:
+        BadInput: It is wanted, and the package that writes them is not installed.
+    """
+    if wanted is False:
+        return None
+    try:
+        return TensorBoard(
+            training.folder.path / "tensorboard", training.trainer.number, now_s=time.time
+        )
+    except BadInput:
+        if wanted:
+            raise
+        return None
 
 
 def candidate_of(training: Training) -> Model:

@@ -303,7 +303,7 @@ def _trained(
     from cellhive.app.learning import training as composition  # noqa: PLC0415
     from cellhive.reports.training.live import training_view  # noqa: PLC0415
 
-    board = _board(training, tensorboard)
+    board = composition.board(training, tensorboard)
     try:
         with training_view(training.options.name, messages, training.scores) as view:
             training.observers += [view, *([board] if board else [])]
@@ -311,20 +311,6 @@ def _trained(
     finally:
         if board is not None:
             board.close()
-
-
-def _board(training: Training, wanted: bool | None) -> Any:
-    """Return what writes TensorBoard's files, or None."""
-    from cellhive.adapters.training.tensorboard import TensorBoard  # noqa: PLC0415
-
-    if wanted is False:
-        return None
-    try:
-        return TensorBoard(training.folder.path / "tensorboard", training.trainer.number)
-    except BadInput:
-        if wanted:
-            raise
-        return None
 
 
 def _finish(training: Training, messages: Console, *, gates: bool) -> None:
