@@ -31,6 +31,25 @@ from cellhive.cli.output import (
     console,
     stoppable,
 )
+from cellhive.cli.run_options import (
+    AsJson,
+    Bbox,
+    Branches,
+    Freeze,
+    Hours,
+    MemoryPlace,
+    Observed,
+    PlanFile,
+    Predict,
+    Proposer,
+    Protect,
+    ReportFile,
+    RunMode,
+    ScenarioName,
+    Seed,
+    Shadow,
+    SiteList,
+)
 from cellhive.cli.training.app import train_app
 from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.cli.twin.app import twin_app
@@ -82,88 +101,25 @@ def _main(
 
 @app.command()
 def run(  # one parameter per option is how the command line is declared
-    scenario: Annotated[
-        str,
-        typer.Option(
-            help="What to run: a name out of [bold]cellhive scenarios[/bold] or a YAML file."
-        ),
-    ] = "hex-urban",
-    hours: Annotated[
-        float | None, typer.Option(help="Simulated hours; default: the scenario's own.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Draws the city, its users and its faults.")] = 1,
-    mode: Annotated[
-        Mode,
-        typer.Option(
-            help="shadow: propose only. assist: ask before each plan. "
-            "autonomous: apply, watch, roll back."
-        ),
-    ] = Mode.AUTONOMOUS,
-    optimizer: Annotated[
-        str,
-        typer.Option(
-            help="Who proposes: none, rules, mro, mlb, es or cco alone, or a trained policy: "
-            "rl:NAME, rl:NAME@VERSION. By NAME alone, what is promoted meanwhile takes over."
-        ),
-    ] = "rules",
-    shadow: Annotated[
-        str,
-        typer.Option(
-            help="A trained policy to ask beside, and to compare; nothing it wants is applied. "
-            "NAME is the candidate of that name; NAME@VERSION."
-        ),
-    ] = "",
+    scenario: ScenarioName = "hex-urban",
+    hours: Hours = None,
+    seed: Seed = 1,
+    mode: RunMode = Mode.AUTONOMOUS,
+    optimizer: Proposer = "rules",
+    shadow: Shadow = "",
     models: ModelsFolder = MODELS,
-    sites: Annotated[
-        Path | None,
-        typer.Option(
-            help="Build the network from a site list: CSV with id, lat, lon and, if known, "
-            "azimuth, height, power, band."
-        ),
-    ] = None,
-    bbox: Annotated[
-        str | None,
-        typer.Option(help="Part of the site list: min_lon,min_lat,max_lon,max_lat."),
-    ] = None,
-    plan: Annotated[
-        Path | None,
-        typer.Option(help="A plan file (.xml or .csv) to put to the guard in the first period."),
-    ] = None,
-    protect: Annotated[
-        list[str] | None, typer.Option(help="A cell that nothing may change; repeatable.")
-    ] = None,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Hours in which the guard's freeze switch is on, such as 17:00-21:30: nothing "
-            "but roll-backs; repeatable."
-        ),
-    ] = None,
-    observed: Annotated[
-        float, typer.Option(help="Seconds of radio time simulated per 15-minute period.")
-    ] = 120.0,
-    branches: Annotated[
-        bool, typer.Option(help="Measure each plan's true effect in an exact branch.")
-    ] = True,
-    predict: Annotated[
-        bool,
-        typer.Option(
-            help="Foretell what each plan will do before it is applied; the guard refuses plans "
-            "whose harm is too probable."
-        ),
-    ] = True,
-    memory: Annotated[
-        str,
-        typer.Option(
-            help="Recall what worked in earlier runs from this memory, and write to it what "
-            "this one teaches; default: no memory."
-        ),
-    ] = "",
+    sites: SiteList = None,
+    bbox: Bbox = None,
+    plan: PlanFile = None,
+    protect: Protect = None,
+    freeze: Freeze = None,
+    observed: Observed = 120.0,
+    branches: Branches = True,
+    predict: Predict = True,
+    memory: MemoryPlace = "",
     key: KeyPlace = "",
-    report: Annotated[Path | None, typer.Option(help="Write the HTML report here too.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")
-    ] = False,
+    report: ReportFile = None,
+    as_json: AsJson = False,
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Run the closed loop on a simulated network and report what it achieved.

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from cellhive.cli.output import console
+from cellhive.cli.training.evaluate_options import (
+    Arms,
+    Evaluations,
+    Full,
+    Guard,
+    Hours,
+    Observed,
+    ResultsFile,
+    Scenarios,
+    Seeds,
+    Sites,
+    Workers,
+)
 from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.core.errors import BadInput
 
@@ -20,52 +30,18 @@ GUARDED = {"both": (True, False), "on": (True,), "off": (False,)}
 
 
 def evaluate(
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Scenario, a name or a YAML file, or milan with --sites; repeatable; default: "
-            "highway-corridor and mis-tilted, with --full all."
-        ),
-    ] = None,
-    arm: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Who runs the network: nothing, set-1 to set-5, tuned, bayesian, rules, rl:NAME; "
-            "repeatable; default: all but rl."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(help="How many test cities of each scenario; default: 3, with --full 10."),
-    ] = None,
-    full: Annotated[
-        bool, typer.Option(help="All scenarios, ten cities, the scenarios' own hours: two hours.")
-    ] = False,
-    hours: Annotated[
-        float | None,
-        typer.Option(help="Simulated hours; default: 4, with --full each scenario's own."),
-    ] = None,
-    observed: Annotated[
-        float, typer.Option(help="Seconds of radio time simulated per 15-minute period.")
-    ] = 30.0,
-    evaluations: Annotated[
-        int, typer.Option(help="Settings that each search may try in a city.")
-    ] = 48,
-    sites: Annotated[
-        Path | None,
-        typer.Option(
-            help="OpenCellID list of Milan, or its folder: adds the scenario milan, a city that "
-            "nothing was trained on."
-        ),
-    ] = None,
+    scenario: Scenarios = None,
+    arm: Arms = None,
+    seeds: Seeds = None,
+    full: Full = False,
+    hours: Hours = None,
+    observed: Observed = 30.0,
+    evaluations: Evaluations = 48,
+    sites: Sites = None,
     models: ModelsFolder = MODELS,
-    guard: Annotated[
-        str, typer.Option(help="both: each arm with the guard and without; on, or off.")
-    ] = "both",
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
-    out: Annotated[
-        Path, typer.Option(help="Results, .json; or .md for a page with the results beside it.")
-    ] = Path("arms.json"),
+    guard: Guard = "both",
+    workers: Workers = 2,
+    out: ResultsFile = Path("arms.json"),
 ) -> None:
     """Compare everything that can run a network, on cities that nothing was learnt from.
 

@@ -6,7 +6,6 @@ import math
 import shlex
 import sys
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,38 @@ from rich.table import Table
 
 from cellhive.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Stop, console, stoppable
 from cellhive.cli.training.options import MODELS, ModelsFolder
+from cellhive.cli.training.start_options import (
+    Against,
+    Board,
+    CausalMask,
+    CheckpointEvery,
+    Cities,
+    Device,
+    Encoder,
+    Gates,
+    Heads,
+    Hidden,
+    HowToLearn,
+    Iterations,
+    Learners,
+    LearnerSettings,
+    LearnFrom,
+    LearnHow,
+    Name,
+    Networks,
+    Observed,
+    Parent,
+    Periods,
+    Privacy,
+    RecipeName,
+    Roles,
+    Runners,
+    Scenario,
+    Seed,
+    TimeLimit,
+    TrainingsFolder,
+    Where,
+)
 from cellhive.core.errors import BadInput, CellHiveError
 
 if TYPE_CHECKING:
@@ -25,125 +56,30 @@ if TYPE_CHECKING:
 
 _SECONDS = 60.0
 
-Where = Annotated[
-    str | None,
-    typer.Option(
-        help="here: in this process; ray: in several, on the cluster of RAY_ADDRESS or on this "
-        "machine. Default: here, or as it began."
-    ),
-]  # fmt: skip
-Runners = Annotated[
-    int | None, typer.Option(help="With --on ray: processes that simulate; default 2.")
-]
-Learners = Annotated[
-    int | None,
-    typer.Option(help="With --on ray: processes that learn; default 0: the command itself."),
-]
-TimeLimit = Annotated[
-    float | None,
-    typer.Option(help="Minutes after which no further iteration begins; it can be gone on with."),
-]
-Gates = Annotated[
-    bool,
-    typer.Option(
-        help="Judge the policy in cities held out: against the rules, the champion, the guard."
-    ),
-]
-Board = Annotated[
-    bool | None,
-    typer.Option(help="Write TensorBoard files; default: where tensorboardX is installed."),
-]
-
-
-class LearnHow(StrEnum):
-    """How a policy learns from what it is shown."""
-
-    IMITATE = "imitate"
-    OFFLINE = "offline"
-
 
 def start(
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="What to train: quick (minutes: handover settings on the highway) or champion "
-            "(hours: timing of handovers, every scenario). The options below change parts of it."
-        ),
-    ] = "quick",
-    name: Annotated[
-        str, typer.Option(help="Name of the policy; default: that of the recipe.")
-    ] = "",
-    scenario: Annotated[
-        list[str] | None,
-        typer.Option(help="Where to learn: a scenario or a YAML file; repeatable."),
-    ] = None,
-    cities: Annotated[
-        int | None,
-        typer.Option(help="Cities of each scenario, from the first of its training seeds on."),
-    ] = None,
-    networks: Annotated[
-        int | None, typer.Option(help="Networks simulated in each city at once.")
-    ] = None,
-    iterations: Annotated[
-        int | None, typer.Option(help="Episodes in each network; after each the policy learns.")
-    ] = None,
-    periods: Annotated[
-        int | None, typer.Option(help="Decisions in an episode; one stands for 15 minutes.")
-    ] = None,
-    observed: Annotated[
-        float | None, typer.Option(help="Seconds of radio time simulated per decision.")
-    ] = None,
-    heads: Annotated[
-        str | None,
-        typer.Option(help="Parameters to turn, such as cio_db,a3_offset_db,electrical_tilt_deg."),
-    ] = None,
-    roles: Annotated[
-        str | None,
-        typer.Option(
-            help="joint: one policy for all; functions: mobility, load, coverage, energy."
-        ),
-    ] = None,
-    hidden: Annotated[int | None, typer.Option(help="Width of the hidden layers.")] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="What a decision is made of: neighbours (the cell and those next to it), flat "
-            "(both in one row) or network (one decision for all cells)."
-        ),
-    ] = None,
-    learning: Annotated[
-        list[str] | None,
-        typer.Option(help="A setting of the learner, such as learning_rate=0.0005; repeatable."),
-    ] = None,
-    parent: Annotated[str, typer.Option(help="Policy to begin from, NAME or NAME@VERSION.")] = "",
-    learn_from: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Teach it before it plays: rules (at work in the training cities), "
-            "memory:FOLDER, or the folder of a recorded run; repeatable."
-        ),
-    ] = None,
-    learn_how: Annotated[
-        LearnHow,
-        typer.Option(help="imitate what was done, or offline: judge it, and take the better more."),
-    ] = LearnHow.IMITATE,
-    causal_mask: Annotated[
-        bool,
-        typer.Option("--causal-mask", help="Show it only what can matter to its parameters."),
-    ] = False,
-    privacy: Annotated[
-        float,
-        typer.Option(help="Most privacy loss (epsilon) of what it is shown; 0 protects nothing."),
-    ] = 0.0,
-    against: Annotated[
-        str,
-        typer.Option(help="Policy that has to be beaten; default: the champion of the same name."),
-    ] = "",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same curve.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, or cuda where torch sees one.")] = "cpu",
-    checkpoint_every: Annotated[
-        int, typer.Option(help="Iterations between two checkpoints; the last three are kept.")
-    ] = 10,
+    recipe: RecipeName = "quick",
+    name: Name = "",
+    scenario: Scenario = None,
+    cities: Cities = None,
+    networks: Networks = None,
+    iterations: Iterations = None,
+    periods: Periods = None,
+    observed: Observed = None,
+    heads: Heads = None,
+    roles: Roles = None,
+    hidden: Hidden = None,
+    encoder: Encoder = None,
+    learning: LearnerSettings = None,
+    parent: Parent = "",
+    learn_from: LearnFrom = None,
+    learn_how: HowToLearn = LearnHow.IMITATE,
+    causal_mask: CausalMask = False,
+    privacy: Privacy = 0.0,
+    against: Against = "",
+    seed: Seed = 1,
+    device: Device = "cpu",
+    checkpoint_every: CheckpointEvery = 10,
     on: Where = None,
     runners: Runners = None,
     learners: Learners = None,
@@ -151,9 +87,7 @@ def start(
     gates: Gates = True,
     tensorboard: Board = None,
     models: ModelsFolder = MODELS,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder in which that of the training is made.")
-    ] = Path("training"),
+    out: TrainingsFolder = Path("training"),
 ) -> None:
     """Train a policy in simulated cities, judge it, and register it.
 
