@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -220,6 +222,29 @@ def test_ctrl_c_before_a_run_begins_is_told(
     assert ended.code == 130
     assert ended.err.splitlines()[-1] == "cellhive: interrupted"
     assert files_under(tmp_path) == set()
+
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@pytest.mark.parametrize("own", [{}, {"OMP_NUM_THREADS": "3"}])
+def test_libraries_are_told_of_one_thread_before_they_load(own: dict[str, str]) -> None:
+    """Waiting threads burn processor time; what a user has set stays."""
+    program = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print(*(os.environ.get(each, "unset") for each in {THREADS!r}))
+sys.meta_path.insert(0, Watch())
+import cellhive.cli
+"""
+    left = {name: value for name, value in os.environ.items() if name not in THREADS}
+    ended = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-W", "ignore", "-c", program], env={**left, **own},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.splitlines()[0] == " ".join(own.get(name, "1") for name in THREADS)
 
 
 def test_ctrl_c_while_the_commands_load_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
