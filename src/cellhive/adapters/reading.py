@@ -273,6 +273,7 @@ class _Reader:
             error = refusal
         except Exception as defect:  # must not cost the other files
             error = _defect(path, defect)
+        self._stated.ended(path.name)
         self.findings.extend(found.as_tuple())
         if error is not None:
             return self._failed(path, kind, error)

@@ -50,6 +50,7 @@ def audit_paths(
             stated.findings.add(
                 Finding(Severity.ERROR, "file-not-read", "", str(error), "left out", file=path.name)
             )
+        stated.ended(path.name)
     conf = put_together(stated)
     return conf, audit(conf), stated.findings.as_tuple()
 

@@ -137,3 +137,49 @@ def test_odd_values_are_left_out_and_said(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.raises(NotFound):
         audit_paths([tmp_path / "absent"])
+
+
+def cells_csv(path: Path, latitude: float, *, pci: int = 0) -> None:
+    """Write a list of six cells, 2 km from one another; the first has no place."""
+    rows = [f"C{i},{latitude + 0.02 * i if i else ''},{11.0 if i else ''},{pci + i}"
+            for i in range(6)]  # fmt: skip
+    path.write_text("\n".join(["cell,latitude,longitude,pci", *rows]) + "\n")
+
+
+def test_another_network_of_the_same_names_is_left_out(tmp_path: Path) -> None:
+    """Two networks whose cells bear the same names do not become one full of conflicts."""
+    cells_csv(tmp_path / "a.csv", 48.0)
+    cells_csv(tmp_path / "b.csv", 20.0, pci=3)
+    (tmp_path / "c.csv").write_text("source,target\nC1,C2\nC2,C1\n")
+    conf, _, reading = audit_paths([tmp_path])
+    assert conf.physical_cell_id.tolist() == [0, 1, 2, 3, 4, 5]
+    assert conf.relation_source.size == 2
+    (only,) = reading
+    assert (only.code, only.file, only.count) == ("another-network", "b.csv", 6)
+    assert "as in a.csv" in only.expected
+    assert "5 of 5 elsewhere, 3.11e+03 km" in only.found
+
+
+def test_the_same_network_again_is_not_another(tmp_path: Path) -> None:
+    """Cells moved by some 100 m are the same ones; what differs is told once a file and field."""
+    cells_csv(tmp_path / "a.csv", 48.0)
+    cells_csv(tmp_path / "b.csv", 48.001)
+    conf, _, reading = audit_paths([tmp_path])
+    assert conf.cells == 6
+    (only,) = reading
+    assert (only.code, only.file, only.column) == (
+        "cell-stated-differently", "b.csv", "latitude_deg",
+    )  # fmt: skip
+    assert only.count == 5
+
+
+def test_relations_of_a_second_export_are_no_repetition(tmp_path: Path) -> None:
+    """Only what one file states twice is stated twice; weights stay of use."""
+    cells_csv(tmp_path / "cells.csv", 48.0)
+    relations = "source,target\nC1,C2\nC2,C1\nC1,C9\n"
+    (tmp_path / "one.csv").write_text(relations)
+    (tmp_path / "two.csv").write_text(relations + "C1,C2\n")
+    conf, _, _ = audit_paths([tmp_path])
+    assert conf.relation_source.size == 2
+    assert conf.repeated == (("C1", "C2"),)
+    assert conf.unresolved == (("C1", "C9"),)

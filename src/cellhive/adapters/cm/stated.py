@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,11 +14,17 @@ from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 from cellhive.core.types import Floats
 from cellhive.diagnose.audit.configuration import UNKNOWN_PCI, Configuration
+from cellhive.ran.layout import EARTH_RADIUS_M
 
 MOST_CELLS = 300_000
 """Largest number of cells in one audit."""
 MOST_RELATIONS = 10_000_000
 """Largest number of relations in one audit."""
+
+ELSEWHERE_KM = 1.0
+"""From this distance on a cell of a second file is not the one of that name in the first."""
+SAME_NAMES = 5
+"""Cells of one name that two files must have before they are taken for two networks."""
 
 _ID_END = re.compile(r"[^0-9A-Za-z]+$")
 
@@ -56,6 +62,20 @@ class Stated:
     cells: list[StatedCell] = field(default_factory=list)
     relations: list[StatedRelation] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
+    ends: list[tuple[str, int, int]] = field(default_factory=list)
+    """Of every file: its name, and how many cells and relations there were after it."""
+
+    def ended(self, file: str) -> None:
+        """Note that what was read since the last call is of one file."""
+        self.ends.append((file, len(self.cells), len(self.relations)))
+
+    def by_file(self) -> Iterator[tuple[str, Sequence[StatedCell], Sequence[StatedRelation]]]:
+        """Return the cells and relations of each file; what no file ended comes last."""
+        cell, relation = 0, 0
+        for file, cells, relations in (*self.ends, ("", len(self.cells), len(self.relations))):
+            if (cells, relations) != (cell, relation):
+                yield file, self.cells[cell:cells], self.relations[relation:relations]
+            cell, relation = cells, relations
 
     def check_size(self) -> None:
         """Refuse more than one audit takes."""
@@ -79,7 +99,8 @@ def put_together(stated: Stated) -> Configuration:
     """Return one configuration from what files state.
 
     A cell that several files describe gets from each what the ones before lack; where they
-    contradict one another the first holds, and a finding says so.
+    contradict one another the first holds, and a finding says so. A file in which most cells
+    of a known name stand elsewhere describes another network: it is left out, with a finding.
 
     Raises:
         BadInput: No file describes a cell.
@@ -91,13 +112,20 @@ def put_together(stated: Stated) -> Configuration:
             found="no cell", remedy="a table needs a column such as cell, cellName or nodeId",
         )  # fmt: skip
     cells: dict[str, StatedCell] = {}
-    for one in stated.cells:
-        known = cells.setdefault(one.name, one)
-        if known is not one:
-            _add(known, one, stated.findings)
+    relations: list[Sequence[StatedRelation]] = []
+    for file, more, pairs_of_file in stated.by_file():
+        other = _other_network(file, cells, more)
+        if other is not None:
+            stated.findings.add(other)
+            continue
+        relations.append(pairs_of_file)
+        for one in more:
+            known = cells.setdefault(one.name, one)
+            if known is not one:
+                _add(known, one, file, stated.findings)
     names = tuple(cells)
     index = {name: i for i, name in enumerate(names)}
-    ends, unresolved, repeated = _resolved(stated.relations, index)
+    ends, unresolved, repeated = _resolved(relations, index)
     weight = np.array([r.weight for r in ends.values()], np.float64)
     pairs = np.array(list(ends), np.int32).reshape(-1, 2)
     everyone = list(cells.values())
@@ -119,62 +147,106 @@ def put_together(stated: Stated) -> Configuration:
     )
 
 
+def _other_network(
+    file: str, known: Mapping[str, StatedCell], more: Sequence[StatedCell]
+) -> Finding | None:
+    """Return what to say of a file whose cells have known names and other places."""
+    both = [(known[one.name], one) for one in more if one.name in known]
+    apart_km = _apart_km(both)
+    apart_km = apart_km[np.isfinite(apart_km)]
+    if apart_km.size < SAME_NAMES or not np.median(apart_km) > ELSEWHERE_KM:
+        return None
+    far = int(np.sum(apart_km > ELSEWHERE_KM))
+    return Finding(
+        Severity.WARNING, "another-network",
+        f"cells of one name to stand in one place, as in {_file_of(both[0][0])}",
+        f"{far} of {apart_km.size} elsewhere, {np.median(apart_km):.3g} km away in the middle",
+        "taken for another network and left out of map, audit and advice; analyse it by itself",
+        file=file, count=len(more), counted="cells",
+    )  # fmt: skip
+
+
+def _apart_km(pairs: Sequence[tuple[StatedCell, StatedCell]]) -> Floats:
+    """Return how far the places of each pair are apart; NaN where one is not stated."""
+    here, there = (
+        np.radians([[pair[i].latitude_deg, pair[i].longitude_deg] for pair in pairs]).reshape(-1, 2)
+        for i in (0, 1)
+    )
+    north, east = (there - here).T
+    east = (east + np.pi) % (2 * np.pi) - np.pi  # the short way round
+    east *= np.cos((here[:, 0] + there[:, 0]) / 2)
+    distance: Floats = np.hypot(north, east) * EARTH_RADIUS_M / 1000
+    return distance
+
+
+def _file_of(cell: StatedCell) -> str:
+    return cell.where.split(", ", maxsplit=1)[0]
+
+
 def _numbers(values: Iterable[float]) -> Floats:
     return np.array(list(values), np.float64)
 
 
 def _resolved(
-    relations: Iterable[StatedRelation], index: Mapping[str, int]
+    files: Iterable[Sequence[StatedRelation]], index: Mapping[str, int]
 ) -> tuple[
     dict[tuple[int, int], StatedRelation], list[tuple[str, str]], list[tuple[str, str]]
 ]:  # fmt: skip
-    """Return relations by cells, those that lead out of the files, and those stated again."""
+    """Return relations by cells, those that lead out of the files, and those stated again.
+
+    A second file that has the same relations is another export of them: only what one file
+    states twice is stated again.
+    """
     ends: dict[tuple[int, int], StatedRelation] = {}
-    unresolved, repeated = [], []
-    for one in relations:
-        if one.source not in index or one.target not in index:
-            unresolved.append((one.source, one.target))
-            continue
-        pair = (index[one.source], index[one.target])
-        if pair in ends:
-            first = ends[pair]
-            if math.isnan(first.weight):  # a counter beside a list states it no second time
+    unresolved: dict[tuple[str, str], None] = {}
+    repeated: list[tuple[str, str]] = []
+    for relations in files:
+        own: set[tuple[int, int]] = set()
+        for one in relations:
+            if one.source not in index or one.target not in index:
+                unresolved[one.source, one.target] = None
+                continue
+            pair = (index[one.source], index[one.target])
+            first = ends.setdefault(pair, one)
+            if math.isnan(first.weight):
                 first.weight = one.weight
-            if math.isnan(one.weight):
+            if pair in own and math.isnan(one.weight):  # a counter states it no second time
                 repeated.append((one.source, one.target))
-        else:
-            ends[pair] = one
-    return ends, unresolved, repeated
+            own.add(pair)
+    return ends, list(unresolved), repeated
 
 
-def _add(known: StatedCell, more: StatedCell, findings: Findings) -> None:
+def _add(known: StatedCell, more: StatedCell, file: str, findings: Findings) -> None:
     """Take over what is not known of a cell yet."""
     for name in ("site", "carrier"):
         have, new = getattr(known, name), getattr(more, name)
         if not have:
             setattr(known, name, new)
         elif new and new != have:
-            findings.add(_differs(known, more, name, have, new))
+            findings.add(_differs(known, more, file, name, have, new))
     for name in ("latitude_deg", "longitude_deg", "azimuth_deg"):
         have, new = getattr(known, name), getattr(more, name)
         if math.isnan(have):
             setattr(known, name, new)
         elif not math.isnan(new) and abs(new - have) > 1e-6:  # noqa: PLR2004  # 0.1 m of latitude
-            findings.add(_differs(known, more, name, f"{have:g}", f"{new:g}"))
+            findings.add(_differs(known, more, file, name, f"{have:g}", f"{new:g}"))
     if known.physical_cell_id == UNKNOWN_PCI:
         known.physical_cell_id = more.physical_cell_id
     elif more.physical_cell_id not in (UNKNOWN_PCI, known.physical_cell_id):
-        findings.add(
-            _differs(known, more, "PCI", str(known.physical_cell_id), str(more.physical_cell_id))
-        )
+        pcis = str(known.physical_cell_id), str(more.physical_cell_id)
+        findings.add(_differs(known, more, file, "PCI", *pcis))
     for name, value in more.settings.items():
         known.settings.setdefault(name, value)
 
 
-def _differs(known: StatedCell, more: StatedCell, what: str, have: str, new: str) -> Finding:
+def _differs(
+    known: StatedCell, more: StatedCell, file: str, what: str, have: str, new: str
+) -> Finding:
     return Finding(
         Severity.WARNING, "cell-stated-differently", f"{what} {have} as in {known.where}",
-        f"{what} {new}", "the first was kept", file=more.where, object=known.name,
+        f"{what} {new}", "the first was kept", file=file or _file_of(more),
+        where=more.where.removeprefix(file).lstrip(", ") if file else "",
+        column=what, object=known.name,
     )  # fmt: skip
 
 

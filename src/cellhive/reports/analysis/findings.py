@@ -70,6 +70,8 @@ FINDING_NAMES = {
     "period-inferred": "Granularity taken from the times",
     "value-missing": "Empty cells",
     "object-guessed": "Objects named by a guess",
+    "another-network": "Another network under the same names",
+    "cell-stated-differently": "Cells that files state differently",
 }
 """What a finding's code is called in reports; other codes are shown as they are."""
 
