@@ -194,7 +194,8 @@ def test_empty_analysis_is_a_page_too() -> None:
     """Nothing read, nothing judged, and it says so."""
     page = render_analysis(analyse([]))
     assert "No measurements were read." in page
-    assert "not judged" in page
+    assert 'id="incidents"' not in page
+    assert 'href="#incidents"' not in page
     assert parsed(page).open == []
 
 
@@ -255,6 +256,23 @@ def test_what_was_not_looked_for_is_not_called_absent() -> None:
     search = replace(short.search, series=1)
     table = tables.incidents(search, Clock(), Users(short))
     assert "No incident was found." in table.empty
+
+
+def test_recordings_are_not_called_too_short() -> None:
+    """Many samples at scattered times are no short series; a table without times is neither."""
+    m = measured(cells=1, days=960)
+    runs = np.sort(np.random.default_rng(1).integers(0, 365 * 86400, 20))
+    seconds = np.concatenate([run + np.arange(48) for run in runs])  # 48 s each
+    times = pl.Series(seconds * 1_000_000).cast(pl.Datetime("us", "UTC"))
+    frame = m.frame.with_columns(times.alias(TIME), pl.lit(1.0).alias(PERIOD_S))
+    scattered = Measurements("m", frame, m.columns, (), "", "UTC")
+    found = points(analyse([scattered]), None, (), Clock())
+    assert "single recordings or events" in found[0].answer
+    timeless = m.frame.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias(TIME))
+    found = points(analyse([Measurements("m", timeless, m.columns)]), None, (), Clock())
+    assert "the input states no times" in found[0].answer
+    short = points(analyse([Measurements("m", m.frame.head(1), m.columns)]), None, (), Clock())
+    assert "no series is long enough" in short[0].answer
 
 
 def test_counters_that_lack_values_are_listed_with_where_they_lack_most() -> None:

@@ -347,7 +347,9 @@ def test_sections_of_others_take_their_place_in_every_form(analysis: Analysis) -
     assert 'href="#todo"' in text
     record = json.loads(analysis_json(analysis, sections=added))
     assert record["sections"]["from-map"] == {"a": 1}
-    assert {"question": "What to do", "answer": "Begin with this."} in record["summary"]
+    (todo,) = (one["answer"] for one in record["summary"] if one["question"] == "What to do")
+    assert todo.startswith("Check alarms")  # of the incident; the other is about all
+    assert todo.endswith(" Besides: Begin with this.")
     assert "## From quality\n\na line" in analysis_markdown(analysis, sections=added)
 
 
@@ -360,6 +362,36 @@ def test_the_audit_of_a_configuration_is_a_section(analysis: Analysis) -> None:
     assert "pci-co" in text
     assert section.record["cells"] == 3
     assert any(line.startswith("| ") for line in section.markdown)
+
+
+def test_a_configuration_alone_has_no_empty_sections() -> None:
+    """Without measurements the page opens with what the configuration holds."""
+    conf = configuration(("A", "B", "C"))
+    nothing = analyse([])
+    added = composed(audited=(conf, audit(conf)))
+    text = render_analysis(nothing, sections=added, configuration=conf)
+    page = Page(text)
+    sections = re.findall(r'<section id="([a-z]+)"', text)
+    assert sections == ["summary", "configuration", "quality", "about"]
+    assert set(page.links) <= set(page.ids)
+    assert '<p class="subtitle">3 cells</p>' in text
+    first = points(nothing, None, added, Clock())[0]
+    assert (first.question, first.tone) == ("Is it configured rightly", "worse")
+    assert first.answer.startswith("3 cells at 1 site, 1 neighbour relation: ")
+
+
+def test_a_configuration_that_cannot_be_checked_is_not_praised() -> None:
+    """Names alone say nothing of whether they are right."""
+    bare = replace(
+        configuration(("A", "B")), site_ids=("", ""), carrier=("", ""),
+        latitude_deg=np.full(2, np.nan), longitude_deg=np.full(2, np.nan),
+        azimuth_deg=np.full(2, np.nan), physical_cell_id=np.full(2, -1, np.int32),
+        relation_source=np.zeros(0, np.int32), relation_target=np.zeros(0, np.int32),
+        handover_allowed=np.zeros(0, np.bool_),
+    )  # fmt: skip
+    (section,) = composed(audited=(bare, audit(bare)))
+    assert section.summary[1] == "2 cells: too little is stated of them for any check."
+    assert section.tone == ""
 
 
 def test_files_are_named_without_their_folders(analysis: Analysis) -> None:

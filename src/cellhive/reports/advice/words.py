@@ -19,10 +19,14 @@ def summary(advised: Advised) -> list[str]:
     orders = len(advised.orders)
     changes = len(advised.plan.plan.changes) if advised.plan.plan is not None else 0
     carried = f" ({_counted(changes, 'parameter')})" if changes else ""
+    kinds = [
+        f"{_counted(count - orders, 'change')} that a plan can carry{carried}" if count > orders
+        else "",
+        _counted(orders, "work order") if orders else "",
+    ]  # fmt: skip
     lines = [
         f"{_counted(count, 'recommendation')}, the most useful first: "
-        f"{_counted(count - orders, 'is a change', 'are changes')} that a plan can carry{carried}, "
-        f"{_counted(orders, 'is a work order', 'are work orders')}."
+        f"{' and '.join(kind for kind in kinds if kind)}."
     ]
     if advised.beyond:
         lines.append(f"{advised.beyond} more, of less use, are not listed.")
@@ -51,6 +55,8 @@ def effect(one: Expected | None) -> str:
     def shown(value: float) -> str:
         return format_signed(scale * value, 3)
 
+    if one.low_90 == one.high_90:  # counted, not foretold
+        return f"{one.figure}: {with_unit(shown(one.mean), unit)}"
     return (
         f"{one.figure}: {with_unit(shown(one.mean), unit)} (50 %: {shown(one.low_50)} to "
         f"{shown(one.high_50)}, 90 %: {shown(one.low_90)} to {shown(one.high_90)})"
@@ -84,7 +90,9 @@ def step(one: Step) -> str:
 
 def risk(one: Recommendation) -> str:
     """Return the risk with its probability."""
-    if math.isfinite(one.risk_probability):
+    if one.risk_probability >= 1.0:
+        return f"{one.risk} (for certain)"
+    if one.risk_probability > 0.0:
         return f"{one.risk} (probability {share(one.risk_probability)})"
     return one.risk
 

@@ -140,7 +140,7 @@ def render_analysis(
         analysis_css=resource("analysis.css"),
         analysis_js=resource("analysis.js"),
         title=title_of(analysis, title),
-        subtitle=_subtitle(analysis, clock),
+        subtitle=_subtitle(analysis, clock, configuration),
         summary=points(analysis, causes, sections, clock),
         cards=_cards(analysis),
         read=_read(analysis, clock),
@@ -171,7 +171,9 @@ def _read(analysis: Analysis, clock: Clock) -> list[str]:
     return [*lines, f"And {more} more, each with its KPIs below."] if more > 0 else lines
 
 
-def _subtitle(analysis: Analysis, clock: Clock) -> str:
+def _subtitle(analysis: Analysis, clock: Clock, configuration: Configuration | None) -> str:
+    if not analysis.parts:
+        return "" if configuration is None else words.counted(configuration.cells, "cell")
     starts = [part.start for part in analysis.parts if part.start]
     ends = [part.end for part in analysis.parts if part.end]
     objects = len({name for part in analysis.parts for name in part.objects})
@@ -204,7 +206,7 @@ def _cards(analysis: Analysis) -> list[Card]:
             "worse" if effects["worse"] else ("better" if judged else ""),
         ),
         Card(
-            f"{words.noun_of(analysis).capitalize() or 'Object'}s", format_number(len(objects), 12),
+            words.title(f"{words.noun_of(analysis) or 'object'}s"), format_number(len(objects), 12),
             (("got worse", str(len(troubled))),
              ("KPIs", format_number(len(kpis), 12)), ("rows", format_number(rows, 12))),
         ),
@@ -215,6 +217,8 @@ def _cards(analysis: Analysis) -> list[Card]:
             "worse" if severities[Severity.ERROR] else "",
         ),
     ]  # fmt: skip
+    if not analysis.parts:
+        return cards[-1:]
     if expected:
         share = format_number(100 * there / expected)
         facts = (

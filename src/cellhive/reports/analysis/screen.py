@@ -22,6 +22,7 @@ from cellhive.reports.analysis.summary import points, tally
 from cellhive.reports.causal.words import causes_lines
 
 MOST_COLUMNS, MOST_INCIDENTS, MOST_FINDINGS, MOST_UNREAD = 12, 6, 8, 12
+MOST_PARTS = 12
 MOST_REASON, MOST_TOLD = 160, 400
 """Letters of a reason and of a finding that are told on the screen."""
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "dim"}
@@ -44,7 +45,11 @@ def analysis_screen(
         sections: What others add to the report; their line of the summary is shown.
     """
     clock = clock_of(analysis)
-    parts: list[RenderableType] = [Text(words.part_line(part, clock)) for part in analysis.parts]
+    parts: list[RenderableType] = [
+        Text(words.part_line(part, clock)) for part in analysis.parts[:MOST_PARTS]
+    ]
+    if len(analysis.parts) > MOST_PARTS:
+        parts.append(Text(f"and {len(analysis.parts) - MOST_PARTS} more, in the report"))
     shown = list(unread.items())[:MOST_UNREAD]
     names = short_names([str(path) for path, _ in shown])
     parts += [
@@ -53,7 +58,7 @@ def analysis_screen(
     ]
     if len(unread) > MOST_UNREAD:
         parts.append(Text(f"✘ … and {len(unread) - MOST_UNREAD} more files", style="red"))
-    parts += [Text(), _columns(analysis), Text()]
+    parts += [Text(), _columns(analysis), Text()] if analysis.parts else [Text()]
     parts += [Text(one) for one in tally(analysis)]
     parts += [
         Text.assemble((f"{one.question}: ", "bold"), one.answer)
@@ -66,7 +71,7 @@ def analysis_screen(
     ]
     if len(incidents) > MOST_INCIDENTS:
         parts.append(Text(f"  and {len(incidents) - MOST_INCIDENTS} more, in the report"))
-    if causes is not None:
+    if causes is not None and (incidents or causes.summary is not None):
         parts += [Text(), *(Text(line) for line in causes_lines(causes))]
     parts += [Text(), _findings(analysis), Text()]
     parts += [

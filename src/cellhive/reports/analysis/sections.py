@@ -51,6 +51,8 @@ class Section:
     summary: tuple[str, str] = ("", "")
     """Line of the executive summary: what it answers ("What to do") and the answer in plain
     text; empty for none. It takes the place of the line of the same name."""
+    tone: str = ""
+    """How that line is marked: "worse", "warn", "better" or ""."""
 
     @property
     def body(self) -> Markup:
@@ -122,13 +124,16 @@ def of_audit(report: AuditReport) -> Section:
     checks = f"{made} of {len(report.audit.checks)} checks could be made"
     if report.audit.findings:
         head = f"{report.lead()} ({checks})."
-        if report.audit.findings[0].severity is Severity.ERROR:
-            head += f" First: {report.audit.findings[0].found}."
+        first = report.audit.findings[0]
+        if first.severity is Severity.ERROR:
+            head += f" First: {first.found}."
+        tone = {Severity.ERROR: "worse", Severity.WARNING: "warn"}.get(first.severity, "")
+    elif made:
+        head, tone = f"{report.looked_at()}: nothing to change was found ({checks}).", "better"
     else:
-        cells = report.configuration.cells
-        head = f"Nothing to change was found in the configuration of {cells} cells ({checks})."
+        head, tone = f"{report.looked_at()}: too little is stated of them for any check.", ""
     return Section(
         "configuration", "Configuration audit", audit_section_html(report),
         audit_section_markdown(report), audit_section_record(report), "kpis",
-        ("Is it configured rightly", head),
+        ("Is it configured rightly", head), tone,
     )  # fmt: skip

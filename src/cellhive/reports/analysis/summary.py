@@ -23,6 +23,8 @@ from cellhive.reports.numbers import format_number
 _USERS = ("RRC.ConnMean", "RRC.ConnMax")
 """Quantities that say how many users an object serves, the better one first."""
 _NAMED = 3
+TODO = "What to do"
+"""Question of the line that says what to do, whoever says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +89,30 @@ def points(
     Args:
         analysis: The analysis.
         causes: What a causal model says of it, or None.
-        sections: What others add; a summary of theirs replaces the line of the same name.
+        sections: What others add; a summary of theirs replaces the line of the same name, but
+            what to do about an incident stays.
         clock: Of the reader.
     """
     out = _incident_points(analysis, causes, clock)
+    if not analysis.parts and any(one.summary[0] for one in sections):
+        out = []  # no measurements were given; what was given speaks
     out.append(_data_point(analysis))
     added = {one.summary[0]: one for one in sections if one.summary[0]}
-    out = [
-        Point(one.question, added[one.question].summary[1], added.pop(one.question).name)
-        if one.question in added else one
-        for one in out
-    ]  # fmt: skip
+    out = [_answered(one, added.pop(one.question, None)) for one in out]
     last = out.pop()
-    return [*out, *(Point(q, s.summary[1], s.name) for q, s in added.items()), last]
+    more = [Point(q, s.summary[1], s.name, s.tone) for q, s in added.items()]
+    more.sort(key=lambda one: one.question == TODO)  # what was found comes before what to do
+    return [*out, *more, last]
+
+
+def _answered(one: Point, section: Section | None) -> Point:
+    """Return a line with what a section says to its question."""
+    if section is None:
+        return one
+    said = section.summary[1]
+    if one.question == TODO and one.anchor.startswith("i-"):  # of that incident; both are asked
+        said = f"{one.answer} Besides: {said}"
+    return Point(one.question, said, section.name)
 
 
 def summary_lines(
@@ -127,7 +140,8 @@ def _incident_points(analysis: Analysis, causes: Causes | None, clock: Clock) ->
     every = analysis.search.incidents
     harmful = [one for one in every if one.effect in {"worse", "mixed"}]
     if not harmful:
-        return [Point("What is wrong", _nothing(analysis), "incidents")]
+        place = "incidents" if analysis.parts else "quality"
+        return [Point("What is wrong", _nothing(analysis), place)]
     noun = words.noun_of(analysis)
     ongoing = [one for one in harmful if one.open_end]
     worst, first = harmful[0], (ongoing or harmful)[0]
@@ -170,14 +184,27 @@ def _nothing(analysis: Analysis) -> str:
         return "No measurements were read."
     search = analysis.search
     if not search.series and not search.incidents:
-        return "No series is long enough to say what is usual, so no incidents were looked for."
+        return f"No incidents were looked for: {_why_not_judged(analysis)}."
     if not search.incidents:
         return "No incident was found: every series stayed within its usual behaviour."
-    effects = Counter(one.effect for one in search.incidents)
-    return (
-        f"No change for the worse was found. {words.counted(effects['better'], 'change')} for the "
-        f"better and {effects['']} of KPIs of which nobody said which way is good."
-    )
+    return "No change for the worse was found. See below what else changed."
+
+
+def _why_not_judged(analysis: Analysis) -> str:
+    """Return why no series could be compared with what is usual for it."""
+    panels = [panel for part in analysis.parts for panel in part.panels]
+    if all(part.start is None for part in analysis.parts):
+        return "the input states no times"
+    if (
+        panels
+        and all(panel.step_s == 0 for panel in panels)
+        and any(part.rows > len(part.objects) for part in analysis.parts)
+    ):
+        return (
+            "the times are those of single recordings or events, not of a series that goes on, "
+            "so there is no usual course to compare with"
+        )
+    return "no series is long enough to say what is usual"
 
 
 def _affected(analysis: Analysis, first: Incident, ongoing: Sequence[Incident]) -> Point:
@@ -227,7 +254,7 @@ def _why(first: Incident, causes: Causes | None) -> Point:
 def _todo(first: Incident, causes: Causes | None, clock: Clock) -> Point:
     proposals = causes.proposals.proposals if causes is not None and causes.proposals else ()
     if proposals:
-        return Point("What to do", causal_words.proposal_line(proposals[0]), "what-if")
+        return Point(TODO, causal_words.proposal_line(proposals[0]), "what-if")
     start = words.stretch(first, clock).removeprefix("since ").split(" to ")[0]
     where = words.listed(first.objects, _NAMED)
     if first.lead.kpi == ALL_KPIS:
@@ -239,7 +266,7 @@ def _todo(first: Incident, causes: Causes | None, clock: Clock) -> Point:
         )
     else:
         text = f"Check alarms and changes of settings at {where} around {start}."
-    return Point("What to do", text, words.anchor(first))
+    return Point(TODO, text, words.anchor(first))
 
 
 def rows_there(analysis: Analysis) -> tuple[int, int]:

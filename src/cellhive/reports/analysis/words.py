@@ -172,10 +172,20 @@ def anchor(incident: Incident) -> str:
     return f"i-{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:10]}"
 
 
+_ABBREVIATIONS = {"ue": "UE", "bts": "BTS", "enodeb": "eNodeB", "gnodeb": "gNodeB"}
+"""Classes of objects that are not written in small letters."""
+
+
 def noun_of(analysis: Analysis) -> str:
     """Return what the objects of an analysis are, where all are of one class; else ""."""
     classes = {part.object_class for part in analysis.parts if part.panels}
-    return classes.pop().lower() if len(classes) == 1 else ""
+    name = classes.pop() if len(classes) == 1 else ""
+    return name if name.isupper() else _ABBREVIATIONS.get(name.lower(), name.lower())
+
+
+def title(text: str) -> str:
+    """Return a text with its first letter large and the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 # The whole -------------------------------------------------------------------

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from cellhive.core.measurements import Finding, Severity
 from cellhive.diagnose.audit.configuration import Audit, AuditFinding, Check, Configuration
+from cellhive.reports.analysis.words import counted
 from cellhive.reports.causal.report import escaped
 from cellhive.reports.page import Cell, Column, Table, render, write_atomic, writer_for
 
@@ -44,16 +45,25 @@ class AuditReport:
 
     def lead(self) -> str:
         """Return what was looked at and what came of it, in one sentence."""
-        conf, found = self.configuration, Counter(one.severity for one in self.audit.findings)
+        found = Counter(one.severity for one in self.audit.findings)
         parts = [
-            f"{found[Severity.ERROR]} errors", f"{found[Severity.WARNING]} warnings",
-            f"{found[Severity.INFO]} to confirm",
+            counted(found[severity], word, plural)
+            for severity, word, plural in (
+                (Severity.ERROR, "error", ""), (Severity.WARNING, "warning", ""),
+                (Severity.INFO, "to confirm", "to confirm"),
+            ) if found[severity]
         ]  # fmt: skip
+        return f"{self.looked_at()}: {', '.join(parts) or 'nothing was found'}"
+
+    def looked_at(self) -> str:
+        """Return what was looked at: "21 cells at 7 sites, 96 neighbour relations"."""
+        conf = self.configuration
         sites = len({site for site in conf.site_ids if site})
+        relations = conf.relation_source.size
         return (
-            f"{conf.cells} cells at {sites} sites and {conf.relation_source.size} neighbour "
-            f"relations were looked at: {', '.join(parts)}"
-        )
+            counted(conf.cells, "cell") + (f" at {counted(sites, 'site')}" if sites else "")
+            + (f", {counted(relations, 'neighbour relation')}" if relations else "")
+        )  # fmt: skip
 
 
 def write_audit(report: AuditReport, path: Path) -> None:
