@@ -150,6 +150,20 @@ def test_running_totals_become_what_each_period_added() -> None:
     np.testing.assert_allclose(after(examined, "volume"), expected)
 
 
+def test_running_totals_are_told_beside_cells_that_carry_nothing() -> None:
+    """One short stretch in which a third of the cells add up and the others stay at 0."""
+    values = {"volume": healthy()["volume"].copy()}
+    adds = values["volume"]
+    adds[CELLS // 3 :] = 0.0
+    values["volume"] = np.cumsum(adds, axis=1)
+    whole = table(values)
+    examined = examine(
+        replace(whole, frame=whole.frame.filter(pl.col(TIME) < START + timedelta(hours=24)))
+    )
+    assert told(examined)["running-total"].count == 24 * (CELLS // 3)
+    np.testing.assert_allclose(after(examined, "volume")[0, 1:], adds[0, 1:24])
+
+
 def test_copied_days_and_cells_are_named() -> None:
     """B on the 9th repeats its 8th; D is C all the time."""
     values = healthy()

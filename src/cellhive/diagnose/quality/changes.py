@@ -338,7 +338,8 @@ def empty_running_totals(column: Column) -> None:
     judged = np.bincount(blocks.row, enough, blocks.objects)
     rises = np.bincount(blocks.row, np.where(rising, up, 0), blocks.objects)
     total = (judged >= 1) & (share >= MONOTONE * judged) & (rises >= 3 * ENOUGH)
-    if total.sum() < 0.5 * (judged >= 1).sum():  # a few objects need more than one day of it
+    moving = np.bincount(blocks.row, np.where(enough, up + down, 0), blocks.objects) > 0
+    if total.sum() < 0.5 * moving.sum():  # a few objects need more than one day of it
         total &= share >= 3  # noqa: PLR2004
     _tell_late_totals(column, rising & ~total[blocks.row], enough)
     if total.any():
