@@ -40,6 +40,8 @@ def test_drifts_join_by_kpi_and_direction() -> None:
     drift = replace(BASE, kind="drift", start_s=0.0, end_s=60 * DAY)
     up, down = replace(drift, object="B"), replace(drift, object="C", sigmas=-8.0)
     assert sorted(len(group) for group in merge([drift, up, down])) == [1, 2]
+    again = [replace(one, kpi="the same column") for one in (drift, up)]
+    assert sorted(len(group) for group in merge([drift, up, *again, down])) == [1, 4]
 
 
 def test_severity_by_hand() -> None:
@@ -63,6 +65,23 @@ def test_rank_puts_the_worst_first_and_leads_with_what_is_worse() -> None:
     assert ranked[0].lead.object == "B"
     assert ranked[0].objects == ("B", "C", "A")
     assert ranked[1].confidence == "very high"
+
+
+def test_what_is_gone_leads_and_few_drops_of_few_users_are_no_good_news() -> None:
+    """A site without power carries 4 % of its traffic, and drops nobody."""
+    traffic = replace(BASE, kpi="traffic", unit="GB", expected=100.0, observed=4.0, sigmas=-9.0)
+    quality = replace(traffic, kpi="cqi", unit="", expected=9.0, observed=1.0, sigmas=-19.0)
+    drops = replace(BASE, effect="better", sigmas=-19.0)
+    (one,) = rank([(drops, quality, traffic)])
+    assert (one.effect, one.lead.kpi) == ("worse", "traffic")
+    elsewhere = replace(drops, object="B")
+    (other,) = rank([(elsewhere, quality, traffic)])
+    assert other.effect == "mixed"  # B carries its traffic: fewer drops there are good news
+    day = replace(traffic, kpi=ALL_KPIS, unit="", expected=1.0, observed=0.0)
+    (silent,) = rank([(day, drops, traffic)])
+    assert silent.lead.kpi == "traffic"  # a day without rows says less than days without traffic
+    (slight,) = rank([(drops, quality, replace(traffic, observed=60.0))])
+    assert slight.lead.kpi == "cqi"
 
 
 def network(seed: int = 0) -> dict[str, Panel]:

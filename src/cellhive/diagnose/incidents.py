@@ -27,6 +27,10 @@ _SECTOR = re.compile(r"([-_/.: ]+[A-Za-z]?\d{1,3}[A-Za-z]?|(?<=\d)[A-Za-z])$")
 MOST_OF_A_SITE = 24
 """Objects that a site may have at most, where sites are read from the objects' names."""
 MOST_SIGMAS = 20.0
+MOST_GONE = 0.5
+"""Share of a KPI's usual value from which its loss leads an incident."""
+_RELATIVE_UNITS = {"%", "dB", "dBm"}
+"""Units in which half of a value means nothing."""
 CLEARLY = 0.8
 """Share of the weight from which an incident goes one way."""
 _WEIGHT = {"worse": 1.0, "": 0.6, "better": 0.3}
@@ -93,7 +97,8 @@ class Incident:
     open_end: bool
     """It is still going on at the end of the data."""
     members: tuple[Anomaly, ...]
-    """Strongest first, those that go another way than the incident last."""
+    """What is mostly gone first, then the strongest; those that go another way than the incident
+    last."""
     load: float | None = None
     """Usual users, or traffic, of its objects at that time, in the unit of ``Search.load``
     summed over the objects; None where no KPI tells."""
@@ -178,7 +183,16 @@ def merge(
         joins[index] = True
         free &= ~joins
         groups.append(tuple(rest[i] for i in np.flatnonzero(joins)))
-    return _rejoined(groups, homes is not None)
+    return _rejoined(_told_once(groups), homes is not None)
+
+
+def _told_once(groups: Sequence[tuple[Anomaly, ...]]) -> list[tuple[Anomaly, ...]]:
+    """Return groups with those that are copies of one another as one: the same column twice."""
+    out: dict[frozenset[tuple[str, float, float, float]], tuple[Anomaly, ...]] = {}
+    for group in groups:
+        key = frozenset((one.object, one.start_s, one.end_s, one.sigmas) for one in group)
+        out[key] = (*out.get(key, ()), *group)
+    return list(out.values())
 
 
 def _rejoined(groups: list[tuple[Anomaly, ...]], by_site: bool) -> list[tuple[Anomaly, ...]]:
@@ -299,8 +313,8 @@ def _incident(group: tuple[Anomaly, ...], loads: Loads | None) -> Incident:
     members = tuple(
         sorted(
             group,
-            key=lambda one: (directed and one.effect != wanted, -weight(one), one.p_value,
-                             one.object),
+            key=lambda one: (directed and one.effect != wanted, one.relative if _lost(one) else 0.0,
+                             -weight(one), one.p_value, one.object),
         )
     )  # fmt: skip
     p_value = min(one.p_value for one in members)
@@ -347,11 +361,22 @@ def _middle(times: Sequence[float]) -> float:
     return sorted(times)[len(times) // 2]
 
 
+def _lost(one: Anomaly) -> bool:
+    """Return whether most of something good is gone: traffic, users, throughput."""
+    counted = one.kpi != ALL_KPIS and one.unit not in _RELATIVE_UNITS
+    return counted and one.effect == "worse" and one.relative <= -MOST_GONE
+
+
 def _effect(members: Sequence[Anomaly]) -> str:
-    """Return the direction that has most of the weight, or "mixed" where none clearly has."""
+    """Return the direction that has most of the weight, or "mixed" where none clearly has.
+
+    Where most of the traffic is gone, ratios that look better do not count: who is not served
+    is not dropped either.
+    """
+    idle = {one.object for one in members if _lost(one)}
     weight = {"worse": 0.0, "better": 0.0}
     for one in members:
-        if one.effect:
+        if one.effect == "worse" or (one.effect and one.object not in idle):
             weight[one.effect] += min(abs(one.sigmas), MOST_SIGMAS)
     total = sum(weight.values())
     if total == 0:
