@@ -32,6 +32,7 @@ from cellhive.flows.analyse import Analysis, analyse
 from cellhive.reports.analysis import tables, words
 from cellhive.reports.analysis.clock import Clock, clock_of
 from cellhive.reports.analysis.drawn import cells as cells_drawn
+from cellhive.reports.analysis.drawn import places
 from cellhive.reports.analysis.drawn.cells import drilled, json_in_html
 from cellhive.reports.analysis.drawn.places import map_of
 from cellhive.reports.analysis.report import (
@@ -362,6 +363,19 @@ def test_the_audit_of_a_configuration_is_a_section(analysis: Analysis) -> None:
     assert "pci-co" in text
     assert section.record["cells"] == 3
     assert any(line.startswith("| ") for line in section.markdown)
+
+
+def test_a_map_says_when_it_leaves_objects_out(
+    analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of three places are drawn: that is no lack of positions."""
+    names = ("cell-0", "cell-1", "cell-2")
+    monkeypatch.setattr(places, "MOST_PLACED", 2)
+    wide = replace(analysis.parts[0], objects=names)
+    drawn = map_of(replace(analysis, parts=(wide,)), names, configuration(names))
+    assert drawn is not None
+    assert len(drawn.cells) == 2
+    assert drawn.notes[0].startswith("The first 2 of these 3 are drawn")
 
 
 def test_a_configuration_alone_has_no_empty_sections() -> None:

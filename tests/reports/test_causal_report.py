@@ -14,6 +14,7 @@ import pytest
 from cellhive.causal.posterior import Settings
 from cellhive.causal.queries.validation import Check
 from cellhive.core.errors import BadInput
+from cellhive.diagnose.incidents import Anomaly, rank
 from cellhive.diagnose.search import Search
 from cellhive.flows.analyse import Analysis
 from cellhive.flows.causes.change import Proposals
@@ -177,7 +178,10 @@ def test_an_analysis_shows_causes_or_why_there_are_none() -> None:
     assert "<script>alert" not in text
     assert json.loads(analysis_json(empty, causes=causes))["causes"]["model"]["edges"]
     none = Causes(None, (), None, (), {}, (), f"too few rows {EVIL}")
-    assert "No causal model was made: too few rows" in render_analysis(empty, causes=none)
+    odd = Anomaly("A", "v", "", "spike", 0.0, 3600.0, 1.0, 2.0, 9.0, 1e-9, "worse")
+    asked = replace(empty, search=Search(rank([(odd,)]), 1, {}, 1, 0.05, ()))
+    assert "No causal model was made: too few rows" in render_analysis(asked, causes=none)
+    assert "No causal model" not in render_analysis(empty, causes=none)  # why what?
     assert "<script>alert" not in render_analysis(empty, causes=none)
     assert json.loads(analysis_json(empty, causes=none))["causes"]["problem"].startswith("too few")
     assert "causes" not in json.loads(analysis_json(empty))

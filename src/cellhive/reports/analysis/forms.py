@@ -155,7 +155,7 @@ def analysis_markdown(
 
 
 def _incidents(analysis: Analysis, clock: Clock) -> list[str]:
-    every = analysis.search.incidents
+    every, noun = analysis.search.incidents, words.noun_of(analysis)
     if not every:
         return []
     lines = ["", "## Incidents", "", f"Times are {_escaped(clock.said)}.", "",
@@ -163,7 +163,8 @@ def _incidents(analysis: Analysis, clock: Clock) -> list[str]:
              "|---|---|---|---|---|---|"]  # fmt: skip
     for one in every[:MARKDOWN_INCIDENTS]:
         size = f"{words.change(one.lead)}; {words.from_to(one.lead)} at {words.at_lead(one, clock)}"
-        lines.append(_row((str(one.rank), words.stretch(one, clock), words.headline(one), size,
+        what = words.headline(one, noun)
+        lines.append(_row((str(one.rank), words.stretch(one, clock), what, size,
                            one.effect or "unknown", one.confidence)))  # fmt: skip
     if len(every) > MARKDOWN_INCIDENTS:
         lines += ["", f"The first {MARKDOWN_INCIDENTS} of {len(every)}; the JSON form has all."]

@@ -37,11 +37,12 @@ def analysis_fragment(
 ) -> str:
     """Return the summary, the first incidents, why, and the data's quality as HTML."""
     every, clock = analysis.search.incidents, clock_of(analysis)
+    noun = words.noun_of(analysis)
     parts = [Markup("<p>{}</p>").format(one) for one in summary_lines(analysis, causes, sections)]
     if every:
         rows: list[tuple[object, ...]] = [
-            (one.rank, words.headline(one), words.stretch(one, clock), words.from_to(one.lead),
-             one.effect)
+            (one.rank, words.headline(one, noun), words.stretch(one, clock),
+             words.from_to(one.lead), one.effect)
             for one in every[:INCIDENTS]
         ]  # fmt: skip
         heads = ("", "incident", "when", "what was there", "effect")

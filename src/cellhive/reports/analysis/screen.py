@@ -64,9 +64,9 @@ def analysis_screen(
         Text.assemble((f"{one.question}: ", "bold"), one.answer)
         for one in points(analysis, causes, sections, clock)
     ]
-    incidents = analysis.search.incidents
+    incidents, noun = analysis.search.incidents, words.noun_of(analysis)
     parts += [
-        Text(f"  {index}. {words.headline(one)}; {words.stretch(one, clock)}")
+        Text(f"  {index}. {words.headline(one, noun)}; {words.stretch(one, clock)}")
         for index, one in enumerate(incidents[:MOST_INCIDENTS], 1)
     ]
     if len(incidents) > MOST_INCIDENTS:

@@ -192,14 +192,10 @@ def _nothing(analysis: Analysis) -> str:
 
 def _why_not_judged(analysis: Analysis) -> str:
     """Return why no series could be compared with what is usual for it."""
-    panels = [panel for part in analysis.parts for panel in part.panels]
     if all(part.start is None for part in analysis.parts):
         return "the input states no times"
-    if (
-        panels
-        and all(panel.step_s == 0 for panel in panels)
-        and any(part.rows > len(part.objects) for part in analysis.parts)
-    ):
+    series = any(panel.step_s > 0 for part in analysis.parts for panel in part.panels)
+    if not series and any(words.recorded(part) for part in analysis.parts):
         return (
             "the times are those of single recordings or events, not of a series that goes on, "
             "so there is no usual course to compare with"
@@ -230,13 +226,14 @@ def _affected(analysis: Analysis, first: Incident, ongoing: Sequence[Incident]) 
 def _why(first: Incident, causes: Causes | None) -> Point:
     explained = causes.explained if causes is not None else ()
     mine = next((one for one in explained if one.incident.rank == first.rank), None)
+    hint = causal_words.doubt(causes.checks) if causes is not None else ""
     if mine is not None and mine.causes:
         best = mine.causes[0]
         name = causal_words.shown(best.name)
         text = (
             f"The largest part that the other KPIs explain came with {name}, which went from "
-            f"{words.value(best.before, best.unit)} to {words.value(best.after, best.unit)}."
-        )
+            f"{words.value(best.before, best.unit)} to {words.value(best.after, best.unit)}. {hint}"
+        ).rstrip()
         return Point("Why", text, f"why-{first.rank}")
     if mine is not None:
         text = (

@@ -191,6 +191,14 @@ def title(text: str) -> str:
 # The whole -------------------------------------------------------------------
 
 
+def recorded(part: Part) -> bool:
+    """Return whether a part holds recordings or events at times of their own, and no series."""
+    return bool(
+        part.start is not None and part.rows > len(part.objects) and part.panels
+        and all(panel.step_s == 0 for panel in part.panels)
+    )  # fmt: skip
+
+
 def part_line(part: Part, clock: Clock) -> str:
     """Return what a part holds, in one sentence."""
     what = part.object_class or "object"
@@ -205,6 +213,8 @@ def part_line(part: Part, clock: Clock) -> str:
         )
         span = first if first == last else f"{first} to {last}"
     every = f", one row {period(part.period_s)}" if part.period_s else ""
+    if recorded(part):
+        every = ", single samples"
     return (
         f"{clean(part.name)}: {counted(part.rows, 'row')} of {objects}, "
         f"{counted(len(part.panels), 'KPI')}, {span}{every}."

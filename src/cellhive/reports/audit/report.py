@@ -102,7 +102,7 @@ def audit_tables(report: AuditReport) -> dict[str, Any]:
 def _checks(audit: Audit) -> Table:
     return Table(
         (Column("Check", keep=True), Column("Looked at", numeric=True), Column("of"),
-         Column("Found", numeric=True), Column("", wide=True)),
+         Column("Found", numeric=True), Column("Why not", wide=True)),
         [
             (one.title, Cell("–", -1.0) if one.skipped else one.examined, one.of,
              Cell("not checked", -1.0, "muted") if one.skipped else _found(audit, one), one.skipped)

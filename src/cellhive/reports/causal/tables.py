@@ -150,6 +150,8 @@ def causes_of(one: Explained) -> Table:
         ]
         for cause in one.causes
     ]  # fmt: skip
+    if not rows:
+        return Table((), ())
     low, mean, high = one.itself
     rows.append(
         [Cell("nothing that was measured", tone="muted"), "",
@@ -159,7 +161,7 @@ def causes_of(one: Explained) -> Table:
     columns = [
         Column("Began at", wide=True), Column("Went", keep=True),
         Column("Its part", numeric=True), Column("90 % interval", numeric=True),
-        Column("It acts", numeric=True,
+        Column("Probability that it acts", numeric=True,
                title="Share of the drawn models in which it acts on the KPI at all"),
     ]  # fmt: skip
     return Table(columns, rows, filterable=False)

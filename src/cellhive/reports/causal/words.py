@@ -74,7 +74,7 @@ def state(model: CausalModel, checks: Sequence[Check]) -> list[str]:
         )
     failed = [one for one in checks if not one.passed]
     if failed:
-        said.append(f"{len(failed)} of {counted(len(checks), 'check')} FAILED; see below.")
+        said.append(doubt(checks))
     if found.reached:
         said.append(
             "The search has settled: no edge's probability is uncertain by more than "
@@ -85,6 +85,19 @@ def state(model: CausalModel, checks: Sequence[Check]) -> list[str]:
     if not checks:
         said.append("No checks of the model were made for this report.")
     return said
+
+
+def doubt(checks: Sequence[Check]) -> str:
+    """Return how much the failed checks of a model take from what it says; "" where none did.
+
+    Args:
+        checks: Of a model.
+    """
+    failed = sum(not one.passed for one in checks)
+    if not failed:
+        return ""
+    much = "Take what it says as hints only" if 2 * failed > len(checks) else "Some doubt is due"
+    return f"{much}: the model fails {failed} of its {counted(len(checks), 'check')}."
 
 
 def verdict_checks(checks: Verdict | Sequence[Check] | None) -> tuple[Check, ...]:
@@ -290,6 +303,8 @@ def causes_lines(causes: Causes) -> list[str]:
     if causes.problem:
         return [f"Causes: none, as {causes.problem}"]
     lines = [f"Why {why_head(one)}. {why_line(one)}" for one in causes.explained[:3]]
+    if lines and doubt(causes.checks):
+        lines.append(doubt(causes.checks))
     proposals = causes.proposals
     if proposals is not None:
         lines += [proposal_line(one) for one in proposals.proposals[:2]]

@@ -16,6 +16,7 @@ from rich.text import Text
 from cellhive.core.types import to_jsonable
 from cellhive.flows.drive_tally import WEAK_DBM
 from cellhive.flows.drives.survey import Distribution, Survey, WeakStretch
+from cellhive.reports.analysis.words import counted
 from cellhive.reports.causal.report import escaped
 from cellhive.reports.drive.track import track_picture
 from cellhive.reports.numbers import ABSENT, format_duration, format_number
@@ -104,7 +105,7 @@ def name_of(one: Survey) -> str:
 
 def line_of(one: Survey) -> str:
     """Return what a log adds up to, in a line."""
-    parts = [f"{format_number(float(one.samples), 6)} samples"]
+    parts = [counted(one.samples, "sample")]
     parts += [f"{one.runs} drives"] if one.runs > 1 else []
     parts.append(format_duration(one.driven_s))
     parts += [_km(one.distance_m)] if math.isfinite(one.distance_m) else []
@@ -119,13 +120,15 @@ def line_of(one: Survey) -> str:
             f"{format_number(spread.p5, 4)}), {_PERCENT * one.weak_ratio:.1f} % weak"
         )
     if one.cells:
-        parts.append(f"{one.cells} cells, {one.cell_changes} changes of cell")
+        changes = counted(one.cell_changes, "change of cell", "changes of cell")
+        parts.append(f"{counted(one.cells, 'cell')}, {changes}")
     if one.handovers is not None:
-        parts.append(f"{one.handovers} handovers")
+        parts.append(counted(one.handovers, "handover"))
     if one.failures is not None:
-        parts.append(f"{one.failures} radio link failures")
+        parts.append(counted(one.failures, "radio link failure"))
     if math.isfinite(one.changes_per_min):
-        parts.append(f"{format_number(one.changes_per_min, 2)} per minute")
+        what = "changes of cell" if one.cells else "handovers"
+        parts.append(f"{format_number(one.changes_per_min, 2)} {what} per minute")
     return ", ".join(parts)
 
 
@@ -183,7 +186,7 @@ def _shown(one: Survey) -> ShownDrive:
     known = {name: spread for name, spread in {**spreads, **one.others}.items() if spread}
     columns = ("Samples", "5 %", "Median", "Mean", "95 %")
     levels = Table(
-        (Column("", keep=True), *(Column(name, numeric=True) for name in columns)),
+        (Column("Measured", keep=True), *(Column(name, numeric=True) for name in columns)),
         [(name, s.samples, s.p5, s.median, s.mean, s.p95) for name, s in known.items()],
         filterable=False,
     )
@@ -201,7 +204,8 @@ def _shown(one: Survey) -> ShownDrive:
     events = Table(
         (Column("event"), Column("count", numeric=True)), [*one.events.items()], filterable=False
     )
-    picture = safe_svg(track_picture(one)) if one.track[0].size > 1 else Markup("")
+    drawn = track_picture(one)
+    picture = safe_svg(drawn) if drawn else Markup("")
     return ShownDrive(name_of(one), f"{line_of(one)}.", picture, levels, weak, events, one.notes)
 
 

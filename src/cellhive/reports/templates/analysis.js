@@ -107,7 +107,9 @@
     const chart = plot(kpi, series(kpi, row), series(kpi, 0), incidents.flatMap(function (one) { return one.members.filter(function (m) { return m[0] === cell && (m[1] === kpi.like || m[1] === -1); }).map(function (m) { return { start: m[2], end: m[3], effect: one.effect }; }); }));
     if (!chart) return null;
     const figure = make("figure", { "data-kpi": kpi.name.toLowerCase() }), caption = make("figcaption");
-    caption.append(make("b", {}, kpi.name), make("span", {}, withUnit(kpi.values[row - 1], kpi.unit) + (kpi.cells.length > 1 ? "; all " + withUnit(kpi.usual, kpi.unit) : "")));
+    const called = make("b");
+    kpi.name.split(/([_./]+)/).forEach(function (part) { called.append(part); if (/^[_./]/.test(part)) called.append(make("wbr")); });
+    caption.append(called, make("span", {}, withUnit(kpi.values[row - 1], kpi.unit) + (kpi.cells.length > 1 ? "; all " + withUnit(kpi.usual, kpi.unit) : "")));
     figure.append(caption, chart);
     return figure;
   };
@@ -217,6 +219,7 @@
     title.textContent = kpi.name + ", median" + (kpi.unit ? " [" + kpi.unit + "]" : "");
   };
   select.addEventListener("change", colour);
+  if (!data.incidents.length && select.options.length > 1) { select.selectedIndex = 1; colour(); }
   figure.addEventListener("click", function (event) {
     const sector = event.target instanceof Element && event.target.closest("path.sector");
     if (sector) location.hash = "#cell=" + data.links[sites.cells[+sector.dataset.cell]];

@@ -156,6 +156,15 @@
     if (tip) show(event);
   });
   document.addEventListener("pointerleave", release);
+  /* A link into something that is folded opens it. */
+  const reveal = function () {
+    const target = document.getElementById(location.hash.slice(1));
+    if (!target) return;
+    for (let node = target; node; node = node.parentElement) { if (node.tagName === "DETAILS") node.open = true; }
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
   let folded = [], worn = "";
   addEventListener("beforeprint", function () {
     worn = root.dataset.theme || ""; root.dataset.theme = "light";

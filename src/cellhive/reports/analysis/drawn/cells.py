@@ -145,8 +145,9 @@ def _table(
             coverage[one.object] = there + one.periods, expected + one.expected
         for item in (item for summary in part.summaries for item in summary.objects):
             kpis[item.object] = kpis.get(item.object, 0) + (item.values > 0)
+    noun = words.noun_of(analysis)
     columns = [
-        Column(words.noun_of(analysis).capitalize() or "Object", keep=True),
+        Column(words.title(noun or "object"), keep=True),
         Column("Changes for the worse", numeric=True),
         Column("Most severe", wide=True),
         Column("Stands out beside the others", wide=True,
@@ -166,7 +167,7 @@ def _table(
         rows.append([
             Cell(_opener(index, name), words.clean(name)),
             Cell(str(len(bad)), float(len(bad)), "worse" if bad else ""),
-            Cell(_link(first), float(first.rank) if first else math.nan),
+            Cell(_link(first, noun), float(first.rank) if first else math.nan),
             Cell(stands.text if stands else ABSENT, stands.sigmas if stands else math.nan),
             *([Cell(format_number(users[name]), users[name])] if users else []),
             Cell(with_unit(format_number(share), "%"), share),
@@ -192,10 +193,10 @@ def _uri(name: str) -> str:
     )  # fmt: skip
 
 
-def _link(one: Incident | None) -> Markup | str:
+def _link(one: Incident | None, noun: str) -> Markup | str:
     if one is None:
         return ABSENT
-    text = f"{one.rank}. {words.headline(one)}"
+    text = f"{one.rank}. {words.headline(one, noun)}"
     return Markup('<a href="#{}">{}</a>').format(words.anchor(one), text)
 
 
@@ -234,13 +235,14 @@ def _packed(analysis: Analysis, names: Sequence[str], clock: Clock) -> tuple[lis
     index = {panel.kpi: i for i, (panel, _) in reversed(list(enumerate(panels)))}
     for kpi, (panel, _) in zip(kpis, panels, strict=True):
         kpi["like"] = index[panel.kpi]
+    noun = words.noun_of(analysis)
     packed = zlib.compress(b"".join(parts), 9)
     record = {
         "cells": [words.clean(name) for name in kept],
         "links": [_uri(name) for name in kept],
         "kpis": kpis,
         "incidents": [
-            _incident(one, order, index, clock)
+            _incident(one, order, index, clock, noun)
             for one in analysis.search.incidents[:MOST_INCIDENTS]
         ],
         "top": top,
@@ -268,10 +270,10 @@ def json_in_html(record: object) -> Markup:
 
 
 def _incident(
-    one: Incident, order: dict[str, int], kpis: dict[str, int], clock: Clock
+    one: Incident, order: dict[str, int], kpis: dict[str, int], clock: Clock, noun: str
 ) -> dict[str, Any]:
     return {
-        "at": words.anchor(one), "text": f"{one.rank}. {words.headline(one)}",
+        "at": words.anchor(one), "text": f"{one.rank}. {words.headline(one, noun)}",
         "when": words.stretch(one, clock), "effect": one.effect,
         "cells": [order[name] for name in one.objects if name in order],
         "members": [

@@ -88,7 +88,8 @@ def map_of(
     """
     where = positions(analysis, conf)
     index = {name: i for i, name in enumerate(names)}
-    known = [where[name] for name in names if name in where][:MOST_PLACED]
+    stated = [where[name] for name in names if name in where]
+    known = stated[:MOST_PLACED]
     kept = _near(known)
     if not kept:
         return None
@@ -108,16 +109,21 @@ def map_of(
     )
     return NetworkMap(
         safe_svg(chart), tuple(index[name] for name in placed.cell_ids), _palettes(),
-        _notes(kept, known, len(names), guessed=guessed),
+        _notes(kept, known, (len(stated), len(names)), guessed=guessed),
     )  # fmt: skip
 
 
 def _notes(
-    kept: Sequence[Position], known: Sequence[Position], every: int, *, guessed: bool
+    kept: Sequence[Position], known: Sequence[Position], counts: tuple[int, int], *, guessed: bool
 ) -> list[str]:
     notes = []
-    if len(kept) < every:
-        notes.append(f"{len(kept)} of {every} objects have a position.")
+    stated, every = counts
+    if stated < every:
+        notes.append(f"{stated} of {every} objects have a position.")
+    if len(known) < stated:
+        notes.append(
+            f"The first {len(known)} of these {stated} are drawn, those with most trouble first."
+        )
     if len(kept) < len(known):
         far = len(known) - len(kept)
         notes.append(f"{far} so far away from the others that they are not drawn.")
