@@ -219,7 +219,8 @@ def _affected(analysis: Analysis, first: Incident, ongoing: Sequence[Incident]) 
         text = f"{where}. How many users these serve, the data do not say."
         return Point("Who is affected", text, words.anchor(first))
     kpi = words.clean(users.kpis[0])
-    text = f"{where}, which {'serves' if len(names) == 1 else 'serve'} {users_words(total)} at a time on average ({kpi})."
+    verb = "serves" if len(names) == 1 else "serve"
+    text = f"{where}, which {verb} {users_words(total)} at a time on average ({kpi})."
     return Point("Who is affected", text, words.anchor(first))
 
 
