@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellhive.adapters.inputs import Limits
 from cellhive.adapters.pm.pm_collect import class_of, join_dn
 from cellhive.adapters.pm.pm_time import parse_duration, parse_time
 from cellhive.adapters.pm.pm_xml import parse_pm, read_pm_file, read_pm_files
+from cellhive.adapters.unpacking.packings import Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings, Measurements, Role, Severity
 

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellhive.adapters.inputs import Limits
 from cellhive.adapters.tabular.grids import separator_of
 from cellhive.adapters.tabular.headings import find_header
 from cellhive.adapters.tabular.mapping import ColumnRule, Mapping
@@ -25,6 +24,7 @@ from cellhive.adapters.tabular.table_numbers import decimal_mark, numbers_of
 from cellhive.adapters.tabular.table_objects import find_objects
 from cellhive.adapters.tabular.table_times import parse_numbers, parse_texts
 from cellhive.adapters.tabular.tables import read_table_file
+from cellhive.adapters.unpacking.packings import Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Measurements, Role
 

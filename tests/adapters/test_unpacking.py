@@ -13,15 +13,17 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import zstandard
 from vendor_exports import write_xlsx
 
-from cellhive.adapters.inputs import Limits, Truncated, chunks, whole
+from cellhive.adapters.inputs import chunks, whole
 from cellhive.adapters.reading import ReadResult, read_paths
 from cellhive.adapters.tabular.sheets import read_sheet_grids
-from cellhive.adapters.unpacking import archives
+from cellhive.adapters.unpacking import archives, tars
+from cellhive.adapters.unpacking.packings import Limits, Truncated
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Findings
 
@@ -39,6 +41,16 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
         for name, data in members.items():
             book.writestr(name, data)
+    return path
+
+
+def tarred(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
+    """Write a tar archive."""
+    with tarfile.open(path, mode) as book:  # type: ignore[call-overload]  # any mode
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            book.addfile(info, io.BytesIO(data))
     return path
 
 
@@ -123,6 +135,112 @@ def test_archives_in_archives_are_refused_and_the_rest_is_read(tmp_path: Path) -
     assert notes(result)["b.csv"].startswith("read")
     assert "an archive inside an archive" in notes(result)["inner.zip"]
     assert "archive" in notes(result)["c.tar"]
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("layout", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_a_tar_archive_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, layout: int
+) -> None:
+    """Whatever it is packed in, called and laid out, larger than what is held in memory too."""
+    monkeypatch.setattr(tars, "_IN_MEMORY_BYTES", 1 << 12)
+    monkeypatch.setattr(tarfile, "DEFAULT_FORMAT", layout)
+    deep = "deep/" * 18 + "day2.csv.gz"
+    path = tarred(
+        tmp_path / "export.bin",
+        {
+            "./day1.csv": CSV.format(1, 2).encode(),
+            "noise/README.txt": zlib.compress(bytes(range(256)) * 400),
+            deep: gzip.compress(CSV.format(3, 4).replace("A", "B").encode()),
+            ".hidden.csv": b"x",
+        },
+        mode,
+    )
+    result = read_paths([path])
+    (measured,) = result.measurements
+    assert measured.frame["Drops"].to_list() == [1.0, 2.0, 3.0, 4.0]
+    assert measured.sources == (f"{path}/day1.csv", f"{path}/{deep}")
+    assert len(result.files) == 3
+
+
+def test_links_and_devices_in_a_tar_archive_are_refused_and_the_rest_is_read(
+    tmp_path: Path,
+) -> None:
+    """With a finding for each; nothing that they point to is looked at."""
+    secret = tmp_path / "secret.csv"
+    secret.write_text(CSV.format(8, 9))
+    path = tarred(tmp_path / "a.tar", {"a.csv": CSV.format(1, 2).encode()})
+    with tarfile.open(path, "a") as book:
+        for name, kind in (
+            ("soft.csv", tarfile.SYMTYPE), ("hard.csv", tarfile.LNKTYPE),
+            ("pipe.csv", tarfile.FIFOTYPE), ("../disk", tarfile.BLKTYPE),
+        ):  # fmt: skip
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, str(secret)
+            book.addfile(info)
+    result = read_paths([path])
+    assert notes(result).keys() == {"a.csv", "soft.csv", "hard.csv", "pipe.csv", "disk"}
+    assert "found a link to" in notes(result)["soft.csv"]
+    assert "a device or a pipe" in notes(result)["pipe.csv"]
+    (measured,) = result.measurements
+    assert measured.frame["Drops"].to_list() == [1.0, 2.0]
+    refused = [one for one in result.findings if one.expected == "a file in the archive"]
+    assert len(refused) == 4
+
+
+@pytest.mark.parametrize("packing", ["", "gz"])
+def test_what_stands_before_the_cut_of_a_tar_archive_is_read(tmp_path: Path, packing: str) -> None:
+    """And the cut is an error of the archive."""
+    noise = np.random.default_rng(3).bytes(40_000)
+    whole_one = tarred(
+        tmp_path / "whole.tar", {"a.csv": CSV.format(1, 2).encode(), "b.bin": noise},
+        f"w:{packing}",
+    ).read_bytes()  # fmt: skip
+    path = tmp_path / "cut.tar"
+    path.write_bytes(whole_one[: len(whole_one) // 2])
+    result = read_paths([path])
+    assert notes(result)["a.csv"].startswith("read")
+    assert notes(result)["cut.tar"].startswith("failed: expected a complete archive")
+    assert any("ends" in one.found and one.file.endswith("cut.tar") for one in result.findings)
+
+
+def test_bombs_in_tar_archives_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros, many members, headers that ask for everything, and files with holes."""
+    with pytest.raises(BadInput, match="decompression bomb"):
+        read_paths([tarred(tmp_path / "zeros.tgz", {"a.csv": b"0" * (80 << 20)}, "w:gz")])
+    data = bytearray(
+        tarred(tmp_path / "pax.tar", {"a.csv": b"x", "b.csv": b"0" * (3 << 20)}).read_bytes()
+    )
+    second = 1024
+    data[second + 156 : second + 157] = tarfile.XHDTYPE
+    data[second + 148 : second + 156] = b" " * 8
+    data[second + 148 : second + 156] = b"%06o\0 " % sum(data[second : second + 512])
+    (tmp_path / "pax.tar").write_bytes(data)
+    with pytest.raises(BadInput, match="a header of"):
+        read_paths([tmp_path / "pax.tar"])
+    monkeypatch.setattr(tars, "MOST_MEMBERS", 10)
+    many = {f"folder{i}/": b"" for i in range(12)}
+    with pytest.raises(BadInput, match="more than 10 members"):
+        read_paths([tarred(tmp_path / "many.tar", many)])
+
+
+@pytest.mark.parametrize("name", ["../evil.csv", "/etc/passwd", "a/../../evil.csv"])
+def test_names_that_lead_out_of_a_tar_archive_are_refused(tmp_path: Path, name: str) -> None:
+    """As in a ZIP archive."""
+    with pytest.raises(BadInput, match="names inside the archive"):
+        read_paths([tarred(tmp_path / "a.tar", {name: CSV.format(1, 2).encode()})])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [(b"7z\xbc\xaf\x27\x1c\0\4" + bytes(40), "7z"), (b"Rar!\x1a\x07\1\0" + bytes(40), "rar")],
+)
+def test_other_archives_are_to_be_unpacked_first(tmp_path: Path, data: bytes, kind: str) -> None:
+    """One line says so."""
+    path = tmp_path / "export.csv"
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=f"found a {kind} archive; unpack it and name the folder"):
+        read_paths([path])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cellhive.adapters.cm.stated import Stated, put_together, with_ends
 from cellhive.adapters.cm.tables import take_table
 from cellhive.adapters.drive.surveyed import drive_of, with_events
 from cellhive.adapters.files import Table
-from cellhive.adapters.inputs import DEFAULT_LIMITS, NotMeasurements, head_of, whole
+from cellhive.adapters.inputs import NotMeasurements, head_of, whole
 from cellhive.adapters.pm import ves
 from cellhive.adapters.pm.pm_collect import PmCollector
 from cellhive.adapters.pm.pm_xml import parse_pm, unreadable
@@ -30,7 +30,7 @@ from cellhive.adapters.tabular.meaning import check_rules
 from cellhive.adapters.tabular.sheets import read_grids
 from cellhive.adapters.tabular.table_times import in_zone
 from cellhive.adapters.tabular.tables import measure_grids
-from cellhive.adapters.unpacking.archives import members_of
+from cellhive.adapters.unpacking.archives import archive_kind, contents_of
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.measurements import (
     OBJECT,
@@ -47,6 +47,7 @@ Progress = Callable[[int, int, Path], None]
 """Is told how many files of how many are done, and the last one."""
 
 _HTML = re.compile(rb"\s*(<!doctype html|<html|<table|<head|<meta)", re.IGNORECASE)
+_ARCHIVES = {"zip", "tar"}
 _IGNORED_SUFFIXES = {
     ".md", ".rst", ".py", ".yaml", ".yml", ".xsd", ".xsl", ".pdf", ".png", ".jpg", ".html", ".svg",
     ".license", ".part", ".toml", ".cfg", ".ini", ".sh",
@@ -65,7 +66,7 @@ class FileOutcome:
 
     path: Path
     kind: str
-    """"xml", "json", "text", "spreadsheet", "parquet", "html", "archive", "empty", ..."""
+    """"xml", "json", "text", "spreadsheet", "parquet", "html", "zip", "tar", "empty", ..."""
     status: str
     """"read", "ignored" (holds nothing of a network) or "failed"."""
     rows: int = 0
@@ -190,10 +191,9 @@ def kind_of(path: Path) -> str:
         BadInput: It cannot be opened.
     """
     head = head_of(path)
-    if head.startswith(b"PK\x03\x04"):
-        return _archive_kind(path)
-    if head[257:262] == b"ustar" or head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!")):
-        return "tar"
+    packed = archive_kind(head)
+    if packed:
+        return _zip_kind(path) if packed == "zip" else packed
     plain = head.replace(b"\x00", b"")
     for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
         plain = plain.removeprefix(mark)
@@ -209,7 +209,7 @@ def kind_of(path: Path) -> str:
     return next((kind for kind, holds in kinds if holds), "text")
 
 
-def _archive_kind(path: Path) -> str:
+def _zip_kind(path: Path) -> str:
     try:
         with zipfile.ZipFile(path if path.exists() else io.BytesIO(whole(path))) as archive:
             names = archive.namelist()
@@ -217,7 +217,7 @@ def _archive_kind(path: Path) -> str:
         return "spreadsheet"  # cut; opening it gives the reason
     if any(name.startswith("xl/") or name == "content.xml" for name in names):
         return "spreadsheet"
-    return "document" if "[Content_Types].xml" in names else "archive"
+    return "document" if "[Content_Types].xml" in names else "zip"
 
 
 class _Reader:
@@ -237,23 +237,29 @@ class _Reader:
     def read_all(self, path: Path, *, named: bool) -> list[FileOutcome]:
         """Read a file, or each file in it where it is an archive."""
         try:
-            archive = kind_of(path) == "archive"
+            kind = kind_of(path)
         except BadInput:
-            archive = False  # reading it says what is wrong
-        if not archive:
+            kind = ""  # reading it says what is wrong
+        if kind not in _ARCHIVES:
             return [self.read(path, named=named)]
-        limits = DEFAULT_LIMITS
         try:
-            members = members_of(
-                path, most_bytes=limits.unpacked_bytes, ratio=limits.ratio,
-                ratio_from_bytes=limits.ratio_from_bytes,
-            )  # fmt: skip
+            contents = contents_of(path)
         except BadInput as error:
-            return [self._failed(path, "archive", error)]
-        outcomes = [self.read(one, named=False) for one in members]
-        if not members:
-            outcomes = [self._ignored(path, "archive", "an archive without files")]
-        return outcomes
+            return [self._failed(path, kind, error)]
+        outcomes = [self.read(one, named=False) for one in contents.members]
+        for one, what in contents.refused:
+            refusal = BadInput(
+                place=str(one), expected="a file in the archive", found=what,
+                remedy="unpack it yourself if it is what you want, and name the folder",
+            )  # fmt: skip
+            outcomes.append(self._failed(one, "other", refusal))
+        if contents.cut:
+            words = BadInput(
+                place=str(path), expected="a complete archive", found=contents.cut,
+                remedy="fetch it again; the files before are read",
+            )  # fmt: skip
+            outcomes.append(self._failed(path, kind, words))
+        return outcomes or [self._ignored(path, kind, "an archive without files")]
 
     def read(self, path: Path, *, named: bool) -> FileOutcome:
         """Read one file; what goes wrong becomes a finding."""
@@ -335,10 +341,15 @@ class _Reader:
                     place=str(path), expected="a table", found="an Office document without sheets",
                     remedy="save its table as .xlsx or CSV",
                 )  # fmt: skip
-            case "archive" | "tar":
+            case "zip" | "tar":
                 raise NotMeasurements(
-                    place=str(path), expected="a file", found="an archive inside an archive, or "
-                    "one that is not ZIP", remedy="unpack it and name the folder",
+                    place=str(path), expected="a file", found="an archive inside an archive",
+                    remedy="unpack it and name the folder",
+                )  # fmt: skip
+            case "7z" | "rar":
+                raise NotMeasurements(
+                    place=str(path), expected="a ZIP or tar archive", found=f"a {kind} archive",
+                    remedy="unpack it and name the folder",
                 )  # fmt: skip
             case _:
                 raise BadInput(

@@ -14,7 +14,8 @@ from pathlib import Path
 from lxml import etree
 
 from cellhive.adapters.cm.stated import Stated, StatedCell, StatedRelation, pci_of
-from cellhive.adapters.inputs import Truncated, chunks
+from cellhive.adapters.inputs import chunks
+from cellhive.adapters.unpacking.packings import Truncated
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Severity
 

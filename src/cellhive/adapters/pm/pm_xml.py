@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Protocol
 from xml.parsers import expat
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, Truncated, chunks
+from cellhive.adapters.inputs import NotMeasurements, chunks
 from cellhive.adapters.pm.pm_3gpp import OldReader, ThreeGppReader
 from cellhive.adapters.pm.pm_collect import Batch, PmCollector
 from cellhive.adapters.pm.pm_omes import OmesReader
 from cellhive.adapters.tabular.mapping import describe
+from cellhive.adapters.unpacking.packings import DEFAULT_LIMITS, Limits, Truncated
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Measurements, Severity
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
+from cellhive.adapters.inputs import NotMeasurements, whole
 from cellhive.adapters.pm.pm_3gpp import MISSING_TEXTS, number_of
 from cellhive.adapters.pm.pm_collect import MISSING, NO_PERIOD, NO_TIME, SCALAR, Batch, join_dn
 from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.unpacking.encodings import decode
+from cellhive.adapters.unpacking.packings import DEFAULT_LIMITS, Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements, whole
+from cellhive.adapters.inputs import NotMeasurements, whole
 from cellhive.adapters.tabular.headings import (
     HEAD_ROWS,
     clean,
@@ -28,6 +28,7 @@ from cellhive.adapters.tabular.headings import (
     title_of,
 )
 from cellhive.adapters.unpacking.encodings import decode
+from cellhive.adapters.unpacking.packings import DEFAULT_LIMITS, Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import python_calamine as calamine
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, whole
+from cellhive.adapters.inputs import whole
 from cellhive.adapters.tabular.grids import (
     MOST_COLUMNS,
     Grid,
@@ -31,6 +31,7 @@ from cellhive.adapters.tabular.headings import (
     title_of,
 )
 from cellhive.adapters.tabular.reshape import blocks, reshaped
+from cellhive.adapters.unpacking.packings import DEFAULT_LIMITS, Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 

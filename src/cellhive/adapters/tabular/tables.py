@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.adapters.inputs import DEFAULT_LIMITS, Limits, NotMeasurements
+from cellhive.adapters.inputs import NotMeasurements
 from cellhive.adapters.tabular import table_times as clock
 from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe, needs_unit
@@ -27,6 +27,7 @@ from cellhive.adapters.tabular.table_numbers import (
 )
 from cellhive.adapters.tabular.table_objects import ObjectColumns, find_objects
 from cellhive.adapters.tabular.vocabulary import IDENTITIES, words_of
+from cellhive.adapters.unpacking.packings import DEFAULT_LIMITS, Limits
 from cellhive.core.errors import BadInput
 from cellhive.core.measurements import (
     OBJECT,
