@@ -13,10 +13,11 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.adapters.cm.bulk_cm import read_bulk_cm
 from cellhive.adapters.cm.cell_lists import read_cell_list
+from cellhive.adapters.cm.mml import is_mml, read_mml
 from cellhive.adapters.cm.stated import Stated, put_together, with_ends
 from cellhive.adapters.cm.tables import take_table
+from cellhive.adapters.cm.xml_files import CM_XML, read_cm_xml
 from cellhive.adapters.drive.surveyed import drive_of, with_events
 from cellhive.adapters.files import Table
 from cellhive.adapters.inputs import NotMeasurements, head_of, whole
@@ -53,7 +54,6 @@ _IGNORED_SUFFIXES = {
     ".license", ".part", ".toml", ".cfg", ".ini", ".sh",
 }  # fmt: skip
 
-_BULK_CM = re.compile(rb"<(\w+:)?bulkCmConfigDataFile\b")
 _PROSE = re.compile(
     r"(^|[_.-])(readme|licen[cs]e|copying|notice|changelog)([_.-]|$)", re.IGNORECASE
 )
@@ -128,7 +128,7 @@ def read_paths(
         if on_progress is not None:
             on_progress(index + 1, len(files), path)
     measurements = reader.measurements()
-    configuration, drives = reader.configuration(), reader.drives()
+    configuration, drives = reader.configuration(measurements), reader.drives()
     if not measurements and configuration is None and not drives:
         if len(outcomes) == 1 and reader.errors:
             raise reader.errors[0]
@@ -205,6 +205,7 @@ def kind_of(path: Path) -> str:
         ("html", _HTML.match(plain) is not None),
         ("xml", plain.startswith(b"<")),
         ("json", plain[:1] in {b"{", b"["} and b'"' in plain[:400]),
+        ("mml", is_mml(plain.decode("latin-1"))),
     )
     return next((kind for kind, holds in kinds if holds), "text")
 
@@ -310,10 +311,17 @@ class _Reader:
             events = [_zoned(m, zone, self.findings) for m in events]
         return (*events, *_merged(self._tables, self.findings))
 
-    def configuration(self) -> Configuration | None:
-        """Return what files say of cells and relations; None where they say nothing."""
+    def configuration(self, measured: Sequence[Measurements] = ()) -> Configuration | None:
+        """Return what files say of cells and relations; None where they say nothing.
+
+        Args:
+            measured: Measurements of these cells, which say what to call them.
+        """
+        names: set[str] = set()
+        if any(cell.also for cell in self._stated.cells):
+            names = {str(name) for m in measured for name in m.frame[OBJECT].unique().drop_nulls()}
         try:
-            return put_together(with_ends(self._stated))
+            return put_together(with_ends(self._stated), names)
         except BadInput as error:
             if self._stated.cells:
                 self.findings.add(unreadable(Path(error.place), error))
@@ -329,6 +337,8 @@ class _Reader:
                 return self._read_xml(path, findings, taken)
             case "json":
                 return self._read_json(path, findings, taken)
+            case "mml":
+                return self._read_cm(path, read_mml, taken)
             case "text" | "spreadsheet" | "parquet":
                 return self._take(path, read_grids(path, findings, kind=kind), findings, taken)
             case "html":
@@ -360,24 +370,35 @@ class _Reader:
     def _read_xml(self, path: Path, findings: Findings, taken: list[Purpose]) -> int:
         try:
             batch = parse_pm(path, findings)
-        except NotMeasurements:
-            before = len(self._stated.relations)
-            cells = 0 if self._tables_only else read_bulk_cm(path, self._stated)
-            rows = cells + len(self._stated.relations) - before
-            if not rows:
-                if self._tables_only or not _BULK_CM.search(head_of(path)):
+        except NotMeasurements as refusal:
+            try:
+                return self._read_cm(path, read_cm_xml, taken)
+            except NotMeasurements:
+                if CM_XML.search(head_of(path).replace(b"\x00", b"")):
                     raise
-                raise NotMeasurements(
-                    place=str(path),
-                    expected="cells of LTE or NR",
-                    found="bulk CM without any",
-                    remedy="cells of GSM and UMTS are not read",
-                ) from None
-            taken.append(Purpose.CELLS)
-            return rows
+                raise refusal from None
         self._collector.add(batch)
         taken.append(Purpose.MEASUREMENTS)
         return batch.rows
+
+    def _read_cm(
+        self, path: Path, read: Callable[[Path, Stated], int], taken: list[Purpose]
+    ) -> int:
+        """Take a file that says how cells are set; return how many cells and relations it has."""
+        if self._tables_only:
+            raise NotMeasurements(
+                place=str(path), expected="a table", found="how cells are set",
+                remedy="the analysis and the audit read it",
+            )  # fmt: skip
+        before = len(self._stated.relations)
+        rows = read(path, self._stated) + len(self._stated.relations) - before
+        if not rows:
+            raise NotMeasurements(
+                place=str(path), expected="cells of LTE or NR", found="a configuration without any",
+                remedy="cells of GSM and UMTS are not read",
+            )  # fmt: skip
+        taken.append(Purpose.CELLS)
+        return rows
 
     def _read_json(self, path: Path, findings: Findings, taken: list[Purpose]) -> int:
         values = ves.load_json(path, findings)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cellhive.adapters.cm.bulk_cm import read_bulk_cm
 from cellhive.adapters.cm.cell_lists import read_cell_list
+from cellhive.adapters.cm.mml import read_mml
 from cellhive.adapters.cm.stated import Stated, put_together
 from cellhive.adapters.cm.tables import read_configuration_table, take_table
+from cellhive.adapters.cm.xml_files import read_cm_xml
 from cellhive.adapters.reading import files_of, kind_of
 from cellhive.adapters.recognition import table_of
 from cellhive.adapters.tabular.sheets import read_grids
@@ -57,7 +58,10 @@ def audit_paths(
 
 def _reader(path: Path) -> Callable[[Path, Stated], int]:
     """Return the reader of a file by how it begins."""
-    readers = {"xml": read_bulk_cm, "json": _json, "spreadsheet": _grids, "parquet": _grids}
+    readers = {
+        "xml": read_cm_xml, "json": _json, "mml": read_mml, "spreadsheet": _grids,
+        "parquet": _grids,
+    }  # fmt: skip
     return readers.get(kind_of(path), read_configuration_table)
 
 

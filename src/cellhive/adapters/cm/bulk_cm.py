@@ -14,9 +14,7 @@ from pathlib import Path
 from lxml import etree
 
 from cellhive.adapters.cm.stated import Stated, StatedCell, StatedRelation, pci_of
-from cellhive.adapters.inputs import chunks
-from cellhive.adapters.unpacking.packings import Truncated
-from cellhive.core.errors import BadInput
+from cellhive.adapters.cm.xml_objects import elements_of, local_name
 from cellhive.core.measurements import Finding, Severity
 
 _CELLS = {
@@ -30,8 +28,6 @@ _CARRIER = {"arfcnDL", "earfcnDl", "earfcn", "dlFrequency", "earfcndl"}
 _TARGET = {"adjacentCell", "nRCellRef", "adjacentNRCellRef", "cellRef", "eutranCellRef"}
 _ALLOWED = {"isHOAllowed", "isHoAllowed"}
 _FALSE = {"false", "no", "0"}
-_PROLOG_BYTES = 1 << 20
-"""How far down a document type is looked for."""
 _BETWEEN = "/"
 """Between the id of a managed element and that of its cell."""
 
@@ -41,58 +37,21 @@ def read_bulk_cm(path: Path, into: Stated) -> int:
 
     Raises:
         NotFound: There is no such file.
-        BadInput: It is no well-formed XML, or has a document type.
+        BadInput: It is no well-formed XML, or declares entities.
     """
     own = Stated(findings=into.findings)
-    parser = etree.XMLPullParser(
-        events=("end",), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
-    prolog = b""
-    try:
-        for data in chunks(path):
-            if len(prolog) < _PROLOG_BYTES:
-                prolog = (prolog + data)[:_PROLOG_BYTES]
-                _refuse_doctype(prolog, path)
-            parser.feed(data)
-            _take(parser, path.name, own)
-        parser.close()
-        _take(parser, path.name, own)
-    except Truncated as error:
-        raise BadInput(
-            place=str(path), expected="a complete file", found=str(error), remedy="fetch it again"
-        ) from error
-    except etree.XMLSyntaxError as error:
-        raise BadInput(
-            place=f"{path}, line {error.lineno or 1}", expected="well-formed XML",
-            found=error.msg or "a syntax error",
-            remedy="if the file was cut while it was copied, copy it again",
-        ) from error  # fmt: skip
+    for element in elements_of(path):
+        kind = local_name(element)
+        if kind in _CELLS:
+            _cell(element, path.name, own)
+        elif kind in _RELATIONS:
+            _relation(element, path.name, own)
+        if kind in _NODES:
+            element.clear()
     _shorten(own)
     into.cells += own.cells
     into.relations += own.relations
     return len(own.cells)
-
-
-def _refuse_doctype(prolog: bytes, path: Path) -> None:
-    if b"<!DOCTYPE" in prolog.replace(b"\x00", b""):
-        raise BadInput(
-            place=str(path), expected="XML without a document type", found="a DOCTYPE",
-            remedy="remove it; entities are not read",
-        )  # fmt: skip
-
-
-def _take(parser: etree.XMLPullParser, file: str, own: Stated) -> None:
-    """Take the objects that are complete, and let go of the nodes they lie in."""
-    for _, element in parser.read_events():
-        if not isinstance(element, etree._Element):
-            continue
-        kind = _local(element)
-        if kind in _CELLS:
-            _cell(element, file, own)
-        elif kind in _RELATIONS:
-            _relation(element, file, own)
-        if kind in _NODES:
-            element.clear()
 
 
 def _shorten(own: Stated) -> None:
@@ -107,27 +66,23 @@ def _shorten(own: Stated) -> None:
         relation.target = relation.target.partition(_BETWEEN)[2]
 
 
-def _local(element: etree._Element) -> str:
-    return etree.QName(element).localname if isinstance(element.tag, str) else ""
-
-
 def _attributes(element: etree._Element) -> dict[str, str]:
     """Return the plain attributes of an object and of its vendor containers."""
     found: dict[str, str] = {}
     for child in element:
-        kind = _local(child)
+        kind = local_name(child)
         if kind in {"attributes", "VsDataContainer"} or kind.startswith("vsData"):
             if len(child):
                 found |= _attributes(child)
             elif kind.startswith("vsData") and child.text:
                 found[kind] = child.text.strip()
-        elif _local(element) != kind and not len(child) and child.text and _is_inside(element):
+        elif local_name(element) != kind and not len(child) and child.text and _is_inside(element):
             found[kind] = child.text.strip()
     return found
 
 
 def _is_inside(element: etree._Element) -> bool:
-    kind = _local(element)
+    kind = local_name(element)
     return kind == "attributes" or kind.startswith("vsData")
 
 
@@ -138,7 +93,7 @@ def _first(attributes: dict[str, str], names: set[str]) -> str:
 def _node(element: etree._Element, kinds: set[str]) -> str:
     """Return the id of the nearest object of some kinds that an object lies in."""
     return next(
-        (a.get("id", "") for a in element.iterancestors() if _local(a) in kinds), ""
+        (a.get("id", "") for a in element.iterancestors() if local_name(a) in kinds), ""
     ).strip()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -43,6 +43,8 @@ class StatedCell:
     settings: dict[str, float] = field(default_factory=dict)
     where: str = ""
     """File and place, for messages."""
+    also: tuple[str, ...] = ()
+    """Other names that relations and other files may give it."""
 
 
 @dataclass(slots=True)
@@ -95,12 +97,16 @@ def with_ends(stated: Stated) -> Stated:
     return replace(stated, cells=[StatedCell(name) for name in names])
 
 
-def put_together(stated: Stated) -> Configuration:
+def put_together(stated: Stated, measured: Collection[str] = ()) -> Configuration:
     """Return one configuration from what files state.
 
     A cell that several files describe gets from each what the ones before lack; where they
     contradict one another the first holds, and a finding says so. A file in which most cells
     of a known name stand elsewhere describes another network: it is left out, with a finding.
+
+    Args:
+        stated: What files state.
+        measured: Names of measured objects, which cells with several names are called by.
 
     Raises:
         BadInput: No file describes a cell.
@@ -112,19 +118,22 @@ def put_together(stated: Stated) -> Configuration:
             found="no cell", remedy="a table needs a column such as cell, cellName or nodeId",
         )  # fmt: skip
     cells: dict[str, StatedCell] = {}
+    called = _called(stated.cells, measured)
     relations: list[Sequence[StatedRelation]] = []
-    for file, more, pairs_of_file in stated.by_file():
+    for file, described, pairs_of_file in stated.by_file():
+        more = [(called.get(one.name, one.name), one) for one in described]
         other = _other_network(file, cells, more)
         if other is not None:
             stated.findings.add(other)
             continue
         relations.append(pairs_of_file)
-        for one in more:
-            known = cells.setdefault(one.name, one)
+        for name, one in more:
+            known = cells.setdefault(name, one)
             if known is not one:
                 _add(known, one, file, stated.findings)
     names = tuple(cells)
     index = {name: i for i, name in enumerate(names)}
+    index |= {also: index[name] for also, name in called.items() if name in index}
     ends, unresolved, repeated = _resolved(relations, index)
     weight = np.array([r.weight for r in ends.values()], np.float64)
     pairs = np.array(list(ends), np.int32).reshape(-1, 2)
@@ -147,11 +156,32 @@ def put_together(stated: Stated) -> Configuration:
     )
 
 
+def _called(cells: list[StatedCell], measured: Collection[str]) -> dict[str, str]:
+    """Return which name to use for each name of the cells that have several.
+
+    It is the one that other files use too, else the cell's own; names that could mean several
+    cells are left out.
+    """
+    own = {cell.name for cell in cells if cell.also}
+    others = {cell.name for cell in cells if not cell.also}.union(measured)
+    owners: dict[str, set[str]] = {}
+    for cell in cells:
+        for also in cell.also:
+            owners.setdefault(also, set()).add(cell.name)
+    called: dict[str, str] = {}
+    for cell in cells:
+        names = [also for also in cell.also if also not in own and owners[also] == {cell.name}]
+        names = [cell.name, *names] if cell.also else []
+        best = next((name for name in names if name in others), cell.name)
+        called |= dict.fromkeys(names, best)
+    return called
+
+
 def _other_network(
-    file: str, known: Mapping[str, StatedCell], more: Sequence[StatedCell]
+    file: str, known: Mapping[str, StatedCell], more: Sequence[tuple[str, StatedCell]]
 ) -> Finding | None:
     """Return what to say of a file whose cells have known names and other places."""
-    both = [(known[one.name], one) for one in more if one.name in known]
+    both = [(known[name], one) for name, one in more if name in known]
     apart_km = _apart_km(both)
     apart_km = apart_km[np.isfinite(apart_km)]
     if apart_km.size < SAME_NAMES or not np.median(apart_km) > ELSEWHERE_KM:
