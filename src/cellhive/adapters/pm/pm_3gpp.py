@@ -41,8 +41,10 @@ class ThreeGppReader:
         self._findings = findings
         self._texts: list[str] = []
         self._append = self._texts.append
-        self._begins: dict[str, Callable[[dict[str, str]], None] | None] = {}
-        self._ends: dict[str, Callable[[str], None] | None] = {}
+        # Functions, not bound methods: a reader that holds itself would stay, with its rows,
+        # until Python looks for such circles.
+        self._begins: dict[str, Callable[[ThreeGppReader, dict[str, str]], None] | None] = {}
+        self._ends: dict[str, Callable[[ThreeGppReader, str], None] | None] = {}
         self._prefix = ""
         self._element = ""
         self._no_element_told = False
@@ -69,10 +71,10 @@ class ThreeGppReader:
             action = self._begins[tag]
         except KeyError:
             name = tag.rpartition(":")[2]
-            action = self._begins[tag] = getattr(self, f"_begin_{name}", None)
-            self._ends[tag] = getattr(self, f"_end_{name}", None)
+            action = self._begins[tag] = getattr(type(self), f"_begin_{name}", None)
+            self._ends[tag] = getattr(type(self), f"_end_{name}", None)
         if action is not None:
-            action(attributes)
+            action(self, attributes)
         elif self._ends[tag] is not None:
             self._collect(attributes)
 
@@ -90,7 +92,7 @@ class ThreeGppReader:
             texts = self._texts
             text = texts[0] if len(texts) == 1 else "".join(texts)
             texts.clear()
-            action(text)
+            action(self, text)
 
     def _collect(self, _: dict[str, str]) -> None:
         self._texts.clear()

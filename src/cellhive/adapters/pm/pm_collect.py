@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -134,6 +134,16 @@ class Batch:
         self.texts.append((class_of(obj), when[1], obj, when[0], name, text))
 
 
+@dataclass(slots=True)
+class _Kept:
+    """What all files hold for one table."""
+
+    blocks: list[tuple[str, _Block]] = field(default_factory=list)
+    """File and rows; objects by their number in the collector."""
+    texts: list[tuple[int, int, str, str]] = field(default_factory=list)
+    """Object, time, name and text."""
+
+
 class PmCollector:
     """Gathers the rows of files and builds the tables."""
 
@@ -141,21 +151,43 @@ class PmCollector:
         """Start empty; what is wrong with the rows goes to ``findings``."""
         self._describe = describe
         self._findings = findings
-        self._batches: list[Batch] = []
+        self._clear()
+
+    def _clear(self) -> None:
+        self._kept: dict[tuple[str, float], _Kept] = {}
+        self._objects: dict[str, int] = {}
+        self._layouts: dict[Layout, Layout] = {}
+        self._zones: dict[str, set[str]] = {}
 
     def add(self, batch: Batch) -> None:
-        """Take the rows of one file."""
-        self._batches.append(batch)
+        """Take the rows of one file; names that other files hold too are kept once."""
+        numbers = np.array(
+            [self._objects.setdefault(name, len(self._objects)) for name in batch.objects], np.int64
+        )
+        for (cls, period_s, layout), block in batch.blocks.items():
+            objects = numbers[np.frombuffer(block.objects, np.int64)]
+            block.objects = array("q", objects.tobytes())
+            block.layout = self._layouts.setdefault(layout, layout)
+            self._of(cls, period_s).blocks.append((batch.file, block))
+        for cls, period_s, obj, time, name, text in batch.texts:
+            self._of(cls, period_s).texts.append((self._objects[obj], time, name, text))
+        self._zones[batch.file] = batch.zones
+
+    def _of(self, cls: str, period_s: float) -> _Kept:
+        return self._kept.setdefault((cls, period_s), _Kept())
 
     def tables(self) -> tuple[Measurements, ...]:
         """Return one table per class and granularity, and forget the rows."""
-        keys: dict[tuple[str, float], None] = {}
-        for batch in self._batches:
-            keys.update(dict.fromkeys((cls, period) for cls, period, _ in batch.blocks))
-            keys.update(dict.fromkeys((text[0], text[1]) for text in batch.texts))
-        tables = tuple(_Table(self._batches, key, self._findings, self._describe) for key in keys)
-        built = tuple(table.build() for table in tables)
-        self._batches = []
+        order = sorted(self._objects)
+        ranks = np.empty(len(order), np.int64)
+        ranks[[self._objects[name] for name in order]] = np.arange(len(order))
+        names = np.array(order, dtype=object)
+        built: list[Measurements] = []
+        for key in list(self._kept):
+            kept = self._kept.pop(key)  # so that its rows go as soon as its table is there
+            table = _Table(kept, key, (names, ranks), self._findings, self._describe)
+            built.append(table.build(self._zones))
+        self._clear()
         return tuple(sorted(built, key=lambda table: (table.object_class, table.name)))
 
 
@@ -178,41 +210,41 @@ class _Table:
     """Builds the wide table of one class and granularity."""
 
     def __init__(
-        self, batches: list[Batch], key: tuple[str, float], findings: Findings, describe: Describe
+        self,
+        kept: _Kept,
+        key: tuple[str, float],
+        names: tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]],
+        findings: Findings,
+        describe: Describe,
     ) -> None:
         self._class, self._period_s = key
         self._findings = findings
         self._describe = describe
-        self._batches = batches
-        names = sorted({name for batch in batches for name in batch.objects})
-        self._rank = {name: index for index, name in enumerate(names)}
-        self._names = np.array(names, dtype=object)
+        self._kept = kept
+        self._names, self._ranks = names
+        """Names in their order, and the place in it of each object."""
 
-    def build(self) -> Measurements:
-        """Return the table."""
-        chosen: list[tuple[Batch, _Block, npt.NDArray[np.int64]]] = []
-        for batch in self._batches:
-            ranks = np.array([self._rank[name] for name in batch.objects], np.int64)
-            for (cls, period_s, _), block in batch.blocks.items():
-                if (cls, period_s) == (self._class, self._period_s):
-                    objects = ranks[np.frombuffer(block.objects, np.int64)]
-                    chosen.append((batch, block, objects))
-        texts = [
-            text
-            for batch in self._batches
-            for text in batch.texts
-            if text[:2] == (self._class, self._period_s)
+    def build(self, zones_of: Mapping[str, set[str]]) -> Measurements:
+        """Return the table.
+
+        Args:
+            zones_of: Time zones of the files.
+        """
+        chosen = [
+            (file, block, self._ranks[np.frombuffer(block.objects, np.int64)])
+            for file, block in self._kept.blocks
         ]
+        texts = self._kept.texts
         index, inverse = _unique_keys(
             [objects for _, _, objects in chosen]
-            + [np.array([self._rank[text[2]] for text in texts], np.int64)],
+            + [self._ranks[np.array([text[0] for text in texts], np.int64)]],
             [np.frombuffer(block.times, np.int64) for _, block, _ in chosen]
-            + [np.array([text[3] for text in texts], np.int64)],
+            + [np.array([text[1] for text in texts], np.int64)],
         )
         suspect, trusted = np.zeros((2, index.shape[1]), np.bool_)
         pieces: list[_Piece] = []
         start = 0
-        for batch, block, objects in chosen:
+        for file, block, objects in chosen:
             rows = inverse[start : start + objects.size]
             start += objects.size
             marked = np.frombuffer(block.suspects, np.int8) != 0
@@ -221,13 +253,13 @@ class _Table:
             values = np.frombuffer(block.values) if block.values else np.zeros(0)
             matrix = values.reshape(objects.size, block.width)
             distinct = np.unique(rows).size == rows.size
-            pieces.append(_Piece(block, matrix, rows, batch.file, distinct))
+            pieces.append(_Piece(block, matrix, rows, file, distinct))
         self._drop_suspect(pieces, suspect & trusted, index)
         frame = self._key_columns(index, suspect & ~trusted)
         labels = self._label_columns(texts, inverse[start:], index.shape[1])
         numbers, infos = self._number_columns(pieces, index)
         used = {piece.file: None for piece in pieces}
-        zones = {zone for batch in self._batches if batch.file in used for zone in batch.zones}
+        zones = {zone for file in used for zone in zones_of[file]}
         return Measurements(
             name=self._title(),
             frame=pl.DataFrame([*frame, *labels, *numbers]),
@@ -286,13 +318,13 @@ class _Table:
 
     def _label_columns(
         self,
-        texts: Sequence[tuple[str, float, str, int, str, str]],
+        texts: Sequence[tuple[int, int, str, str]],
         rows: npt.NDArray[np.int64],
         height: int,
     ) -> list[pl.Series]:
         labels: dict[str, list[str | None]] = {}
         for text, row in zip(texts, rows.tolist(), strict=True):
-            labels.setdefault(f"{text[4]} (text)", [None] * height)[row] = text[5]
+            labels.setdefault(f"{text[2]} (text)", [None] * height)[row] = text[3]
         return [pl.Series(name, values, pl.String) for name, values in labels.items()]
 
     def _number_columns(

@@ -68,6 +68,12 @@ _MULTIBYTE = {
 """Encodings that the parser cannot read itself, and the widest relative of each."""
 
 
+_HANDLERS = (
+    "XmlDeclHandler", "StartElementHandler", "EndElementHandler", "CharacterDataHandler",
+    "EntityDeclHandler", "SkippedEntityHandler",
+)  # fmt: skip
+
+
 class _Recode(Exception):
     """The bytes are not in the encoding they claim, or the parser does not know it."""
 
@@ -103,6 +109,16 @@ class _Driver:
 
     def read(self, limits: Limits) -> None:
         """Parse the whole file into the batch."""
+        try:
+            self._parse(limits)
+        finally:
+            # The parser holds its handlers and they hold it; without a cut, rows of files that
+            # are done with would stay until Python looks for such circles.
+            for handler in _HANDLERS:
+                setattr(self.parser, handler, None)
+            self._window = b""
+
+    def _parse(self, limits: Limits) -> None:
         try:
             first = True
             for data in chunks(self._path, limits):
