@@ -29,7 +29,7 @@ from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
 from cellhive.adapters.tabular.meaning import check_rules
 from cellhive.adapters.tabular.sheets import read_grids
-from cellhive.adapters.tabular.table_times import in_zone
+from cellhive.adapters.tabular.table_times import in_zone, with_repeated
 from cellhive.adapters.tabular.tables import measure_grids
 from cellhive.adapters.unpacking.archives import archive_kind, contents_of
 from cellhive.core.errors import BadInput, NotFound
@@ -487,6 +487,7 @@ def _zoned(measured: Measurements, zone: str, findings: Findings) -> Measurement
         return measured
     source = measured.sources[0] if measured.sources else ""
     times = in_zone(measured.frame[TIME], zone, source, findings)
+    times = with_repeated(times, measured.frame[OBJECT], zone, source, findings)
     return replace(measured, frame=measured.frame.with_columns(times), time_zone=zone)
 
 

@@ -252,12 +252,12 @@ def periods_of(values: pl.Series) -> pl.Series | None:
 def in_zone(values: pl.Series, zone: str, file: str, findings: Findings) -> pl.Series:
     """Return times that were read as UTC as what they are in a zone.
 
-    A time that the zone skips becomes null; of one that it repeats the first is taken.
+    A time that the zone skips becomes null; of one that it repeats the first is taken, until
+    ``with_repeated`` knows the objects.
     """
     try:
         local = values.dt.replace_time_zone(None)
         times = local.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-        later = local.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
     except pl.exceptions.PolarsError as error:
         raise BadInput(
             place="time_zone", expected="a time zone such as Africa/Tripoli", found=f"{zone!r}"
@@ -275,14 +275,47 @@ def in_zone(values: pl.Series, zone: str, file: str, findings: Findings) -> pl.S
                 count=skipped,
             )
         )
-    doubled = int((later != times).sum())
-    if doubled:
-        findings.add(
-            Finding(
-                Severity.WARNING, "time-doubled-by-zone", f"times that {zone} has once",
-                "times in the hour that the clock change repeats", "taken as the first of the "
-                "two; rows that come twice for that are among the conflicting rows",
-                file=file, count=doubled, counted="rows",
-            )
-        )  # fmt: skip
     return times.dt.convert_time_zone("UTC")
+
+
+def with_repeated(
+    values: pl.Series, names: pl.Series, zone: str, file: str, findings: Findings
+) -> pl.Series:
+    """Return times [UTC] with the second pass of the hour that a zone repeats in its place.
+
+    ``in_zone`` takes each time for the first of the two. Of rows of one object and one such
+    time the later one in the course of the table is the second.
+
+    Args:
+        values: Times as ``in_zone`` returns them.
+        names: The object of each row.
+        zone: The zone that they were written in.
+        file: The file, for the finding.
+        findings: Where to say what was done.
+    """
+    local = values.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    later = local.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null")
+    later = later.dt.convert_time_zone("UTC").cast(values.dtype)
+    rows = pl.DataFrame([values.alias("time"), names.alias("name"), later.alias("later")])
+    rows = rows.with_row_index("row").with_columns(twice=pl.col("later") != pl.col("time"))
+    doubled = int(rows["twice"].sum())
+    if not doubled:
+        return values
+    step = pl.col("time").diff().over("name").dt.total_microseconds().sign()
+    backwards = (rows.select(step.sum()).item() or 0) < 0
+    place = pl.col("row").rank("ordinal", descending=backwards).over("name", "time")
+    second = pl.col("twice") & (place == 2)  # noqa: PLR2004 (the second of the two)
+    rows = rows.with_columns(second=second.fill_null(value=False))
+    moved = int(rows["second"].sum())
+    findings.add(
+        Finding(
+            Severity.WARNING, "time-doubled-by-zone", f"times that {zone} has once",
+            "times in the hour that the clock change repeats",
+            f"rows that come a second time ({moved}) are taken for the second of the two hours, "
+            f"the others ({doubled - moved}) for the first", file=file, count=doubled,
+            counted="rows",
+        )
+    )  # fmt: skip
+    return rows.select(pl.when("second").then("later").otherwise("time").alias(values.name))[
+        values.name
+    ]

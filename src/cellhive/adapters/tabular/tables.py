@@ -79,8 +79,12 @@ def measure_grid(grid: Grid, mapping: Mapping, findings: Findings) -> Measuremen
             remedy="check that this is a table of measurements, not of sites or settings",
         )
     height = grid.frame.height
+    names = _object_names(table, objects)
+    if times is not None and mapping.time_zone and times.zone == mapping.time_zone:
+        values = clock.with_repeated(times.values, names, times.zone, grid.file, findings)
+        times = replace(times, values=values)
     keys = [
-        _object_names(table, objects),
+        names,
         pl.Series(TIME, [None] * height, TIME_TYPE) if times is None else times.values.alias(TIME),
         period.alias(PERIOD_S),
         pl.Series(SUSPECT, [False] * height),

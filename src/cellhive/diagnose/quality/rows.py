@@ -111,7 +111,8 @@ def _say_conflicts(m: Measurements, lost: pl.DataFrame, count: int, found: list[
                 Severity.WARNING, "clock-change-doubled-hour",
                 ("each hour once", f"the hour from {told} twice in nearly all objects, as when "
                  "clocks are put back in autumn", f"{doubled.height} rows are left out: of each "
-                 "pair the one with most values was kept, the first of equals; export in UTC"),
+                 "pair the one with most values was kept, the first of equals; give time_zone in a "
+                 "mapping to keep both"),
                 doubled, doubled.height,
             )
         )  # fmt: skip
