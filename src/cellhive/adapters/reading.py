@@ -33,6 +33,7 @@ from cellhive.adapters.tabular.table_times import in_zone, with_repeated
 from cellhive.adapters.tabular.tables import measure_grids
 from cellhive.adapters.unpacking.archives import archive_kind, contents_of
 from cellhive.core.errors import BadInput, NotFound
+from cellhive.core.inputs import FileOutcome
 from cellhive.core.measurements import (
     OBJECT,
     TIME,
@@ -58,21 +59,6 @@ _PROSE = re.compile(
     r"(^|[_.-])(readme|licen[cs]e|copying|notice|changelog)([_.-]|$)", re.IGNORECASE
 )
 """Names of files that hold text for people."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileOutcome:
-    """What became of one file."""
-
-    path: Path
-    kind: str
-    """"xml", "json", "text", "spreadsheet", "parquet", "html", "zip", "tar", "empty", ..."""
-    status: str
-    """"read", "ignored" (holds nothing of a network) or "failed"."""
-    rows: int = 0
-    note: str = ""
-    taken_for: tuple[Purpose, ...] = ()
-    """What it, or each table in it, was taken for."""
 
 
 @dataclass(frozen=True)
@@ -357,7 +343,7 @@ class _Reader:
                     remedy="unpack it and name the folder",
                 )  # fmt: skip
             case "7z" | "rar":
-                raise NotMeasurements(
+                raise BadInput(
                     place=str(path), expected="a ZIP or tar archive", found=f"a {kind} archive",
                     remedy="unpack it and name the folder",
                 )  # fmt: skip

@@ -146,7 +146,7 @@ def taken_for(result: ReadResult) -> dict[str, list[Path]]:
     taken: dict[str, list[Path]] = {}
     for one in result.files:
         for purpose in one.taken_for:
-            taken.setdefault(purpose.value, []).append(one.path)
+            taken.setdefault(str(purpose), []).append(one.path)
     return taken
 
 

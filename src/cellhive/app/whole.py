@@ -18,6 +18,7 @@ from cellhive.flows.drives.survey import Survey
 from cellhive.flows.recall.incidents import Precedent
 from cellhive.reports.analysis.report import analysis_json, write_analysis
 from cellhive.reports.analysis.sections import Section, composed
+from cellhive.reports.reading.section import FilesRead
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,16 @@ class Whole:
     surveys: tuple[Survey, ...]
     seen: Mapping[int, tuple[Precedent, ...]] | None
     """Earlier incidents by the rank of one of now; None where no memory was asked."""
+    read: FilesRead
+    """What became of the files."""
 
     @property
     def sections(self) -> list[Section]:
         """What the report holds besides the analysis itself."""
         return composed(
-            audited=self.audited, surveys=self.surveys, found=self.seen, advised=self.advised
-        )
+            audited=self.audited, surveys=self.surveys, found=self.seen, advised=self.advised,
+            read=self.read,
+        )  # fmt: skip
 
     def write(self, path: Path, *, title: str = "") -> None:
         """Write the report, whole or not at all; see ``write_analysis``."""
@@ -89,4 +93,5 @@ def whole_of(
     tell("Looking for what to change")
     audited = audited_of(result)
     advised = advise_on(analysis, causes, audited, wanted.limits)
-    return Whole(analysis, causes, advised, audited, surveys_of(result), seen)
+    read = FilesRead(result.files, result.measurements, result.findings)
+    return Whole(analysis, causes, advised, audited, surveys_of(result), seen, read)

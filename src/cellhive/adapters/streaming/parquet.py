@@ -9,11 +9,11 @@ from pathlib import Path
 
 import polars as pl
 
-from cellhive.adapters.reading import FileOutcome
 from cellhive.adapters.tabular.grids import Grid
 from cellhive.adapters.tabular.mapping import Mapping, apply_mapping, describe
 from cellhive.adapters.tabular.tables import key_headings, measure_grid, with_shares
 from cellhive.core.errors import BadInput
+from cellhive.core.inputs import FileOutcome
 from cellhive.core.measurements import TIME, ColumnInfo, Findings, Measurements
 
 MOST_VALUES = 60_000_000

@@ -28,6 +28,7 @@ from cellhive.reports.audit.section import (
     audit_section_record,
 )
 from cellhive.reports.drive.section import drives_html, drives_markdown, drives_record, lead
+from cellhive.reports.reading.section import FilesRead, files_html, files_markdown, files_record
 
 PLACES = ("incidents", "why", "map", "cells", "kpis", "quality")
 """Sections of the report behind which another may stand, in their order."""
@@ -66,6 +67,7 @@ def composed(
     surveys: Sequence[Survey] = (),
     found: Found | None = None,
     advised: Advised | None = None,
+    read: FilesRead | None = None,
 ) -> list[Section]:
     """Return the sections of what there is besides the analysis itself.
 
@@ -74,6 +76,7 @@ def composed(
         surveys: What drive-test logs add up to.
         found: Earlier incidents by the rank of one of now; None where no memory was asked.
         advised: What to change.
+        read: What became of the files.
     """
     sections = []
     if advised is not None:
@@ -84,6 +87,8 @@ def composed(
         sections.append(of_drives(surveys))
     if audited is not None:
         sections.append(of_audit(AuditReport(*audited, ())))
+    if read is not None and read.files:
+        sections.append(of_files(read))
     return sections
 
 
@@ -103,6 +108,14 @@ def of_drives(surveys: Sequence[Survey]) -> Section:
     return Section(
         "drives", "Drive tests", drives_html(surveys), drives_markdown(surveys),
         drives_record(surveys), "why", ("Driven", lead(surveys)),
+    )  # fmt: skip
+
+
+def of_files(read: FilesRead) -> Section:
+    """Return the section of what became of the files."""
+    return Section(
+        "files", "Files", files_html(read), files_markdown(read), files_record(read), "quality",
+        ("Read", read.lead()) if any(one.status == "failed" for one in read.files) else ("", ""),
     )  # fmt: skip
 
 

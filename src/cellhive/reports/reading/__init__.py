@@ -1,0 +1,1 @@
+"""What was read of which file, as a section of a report."""
