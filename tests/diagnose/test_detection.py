@@ -8,6 +8,7 @@ from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel, remove_cycles
 from cellhive.diagnose.detection import Departure, discoveries, judge
 from cellhive.diagnose.drifts import drifts
+from cellhive.diagnose.yardstick import Contrast, Sums, memory_of, scan, yardstick_of
 
 RATE = 0.05
 HOURS = np.arange(720)
@@ -186,3 +187,35 @@ def test_a_stretch_far_below_has_both_its_ends_in_a_short_series() -> None:
         if len(ends) != 1 or np.abs(np.subtract(ends[0], (first, first + 30))).max() > 5:
             wrong.append((seed, ends))
     assert not wrong
+
+
+def test_a_contrast_is_as_steady_at_midnight_as_at_any_time() -> None:
+    """Quarters of an hour, each day at a level of its own: by construction levels jump there.
+
+    Contrasts over a few hours meet a midnight at few of their positions, so that their usual
+    spread, taken over all of them, says nothing of it.
+    """
+    rng = np.random.default_rng(11)
+    days = np.repeat(rng.standard_normal((40, 14)), 96, axis=1)
+    usual = remove_cycles(panel(50 + ar1(rng, 40, 14 * 96, 0.9) + days, 900.0, "dB"))
+    midnights = np.array(usual.midnights)
+    assert midnights.tolist() == list(range(0, 14 * 96, 96))
+    for contrast in (Contrast("step", 12), Contrast("bump", 10)):
+        every = scan(Sums.of(usual.residual), contrast)
+        stick = yardstick_of(
+            every.copy(), contrast, memory_of(usual.residual), usual.weak, midnights
+        )
+        at, away = midnights[1:-1], midnights[1:-1] + 48
+        assert np.std(every[:, at]) > 1.3 * np.std(every[:, away])
+        weighted = every * stick.weight
+        assert np.std(weighted[:, at]) == pytest.approx(np.std(weighted[:, away]), rel=0.2)
+
+
+def test_a_step_at_midnight_is_still_found() -> None:
+    """A level that moves by four times what days do, at the start of a day."""
+    rng = np.random.default_rng(12)
+    values = 50 + ar1(rng, 8, 14 * 96, 0.9) + np.repeat(0.6 * rng.standard_normal((8, 14)), 96, 1)
+    values[2, 7 * 96 :] += 6.0
+    (one,) = found(values, 900.0)
+    assert (one.row, one.kind, one.open_end) == (2, "level shift", True)
+    assert abs(one.first - 7 * 96) <= 4

@@ -5,7 +5,8 @@ Axis letters: ``N`` objects (rows), ``T`` reporting periods of a regular grid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +81,11 @@ class Usual:
     """Rows that are nearly always the same, whose spread is a mean square, (N,)."""
     removed: tuple[str, ...]
     """Which cycles were removed: "daily", "weekly"."""
-    holidays: tuple[float, ...] = ()
-    """Starts of the days on which the objects did what they do on another weekday [s]."""
+    holidays: Mapping[float, int] = field(default_factory=dict)
+    """Days on which the objects did what they do on another weekday: start [s], and that
+    weekday, counted from Thursday, with which the epoch began."""
+    midnights: tuple[int, ...] = ()
+    """Periods with which days begin, where a day has several and its cycle was removed."""
 
 
 @dataclass(frozen=True)
@@ -314,13 +318,23 @@ def _spread(
     return spread, few
 
 
-def remove_cycles(panel: Panel) -> Usual:
+def _to_midnight(panel: Panel) -> int:
+    """Return the periods from the start of a panel to that with which a day begins."""
+    return -int((panel.start_s % DAY_S) // panel.step_s) % round(DAY_S / panel.step_s)
+
+
+def remove_cycles(panel: Panel, holidays: Mapping[float, int] | None = None) -> Usual:
     """Return a panel without its daily and weekly cycle, in units of its usual spread.
 
     The cycles are medians over days and weeks of what deviates from that day's or
     week's own median, so neither a trend nor an incident in a minority of days
     leaks into them. Weekends have a shape of their own, and a holiday may be a Sunday
     (``diagnose.rhythm.weeks``).
+
+    Args:
+        panel: The panel.
+        holidays: Days that are known to be like another weekday, in the terms of
+            ``Usual.holidays``.
     """
     transform = choose_transform(panel)
     values = transform.forward(panel.values)
@@ -328,18 +342,21 @@ def remove_cycles(panel: Panel) -> Usual:
     span_days = panel.periods * step / DAY_S
     cycle = np.zeros_like(values)
     removed: list[str] = []
-    holidays: tuple[float, ...] = ()
+    found: dict[float, int] = {}
     divides = step < DAY_S and abs(DAY_S / step - round(DAY_S / step)) < TINY
-    if divides and round(DAY_S / step) > 1 and span_days >= DAYS_FOR_DAILY:
+    per_day = max(round(DAY_S / step), 1)
+    if divides and per_day > 1 and span_days >= DAYS_FOR_DAILY:
         cycle = cycle + _daily_cycle(values, panel.start_s, step)
         removed.append("daily")
     rows = panel.values.shape[0]
     needed = DAYS_FOR_WEEKLY if rows < ROWS_TO_POOL else DAYS_FOR_WEEKLY_TOGETHER
     if (divides or abs(step - DAY_S) < 1) and span_days >= needed:
-        lead, per_day = int((panel.start_s % (7 * DAY_S)) // step), max(round(DAY_S / step), 1)
-        week = weekly_cycle(values - cycle, lead, per_day, own=span_days >= DAYS_FOR_WEEKLY)
+        lead = int((panel.start_s % (7 * DAY_S)) // step)
         midnight = panel.start_s - panel.start_s % DAY_S
-        holidays = tuple(midnight + day * DAY_S for day in week.holidays)
+        known = {round((at - midnight) / DAY_S): like for at, like in (holidays or {}).items()}
+        own = span_days >= DAYS_FOR_WEEKLY
+        week = weekly_cycle(values - cycle, lead, per_day, own=own, holidays=known)
+        found = {midnight + day * DAY_S: like for day, like in week.holidays.items()}
         cycle = cycle + week.cycle
         removed.append("weekly")
     residual = values - cycle
@@ -352,5 +369,12 @@ def remove_cycles(panel: Panel) -> Usual:
     sigma, same = _spread(panel.values, residual, shape, floor, step)
     spread = sigma[:, None] * shape
     return Usual(
-        residual / spread, cycle + level[:, None], spread, transform, same, tuple(removed), holidays
+        residual / spread,
+        cycle + level[:, None],
+        spread,
+        transform,
+        same,
+        tuple(removed),
+        found,
+        tuple(range(_to_midnight(panel), panel.periods, per_day)) if removed and divides else (),
     )

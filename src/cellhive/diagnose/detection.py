@@ -8,7 +8,8 @@ The method, for every object and KPI:
    minus the mean of what lies before and after) and a *step* (mean after minus mean
    before). The spread of each contrast is measured on the series itself, by its
    median absolute deviation over all positions, so autocorrelated noise, and even a random
-   walk, brings its own yardstick with it.
+   walk, brings its own yardstick with it. Days differ as wholes: where a window begins or ends
+   about midnight, the contrast is judged by what it is at midnights.
 3. Few independent positions make that yardstick uncertain: it is moderated over the
    objects of the panel (Smyth 2004) and judged with Student's t. Windows of up to three
    periods must also beat a generalised Pareto tail fitted to the panel's own 90 to 99 %
@@ -103,7 +104,7 @@ def _strongest(
         np.zeros(rows.size),
     )  # fmt: skip
     for index, (contrast, stick) in enumerate(zip(ladder, sticks, strict=True)):
-        size, position = strongest(sums[contrast.short], contrast)
+        size, position = strongest(sums[contrast.short], contrast, stick.weight)
         p = p_values(np.nan_to_num(size), stick, rows)
         better = (p < best.p_value) & np.isfinite(size)
         best = _Best(
@@ -208,7 +209,10 @@ def judge(usual: Usual, level: float = 0.05) -> Judged:
     sums = {True: pair_of_sums(values, limit)[True], False: pair_of_sums(calm, limit)[False]}
     memory = memory_of(calm)
     weak = usual.weak[rows]
-    sticks = [yardstick_of(scan(sums[one.short], one), one, memory, weak) for one in ladder]
+    midnights = np.array(usual.midnights, dtype=np.int64)
+    sticks = [
+        yardstick_of(scan(sums[one.short], one), one, memory, weak, midnights) for one in ladder
+    ]
     looks = count[rows] * len(ladder)
     found: list[list[_Found]] = [[] for _ in range(rows.size)]
     active = np.arange(rows.size, dtype=np.int64)

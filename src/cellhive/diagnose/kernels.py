@@ -105,8 +105,8 @@ def contrast_everywhere(
 
 
 @compiled
-def contrast_strongest(
-    value: Floats, count: Floats, length: int, flank: int, step: bool, out: Floats
+def contrast_strongest(  # noqa: PLR0913, PLR0917  # a compiled loop takes arrays
+    value: Floats, count: Floats, length: int, flank: int, step: bool, weight: Floats, out: Floats
 ) -> None:
     """Fill in the largest contrast of each row and the first position it is at.
 
@@ -116,6 +116,7 @@ def contrast_strongest(
         length: Periods in the window.
         flank: Periods compared with on each side.
         step: As in ``contrast_everywhere``.
+        weight: What the contrast counts at each position, (T,).
         out: Takes the contrast with its sign and its position, NaN and 0 where there is
             none, (2, N).
     """
@@ -124,6 +125,7 @@ def contrast_strongest(
         _contrast_row(value[row], count[row], length, flank, step, line)
         best, at = -1.0, 0
         for t in range(line.size):
+            line[t] *= weight[t]
             amount = abs(line[t])
             if amount > best:  # never for NaN
                 best, at = amount, t

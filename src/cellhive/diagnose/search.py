@@ -37,6 +37,8 @@ SILENT_PERIODS = 2
 """Periods in a row that make a silence."""
 LEAST_SIGMAS = 0.5
 """Usual spreads below which a departure is not worth a word, however certain."""
+ASKED = 8
+"""Panels that are asked for holidays where no KPI tells users or traffic."""
 NEARLY_NOTHING = 0.02
 """Share of what is usual below which a KPI has fallen to nothing."""
 
@@ -122,7 +124,8 @@ def find_incidents(
     """
     known = known or Known()
     better = better if better is not None else known.better
-    looked = list(each(lambda panel: look(panel, better.get(panel.kpi, ""), rate), panels))
+    days = calendar(panels, known.load)
+    looked = list(each(lambda panel: look(panel, better.get(panel.kpi, ""), rate, days), panels))
     cut = discoveries(_gathered([one.judged.p_values for one in looked]), rate / 2)
     moved_cut = discoveries(_gathered([one.moved.p_values for one in looked]), rate / 4)
     slow = [_drifts(panel, one, cut) for panel, one in zip(panels, looked, strict=True)]
@@ -150,15 +153,43 @@ def find_incidents(
     )
 
 
-def look(panel: Panel, better: str, rate: float) -> Looked:
+def calendar(panels: Sequence[Panel], load: Sequence[str] = ()) -> dict[float, int]:
+    """Return the days on which a network did what it does on another weekday, such as holidays.
+
+    That a day was a holiday is not a matter of one KPI: what hardly differs from day to day in
+    most cells, such as throughput, may do so in the few that are full, and there the day would
+    look like an incident. So the KPIs that tell users or traffic say which days those were;
+    where there are none, some of the panels do.
+
+    Args:
+        panels: All panels.
+        load: KPIs that tell users or traffic.
+
+    Returns:
+        In the terms of ``Usual.holidays``: what at least half of the panels asked say, of
+        others than users and traffic at least two.
+    """
+    asked = [panel for panel in panels if panel.kpi in load]
+    least = max(len(asked) / 2, 1)
+    if not asked:
+        asked = [panels[round(i)] for i in np.linspace(0, len(panels) - 1, ASKED)] if panels else []
+        least = 2
+    said = Counter(day for panel in asked for day in remove_cycles(panel).holidays.items())
+    return dict(day for day, count in said.items() if count >= least)
+
+
+def look(
+    panel: Panel, better: str, rate: float, holidays: Mapping[float, int] | None = None
+) -> Looked:
     """Return the departures of a panel, and what is needed to find its drifts.
 
     Args:
         panel: The panel.
         better: "higher", "lower" or "".
         rate: False discovery rate; what is less likely by chance than half of it is kept.
+        holidays: Days known to be like another weekday, in the terms of ``Usual.holidays``.
     """
-    usual = remove_cycles(panel)
+    usual = remove_cycles(panel, holidays)
     judged, anomalies = _sizeable(panel, usual, judge(usual, rate / 2), better)
     moved = rhythm(panel, usual, judged.departures)
     rows = sorted({one.row for one in judged.departures})

@@ -40,6 +40,8 @@ FEWEST_BEYOND = 3
 """Values of a row beyond the outermost point that the panel's tail is fitted to."""
 BEYOND = 6
 """Values of a row beyond the quantile that tells how heavy its own tails are."""
+FEWEST_MIDNIGHTS = 8
+"""Contrasts at midnights that tell how far levels jump there."""
 MOST_PRIOR = 60.0
 """Most degrees of freedom that the other objects lend."""
 
@@ -103,6 +105,8 @@ class Yardstick:
     """Degrees of freedom of the scale, (N,)."""
     weak: Bools
     """Rows whose scale is the practical floor, (N,)."""
+    weight: Floats
+    """What the contrast counts at each position: less where it is less steady, (T,)."""
     upper: Tail | None = None
     lower: Tail | None = None
 
@@ -155,11 +159,11 @@ def scan(sums: Sums, contrast: Contrast) -> Floats:
     return out
 
 
-def strongest(sums: Sums, contrast: Contrast) -> tuple[Floats, Indices]:
-    """Return the largest contrast of each row, NaN where there is none, and where it is, (N,)."""
+def strongest(sums: Sums, contrast: Contrast, weight: Floats) -> tuple[Floats, Indices]:
+    """Return the largest weighted contrast of each row, NaN where there is none, and its place."""
     out = np.empty((2, sums.value.shape[0]))
     step = contrast.kind == "step"
-    contrast_strongest(sums.value, sums.count, contrast.length, contrast.flank, step, out)
+    contrast_strongest(sums.value, sums.count, contrast.length, contrast.flank, step, weight, out)
     return out[0], out[1].astype(np.int64)
 
 
@@ -238,11 +242,22 @@ def memory_of(residual: Floats) -> Floats:
     return np.asarray(np.minimum(memory, 2 * np.median(memory)))
 
 
-def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bools) -> Yardstick:
+def yardstick_of(
+    statistic: Floats, contrast: Contrast, memory: Floats, weak: Bools, midnights: Indices
+) -> Yardstick:
     """Return the yardstick of a contrast from its values at all positions, (N, T).
 
     The values are put in order, in place: they serve nothing else.
+
+    Args:
+        statistic: The contrast of each row at all positions, (N, T).
+        contrast: Which it is.
+        memory: Periods that each row remembers, (N,).
+        weak: Rows that are nearly always the same, (N,).
+        midnights: Periods with which days begin; none where days are periods.
     """
+    periods = statistic.shape[1]
+    between = statistic[:, midnights]
     statistic.sort(axis=1)
     count = np.sum(~np.isnan(statistic), axis=1)
     typical = max(float(np.median(count)), 1.0)
@@ -252,6 +267,8 @@ def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bo
     distance = np.empty((count.size, 2))
     distance_quantiles(statistic, count, middle, np.array([0.5, 1 - outer]), distance)
     scale, far = distance[:, 0] / 0.6745, distance[:, 1]
+    more = _more_between_days(between - middle[:, None], np.where(weak, 0.0, scale))
+    weight = _weight(contrast, midnights, periods, more)
     independent = count / np.maximum(memory, contrast.support / 2)
     # The median absolute deviation is 37 % as efficient as the standard deviation.
     freedom = np.maximum(0.37 * independent, 0.0)
@@ -268,13 +285,51 @@ def yardstick_of(statistic: Floats, contrast: Contrast, memory: Floats, weak: Bo
         if 4 * contrast.length <= 0.1 * typical:
             of_law = np.asarray(-special.stdtrit(np.maximum(freedom, 1.0), outer / 2), np.float64)
             scale = _stretched(scale, far, of_law)
-        return Yardstick(scale, freedom, weak)
+        return Yardstick(scale, freedom, weak, weight)
     usable = ~weak & (count >= VALUES_FOR_TAIL)
     points, amount = statistic[usable] / scale[usable, None], float(np.sum(independent[usable]))
     upper, lower = _tails(points, count[usable], amount)
     common = max(upper.quantile(outer), lower.quantile(outer))
     scale = _stretched(scale, far, np.where(weak, EXPONENTIAL.quantile(outer), common))
-    return Yardstick(scale, freedom, weak, upper, lower)
+    return Yardstick(scale, freedom, weak, weight, upper, lower)
+
+
+def _more_between_days(between: Floats, scale: Floats) -> float:
+    """Return by how much a contrast's variance at midnights exceeds its usual one, in its units.
+
+    Days differ as wholes, beyond what one period remembers of another, and weekly patterns are
+    not known exactly: levels jump at midnight. Contrasts over a few hours meet one at a few
+    of their positions only, so their usual spread does not tell how far it goes.
+
+    Args:
+        between: The contrast at midnights, about its middle, (N, M).
+        scale: Usual spread of each row; 0 of those that do not count, (N,).
+    """
+    counted = scale > 0
+    sizes = np.abs(between[counted]) / scale[counted, None]
+    sizes = sizes[np.isfinite(sizes)]
+    if sizes.size < FEWEST_MIDNIGHTS:
+        return 0.0
+    return max(float(np.square(np.median(sizes) / 0.6745)) - 1.0, 0.0)
+
+
+def _weight(contrast: Contrast, midnights: Indices, periods: int, more: float) -> Floats:
+    """Return what a contrast counts at each position, from its variance there, (T,).
+
+    A jump that lies beside the edge of a window shows in the contrast by the share of the window
+    that is on the edge's side of it.
+    """
+    variance = np.ones(periods)
+    if more == 0:
+        return variance
+    place = np.arange(periods)
+    for edge in (0,) if contrast.kind == "step" else (0, contrast.length):
+        at = np.searchsorted(midnights, place + edge)
+        after = np.abs(midnights[np.minimum(at, midnights.size - 1)] - place - edge)
+        before = np.abs(place + edge - midnights[np.maximum(at - 1, 0)])
+        share = 1.0 - np.minimum(after, before) / contrast.length
+        variance += more * np.square(np.maximum(share, 0.0))
+    return np.asarray(1.0 / np.sqrt(variance))
 
 
 def _stretched(scale: Floats, far: Floats, of_law: Floats) -> Floats:

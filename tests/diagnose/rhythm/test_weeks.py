@@ -6,6 +6,7 @@ import pytest
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel, remove_cycles
 from cellhive.diagnose.rhythm.weeks import weekly_cycle
+from cellhive.diagnose.search import Known, find_incidents
 
 HOURS = np.arange(24 * 28)
 DAY = HOURS // 24
@@ -30,16 +31,16 @@ def test_the_shape_of_weekends_is_found() -> None:
     noon = HOURS % 24 == 12
     weekend = rest[:, noon & (DAY % 7 >= 5)].mean()
     assert weekend == pytest.approx(rest[:, noon & (DAY % 7 < 5)].mean(), abs=0.06)
-    assert week.holidays == ()
+    assert week.holidays == {}
 
 
 def test_a_holiday_is_taken_for_a_weekend_day_and_an_outage_is_not() -> None:
     """Wednesday of the third week is like a Sunday; that the others are silent is not."""
     week = weekly_cycle(offices(holiday=16), 0, 24, own=True)
-    assert week.holidays == (16,)
+    assert week.holidays == {16: 5}
     values = offices()
     values[:, 16 * 24 : 17 * 24] = -2.0
-    assert weekly_cycle(values, 0, 24, own=True).holidays == ()
+    assert weekly_cycle(values, 0, 24, own=True).holidays == {}
 
 
 def test_noise_has_no_week() -> None:
@@ -58,3 +59,17 @@ def test_two_weeks_of_like_objects_are_enough() -> None:
     fault = np.median((usual.residual * usual.spread)[3, 24 * 8 : 24 * 9])
     assert fault == pytest.approx(3.0, abs=0.3)
     assert np.abs(np.median((usual.residual * usual.spread)[3, 24:48])) < 0.3
+
+
+def test_a_holiday_that_one_kpi_shows_is_one_for_all() -> None:
+    """Where only one cell of twelve is full, its throughput on a holiday is no incident."""
+    users = offices(holiday=16)
+    speed = 0.05 * np.random.default_rng(5).standard_normal(users.shape)
+    speed[0] -= users[0]
+    names = tuple(f"c{i}" for i in range(users.shape[0]))
+    panels = [Panel(kpi, names, 345600.0, 3600.0, values, "dB")
+              for kpi, values in (("users", users), ("speed", speed))]  # fmt: skip
+    assert len(find_incidents(panels[1:]).incidents) > 0
+    found = find_incidents(panels, known=Known(load=("users",)))
+    assert found.incidents == ()
+    assert found.holidays == (345600.0 + 16 * 86400.0,)

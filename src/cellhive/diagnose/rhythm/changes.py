@@ -10,7 +10,7 @@ Axis letters: ``N`` objects (rows), ``T`` reporting periods, ``D`` blocks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -39,6 +39,8 @@ RESTLESS = 4.0
 """Times the usual change from period to period that a single one counts at most."""
 LIMIT = 5.0
 """Spreads that a single block counts at most."""
+OUTER = 0.9
+"""Share of a row's blocks within the point that tells how long its tails are."""
 LONGEST = 0.5
 """Share of the blocks that a change may fill and still be told from what is usual."""
 AT_FIRST = 0.1
@@ -107,20 +109,13 @@ def rhythm(panel: Panel, usual: Usual, departures: Sequence[Departure]) -> Rhyth
         for one in few:
             residual[one.row, one.first : one.last] = np.nan
         which = np.unique([one.row for one in few])
-        again = _judged(panel, _with(usual, residual), length)
+        again = _judged(panel, replace(usual, residual=residual), length)
         p = np.array(found.p_values)
         p[which] = again.p_values[which]
         kept = [c for c in found.changes if c.departure.row not in which]
         kept += [c for c in again.changes if c.departure.row in which]
         found = Rhythm(tuple(kept), p)
     return found
-
-
-def _with(usual: Usual, residual: Floats) -> Usual:
-    return Usual(
-        residual, usual.cycle, usual.spread, usual.transform, usual.weak, usual.removed,
-        usual.holidays,
-    )  # fmt: skip
 
 
 def _block(panel: Panel) -> int:
@@ -292,12 +287,32 @@ def _windows(values: Floats, least: int) -> _Window:
     scale, freedom = moderate(np.nan_to_num(raw), np.where(usable, 0.37 * number / memory, 0.0))
     scale = np.maximum(scale, 0.7 * np.nan_to_num(raw))
     good = usable & (scale > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = scale * _longer(np.where(good[:, None], np.abs(centred) / scale[:, None], np.nan))
     safe = np.where(good, scale, 1.0)
     unit = np.where(good[:, None], np.clip(centred / safe[:, None], -LIMIT, LIMIT), np.nan)
     best, first, last, looks = _best_window(unit, least)
     p = 2 * stats.t.sf(np.abs(best) / np.sqrt(memory), np.maximum(freedom, 2.0)) * looks
     amount = np.nan_to_num(_median_inside(centred, first, last))
     return _Window(np.where(good, np.minimum(p, 1.0), np.nan), first, last, amount, amount / safe)
+
+
+def _longer(size: Floats) -> float:
+    """Return how many times as long as a unit Gaussian's the tails of a panel's blocks are.
+
+    Sizes and delays of a cycle are quotients, and their spread is known from few blocks: the
+    median row's 90 % point tells how far they go. At least 1; 1 where few rows can tell.
+
+    Args:
+        size: Blocks about their middle, in spreads of their row, without sign, (N, D).
+    """
+    count = (~np.isnan(size)).sum(axis=1)
+    size, count = size[count > 0], count[count > 0]
+    if count.size < ROWS_TO_POOL:
+        return 1.0
+    place = (np.floor(OUTER * (count - 1) + 0.5) + 1) / (count + 1)
+    expected = stats.norm.ppf(0.5 + place / 2)
+    return max(float(np.median(quantiles(size, (OUTER,))[0] / expected)), 1.0)
 
 
 def _best_window(unit: Floats, least: int) -> tuple[Floats, Floats, Floats, int]:

@@ -5,6 +5,7 @@ Axis letters: ``N`` objects (rows), ``T`` periods, ``D`` days, ``H`` blocks of a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,9 @@ class Week:
 
     cycle: Floats
     """Offset from the week's level, (N, T)."""
-    holidays: tuple[int, ...]
-    """Days, counted from the first of the grid, that were like another day of the week."""
+    holidays: Mapping[int, int]
+    """Days, counted from the first of the grid, that were like another day of the week, and
+    which: 0 is that on which weeks of the grid start."""
 
 
 def fold(values: Floats, lead: int, length: int) -> Floats:
@@ -68,7 +70,9 @@ def unfold(profile: Floats, lead: int, periods: int) -> Floats:
     return profile[:, index]
 
 
-def weekly_cycle(values: Floats, lead: int, per_day: int, *, own: bool) -> Week:
+def weekly_cycle(
+    values: Floats, lead: int, per_day: int, *, own: bool, holidays: Mapping[int, int] | None = None
+) -> Week:
     """Return what a panel, its daily cycle already out, does every week.
 
     Each weekday has a level, by how much it lies above or below the seven days around it, and
@@ -82,24 +86,29 @@ def weekly_cycle(values: Floats, lead: int, per_day: int, *, own: bool) -> Week:
         lead: Periods from the start of a week to the start of the grid.
         per_day: Periods of a day.
         own: Whether there are weeks enough for what a single object does.
+        holidays: Days that are known to be like another day of the week, in the terms of
+            ``Week.holidays``, whether or not these values show it.
     """
     periods = values.shape[1]
     days = fold(values, lead % per_day, per_day)
     blocks = _blocks(days)
-    labels = (lead // per_day + np.arange(days.shape[1])) % 7
+    usual_labels = (lead // per_day + np.arange(days.shape[1])) % 7
+    labels = usual_labels.copy()
+    for day, like in (holidays or {}).items():
+        if 0 <= day < labels.size:
+            labels[day] = like
     level = np.where(np.isnan(days).all(axis=2), np.nan, median_over(days, 2))
     around = _of_seven_days(level)
     pattern = _pattern(level - around, blocks - level[:, :, None], labels, own=own)
-    odd = np.zeros(0, dtype=np.int64)
     if values.shape[0] >= ROWS_TO_POOL and blocks.shape[2] > 1:
         other = _relabelled(blocks - around[:, :, None], pattern, labels)
-        odd = np.flatnonzero(other != labels)
-        if odd.size:
+        if (other != labels).any():
             labels = other
             pattern = _pattern(level - around, blocks - level[:, :, None], labels, own=own)
     on_days = np.repeat(pattern[:, labels], per_day // blocks.shape[2], axis=2)
     whole = on_days.reshape(values.shape[0], -1)[:, lead % per_day :][:, :periods]
-    return Week(whole, tuple(odd.tolist()))
+    odd = np.flatnonzero(labels != usual_labels)
+    return Week(whole, dict(zip(odd.tolist(), labels[odd].tolist(), strict=True)))
 
 
 def _blocks(days: Floats) -> Floats:
