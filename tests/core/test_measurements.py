@@ -27,6 +27,19 @@ def test_repeated_findings_are_counted() -> None:
     ]
 
 
+def test_findings_of_other_objects_add_up_what_is_of_objects() -> None:
+    """Objects and values of two blocks are summed; columns and hours are of the whole table."""
+    findings = Findings()
+    for objects, names in ((300, ("A", "B")), (200, ("C",))):
+        more = {"objects": objects, "named": names}
+        values = Finding(Severity.INFO, "v", "a", "b", "c", count=500, counted="values", **more)
+        columns = Finding(Severity.INFO, "k", "a", "b", "c", count=2, counted="columns")
+        findings.extend([values, columns], of_others=True)
+    values, columns = findings.as_tuple()
+    assert (values.count, values.objects, values.named) == (1000, 500, ("A", "B", "C"))
+    assert columns.count == 2
+
+
 def test_a_finding_is_a_sentence() -> None:
     """Place, expected, found, how often, and what was done."""
     one = finding("x", file="f.xml", where="line 3", column="k", object="A")

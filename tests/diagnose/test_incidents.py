@@ -200,6 +200,15 @@ def test_names_without_a_sector_have_no_sites() -> None:
     panel = Panel("drop", ("Mast", "Harbour", "Mill"), 0.0, HOUR, np.ones((3, 3)))
     assert sites_of([panel], {}) == {}
     assert sites_of([panel], {"Mast": "x"}) == {"Mast": "x", "Harbour": "Harbour", "Mill": "Mill"}
+    assert sites_of([panel], {"Tower of another network": "x"}) == {}
+
+
+def test_what_is_told_of_sites_goes_before_names_and_leaves_the_rest_to_them() -> None:
+    """A configuration may know some of the cells only."""
+    panel = Panel("drop", ("S1-1", "S1-2", "S2-1", "S2-2"), 0.0, HOUR, np.ones((4, 3)))
+    assert sites_of([panel], {"S1-1": "Mill", "S1-2": "Mill", "S2-1": ""}) == {
+        "S1-1": "Mill", "S1-2": "Mill", "S2-1": "S2", "S2-2": "S2",
+    }  # fmt: skip
 
 
 def test_an_outage_is_called_one_and_weighs_by_its_users() -> None:

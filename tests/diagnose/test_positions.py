@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from cellhive.core.measurements import OBJECT, ColumnInfo, Measurements
-from cellhive.diagnose.positions import positions_of
+from cellhive.diagnose.positions import positions_of, sites_at
 
 
 def measured(**columns: list[float | None]) -> Measurements:
@@ -40,3 +40,21 @@ def test_latency_is_no_latitude() -> None:
     assert positions_of(measured(latency=[1.0] * 4, longest=[1.0] * 4)) == ()
     (one, _) = positions_of(measured(lat=[1.0] * 4, lng=[1.0] * 4))
     assert math.isnan(one.azimuth_deg)
+
+
+def test_sites_are_what_a_text_column_says_or_a_common_place() -> None:
+    """The column goes before the place; one that tells nothing apart is none."""
+    frame = pl.DataFrame(
+        {
+            OBJECT: ["A", "A", "B", "C"], "latitude": [1.0, 1.0, 1.00001, 2.0],
+            "longitude": [3.0] * 4, "eNodeB Name": ["x", "x", None, "x"],
+        }
+    )  # fmt: skip
+    m = Measurements("m", frame, {n: ColumnInfo(n) for n in ("latitude", "longitude")})
+    placed = sites_at(m, positions_of(m))
+    assert placed["A"] == placed["B"] != placed["C"]
+    labelled = Measurements("m", frame, m.columns, ("eNodeB Name",))
+    assert sites_at(labelled, positions_of(m)) == placed
+    named = frame.with_columns(pl.Series("eNodeB Name", ["x", "x", "y", "x"]))
+    labelled = Measurements("m", named, m.columns, ("eNodeB Name",))
+    assert sites_at(labelled, ()) == {"A": "x", "B": "y", "C": "x"}

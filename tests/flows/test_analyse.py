@@ -1,5 +1,6 @@
 """The whole analysis on measurements with known faults, and on real tables where they are."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -77,6 +78,20 @@ def test_a_fault_is_reported_in_per_cent_with_its_size() -> None:
     assert part.summaries[1].worst[0] in part.objects
     assert any("At most 5%" in note for note in analysis.notes)
     assert any("1 bins of vector counters" in note for note in analysis.notes)
+
+
+def test_known_sites_tell_which_cells_belong_together() -> None:
+    """Two cells fail at the same hours in different KPIs: one incident of one site, two of two."""
+    net = network()
+    failing = (pl.col(OBJECT) == "cell-07") & pl.col(TIME).is_between(
+        START + timedelta(hours=200), START + timedelta(hours=223)
+    )
+    halved = pl.when(failing).then(pl.col("Traffic") / 2).otherwise(pl.col("Traffic"))
+    net = replace(net, frame=net.frame.with_columns(halved.alias("Traffic")))
+    sites = {f"cell-{i:02d}": f"site {i}" for i in range(12)}
+    assert len(analyse([net], sites=sites).search.incidents) == 2
+    (incident,) = analyse([net], sites=sites | {"cell-07": "site 2"}).search.incidents
+    assert set(incident.objects) == {"cell-02", "cell-07"}
 
 
 def test_panel_puts_each_value_in_its_period() -> None:

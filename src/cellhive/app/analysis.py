@@ -75,7 +75,8 @@ def analyse_paths(
     result = read_paths(paths, rules, on_progress)
     if result.configuration is None and not result.drives:
         refuse_unknown(result.measurements)
-    return result, analyse(result.measurements, result.findings, work=work)
+    sites = _sites_in(result)
+    return result, analyse(result.measurements, result.findings, work=work, sites=sites)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -111,7 +112,10 @@ def _analyse_large(
                 raise
             found.add(unreadable(Path(error.place or rest[0]), error))
     found.extend(read.findings)
-    analysis = analyse(read.measurements, found.as_tuple(), work=work, more=parts, notes=notes)
+    analysis = analyse(
+        read.measurements, found.as_tuple(), work=work, more=parts, notes=notes,
+        sites=_sites_in(read),
+    )  # fmt: skip
     outcomes = tuple(outcome for table in done for outcome in table.outcomes)
     described = tuple(table.described for table in done)
     result = replace(
@@ -119,6 +123,12 @@ def _analyse_large(
         files=(*outcomes, *read.files),
     )  # fmt: skip
     return result, analysis
+
+
+def _sites_in(result: ReadResult) -> dict[str, str]:
+    """Return the site of each cell of the configuration that was read."""
+    conf = result.configuration
+    return {} if conf is None else dict(zip(conf.cell_ids, conf.site_ids, strict=True))
 
 
 def _configuration() -> Path | None:

@@ -142,16 +142,22 @@ class Findings:
         """Start with none."""
         self._found: dict[tuple[str, str, str], Finding] = {}
 
-    def add(self, finding: Finding) -> None:
-        """Add a finding, or count it to the same one of the same file and column."""
+    def add(self, finding: Finding, *, of_others: bool = False) -> None:
+        """Add a finding, or count it to the same one of the same file and column.
+
+        Args:
+            finding: The finding.
+            of_others: Whether its objects are others than those before, as in another block of
+                the same table, so that their numbers add up and that of columns does not.
+        """
         key = (finding.code, finding.file, finding.column)
         first = self._found.get(key)
-        self._found[key] = finding if first is None else _both(first, finding)
+        self._found[key] = finding if first is None else _both(first, finding, of_others)
 
-    def extend(self, findings: Iterable[Finding]) -> None:
-        """Add several findings."""
+    def extend(self, findings: Iterable[Finding], *, of_others: bool = False) -> None:
+        """Add several findings; see ``add``."""
         for finding in findings:
-            self.add(finding)
+            self.add(finding, of_others=of_others)
 
     def as_tuple(self) -> tuple[Finding, ...]:
         """Return what was found: errors first, otherwise in order of appearance."""
@@ -162,10 +168,18 @@ class Findings:
 _MORE = "; and more of the kind elsewhere"
 
 
-def _both(first: Finding, second: Finding) -> Finding:
+_OF_OBJECTS = frozenset({"", "values", "rows", "periods", "series", "objects", "identifiers"})
+"""What adds up over objects: not columns, nor hours of the clock."""
+
+
+def _both(first: Finding, second: Finding, of_others: bool) -> Finding:
     """Return a finding and another of its kind as one, which is told like the first."""
     named = tuple(dict.fromkeys((*first.named, *second.named)))
     whole = len(first.named) == first.objects and len(second.named) == second.objects
+    objects = len(named) if whole else max(first.objects, second.objects)
+    if of_others:
+        objects = first.objects + second.objects
+    adds = not of_others or first.counted in _OF_OBJECTS
     starts = [time for time in (first.start, second.start) if time is not None]
     ends = [time for time in (first.end, second.end) if time is not None]
     told = first.found
@@ -174,8 +188,8 @@ def _both(first: Finding, second: Finding) -> Finding:
     return replace(
         first,
         found=told,
-        count=first.count + second.count,
-        objects=len(named) if whole else max(first.objects, second.objects),
+        count=first.count + second.count if adds else max(first.count, second.count),
+        objects=objects,
         named=named[:NAMED],
         start=min(starts, default=None),
         end=max(ends, default=None),

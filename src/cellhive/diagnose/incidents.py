@@ -113,18 +113,20 @@ class Incident:
 
 
 def sites_of(panels: Sequence[Panel], told: Mapping[str, str]) -> dict[str, str]:
-    """Return the site of each object, as told or from its name; empty where names say nothing.
+    """Return the site of each object, as told or else from its name; empty where nothing says.
 
     The site is what comes before the last part of a distinguished name, or before the last
     number or letter of a name: "S03" of "S03-2", "TRI111L" of "TRI111L_3".
     """
     objects = list(dict.fromkeys(name for panel in panels for name in panel.objects))
-    if told:
-        return {name: told.get(name, name) for name in objects}
+    known = {name: told[name] for name in objects if told.get(name)}
     found = {name: _site_in(name) for name in objects}
     counts = Counter(found.values())
     share = sum(1 for site in found.values() if 1 < counts[site] <= MOST_OF_A_SITE)
-    return found if objects and share >= len(objects) / 2 else {}
+    by_name = found if objects and share >= len(objects) / 2 else {}
+    if not known:
+        return by_name
+    return {name: known.get(name) or by_name.get(name, name) for name in objects}
 
 
 def _site_in(name: str) -> str:

@@ -1,9 +1,10 @@
-"""Where objects stand, as far as their measurements say so."""
+"""Where objects stand, and at which site, as far as their measurements say so."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -17,9 +18,12 @@ or a vehicle, and has no place on a map of cells."""
 _MOVING = frozenset({"run", "ue", "imsi", "imei", "device", "phone", "trip", "user"})
 """Classes of objects that have no place, even where they stood still."""
 _POLE_DEG, _DATE_LINE_DEG = 90, 180
+_PLACES = 4
+"""Decimals of degrees to which objects of one site agree in their position, about 10 m."""
 _EDGE, _END = r"(?:^|[^a-z])", r"(?:[^a-z]|$)"
 _LATITUDE = re.compile(rf"{_EDGE}(?:lat|latitude){_END}")
 _LONGITUDE = re.compile(rf"{_EDGE}(?:lon|long|lng|longitude){_END}")
+_SITE = re.compile(rf"{_EDGE}(?:site|enodeb|gnodeb|nodeb|enb|gnb|bts){_END}")
 _AZIMUTH = re.compile(rf"{_EDGE}(?:azimuth|azimut|bearing){_END}")
 
 
@@ -68,6 +72,32 @@ def positions_of(m: Measurements) -> tuple[Position, ...]:
         Position(name, lat, lon, math.nan if azimuth is None else azimuth)
         for name, lat, lon, azimuth in rows.select(OBJECT, "lat", "lon", "azimuth").iter_rows()
     )
+
+
+def sites_at(m: Measurements, positions: Sequence[Position]) -> dict[str, str]:
+    """Return the site of each object of which a text column or its position says it.
+
+    A text column is known by its name (site, eNodeB, gNodeB, BTS) and must tell sites apart:
+    more than one, and fewer than there are objects. An object that it names two sites of has
+    the first. Objects at the same place (to 10 m) are of one site.
+
+    Args:
+        m: Measurements.
+        positions: Where its objects stand, of those that state it.
+    """
+    out = {
+        one.object: f"{one.latitude_deg:.{_PLACES}f}, {one.longitude_deg:.{_PLACES}f}"
+        for one in positions
+    }
+    for label in (name for name in m.labels if _SITE.search(name.lower())):
+        rows = (
+            m.frame.filter(pl.col(label).is_not_null() & (pl.col(label).str.strip_chars() != ""))
+            .group_by(OBJECT)
+            .agg(pl.col(label).first())
+        )
+        if 1 < rows[label].n_unique() < rows.height:
+            return out | dict(rows.select(OBJECT, label).iter_rows())
+    return out
 
 
 def _column(m: Measurements, pattern: re.Pattern[str]) -> str | None:

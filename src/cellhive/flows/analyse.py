@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -27,11 +27,11 @@ from cellhive.core.measurements import (
 )
 from cellhive.core.types import Floats
 from cellhive.diagnose.cycles import Panel
-from cellhive.diagnose.positions import Position, positions_of
+from cellhive.diagnose.positions import Position, positions_of, sites_at
 from cellhive.diagnose.quality.coverage import CounterCoverage, Coverage
 from cellhive.diagnose.quality.examination import Examined, examine
 from cellhive.diagnose.quality.times import between
-from cellhive.diagnose.search import FALSE_DISCOVERY_RATE, Each, Known, Search, find_incidents
+from cellhive.diagnose.search import Each, Known, Search, find_incidents
 from cellhive.diagnose.summary import Summary, summary_of
 from cellhive.flows.scale.work import Work, in_turn
 
@@ -66,6 +66,8 @@ class Part:
     """How completely each counter is filled; empty for tables that were read in blocks."""
     positions: tuple[Position, ...] = ()
     """Where its objects stand, of those that state it."""
+    sites: Mapping[str, str] = field(default_factory=dict)
+    """Site by object, of those of which the measurements say it."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,20 @@ def analyse(
     measurements: Sequence[Measurements],
     findings: Sequence[Finding] = (),
     *,
-    rate: float = FALSE_DISCOVERY_RATE,
     work: Work = in_turn,
     more: Sequence[Part] = (),
     notes: Sequence[str] = (),
+    sites: Mapping[str, str] | None = None,
 ) -> Analysis:
     """Return the analysis of measurements.
 
     Args:
         measurements: What was read; values as they were found.
         findings: What the readers found on the way.
-        rate: Share of the series called unusual that may be so by chance.
         work: Does what can be done piece by piece.
         more: Parts that were made of tables too large to be held (``flows.scale.blocks``).
         notes: What was said of those.
+        sites: Site by object, as a configuration says; goes before what measurements say.
     """
     collected = Findings()
     collected.extend(findings)
@@ -122,7 +124,9 @@ def analyse(
         name: info.better for part in parts for name, info in part.columns.items() if info.better
     }
     each: Each = partial(work, "Looking for incidents")
-    search = find_incidents(panels, rate=rate, each=each, known=Known(better, loads_of(parts)))
+    at = {name: site for part in parts for name, site in part.sites.items()} | dict(sites or {})
+    known = Known(better, loads_of(parts), at)
+    search = find_incidents(panels, each=each, known=known)
     notes += _about(search)
     return Analysis(tuple(parts), collected.as_tuple(), search, tuple(dict.fromkeys(notes)))
 
@@ -212,6 +216,7 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
     m = examined.measurements
     times = m.frame[TIME].drop_nulls()
     panels = panels_of(m, examined.period_s, notes, attributes=attributes)
+    positions = positions_of(m)
     return Part(
         name=m.name,
         sources=m.sources,
@@ -228,7 +233,8 @@ def _part(examined: Examined, notes: list[str], *, attributes: bool) -> Part:
         panels=panels,
         summaries=(),
         settings=settings_of(m, examined.period_s) if panels and not attributes else (),
-        positions=positions_of(m),
+        positions=positions,
+        sites=sites_at(m, positions),
     )
 
 

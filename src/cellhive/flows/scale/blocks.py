@@ -169,7 +169,7 @@ def part_of_blocks(
     for one in taken:
         table.open(one.part.panels)
         table.put(one.part.panels)
-        collected.extend(_new(one.findings, collected.as_tuple()))
+        collected.extend(_new(one.findings, collected.as_tuple()), of_others=True)
     _say_left_out(source.name, sum(one.other_rows for one in taken), collected)
     notes += [
         *opened.notes,
@@ -238,5 +238,7 @@ def _joined(table: _Table, parts: Sequence[Part], work: Work) -> Part:
         parts[0], objects=table.source.objects, rows=sum(part.rows for part in parts),
         start=table.source.start, end=table.source.end, columns=columns,
         coverage=tuple(sorted(covered, key=lambda one: one.object)), panels=panels,
+        positions=tuple(at for part in parts for at in part.positions),
+        sites={name: site for part in parts for name, site in part.sites.items()},
         summaries=tuple(work("Summing up", partial(summary_of, better=better), panels)),
     )  # fmt: skip
