@@ -48,6 +48,8 @@ class Start(NamedTuple):
 
     arrays: dict[str, Floats32] | None
     masked: bool = False
+    adaptive: bool = False
+    """Whether curiosity follows each cell."""
 
 
 def environment(networks: int = NETWORKS) -> CellEnvironment:
@@ -92,7 +94,8 @@ def starts(shown: History, strayed: History, seed: int) -> dict[str, Start]:
         offline, Critic(SHAPE), [shown, strayed], OfflineSettings(settings, critic_steps=200), rng
     )
     return {
-        "from scratch": Start(None), "cloned": Start(cloned.arrays()),
+        "from scratch": Start(None), "from scratch, curiosity by cell": Start(None, adaptive=True),
+        "cloned": Start(cloned.arrays()),
         "cloned, causal mask": Start(seen.arrays(), masked=True),
         "offline": Start(offline.arrays()),
     }  # fmt: skip
@@ -104,7 +107,8 @@ def curve(start: Start, seed: int, judge: Judge, iterations: int, level: float) 
     Training ends once two judgements in a row reach the level.
     """
     actors = None if start.arrays is None else {"joint": start.arrays}
-    trainer = Trainer(ROLES, TrainingSettings(), [environment()], seed, actors=actors)
+    settings = TrainingSettings(adaptive=start.adaptive)
+    trainer = Trainer(ROLES, settings, [environment()], seed, actors=actors)
     actor = trainer.learner("joint").actor
     if start.masked:
         restrict(actor, visible_features(known_causes(), HEADS, SHAPE.neighbours))
@@ -173,13 +177,17 @@ def _before(first: dict[str, list[float]]) -> list[Row]:
     return [*rows, row]
 
 
-def privately(shown: History, judge: Judge, seeds: int) -> tuple[list[float], str]:
+EPSILONS = (8.0, 1.0)
+"""Budgets of privacy."""
+
+
+def privately(shown: History, epsilon: float, judge: Judge, seeds: int) -> tuple[list[float], str]:
     """Return what private clones gain, and what was spent."""
     gains, told = [], ""
     for seed in range(seeds):
         actor = fresh(seed + 1)
         spent = clone_privately(
-            actor, [shown], PrivacySettings(8.0, 1e-4, steps=200, batch=64),
+            actor, [shown], PrivacySettings(epsilon, 1e-4, steps=200, batch=64),
             np.random.default_rng(seed),
         )  # fmt: skip
         gains.append(judge.gain(actor))
@@ -188,6 +196,19 @@ def privately(shown: History, judge: Judge, seeds: int) -> tuple[list[float], st
             f"{spent.decisions} of them, noise {spent.noise:.2f}"
         )
     return gains, told
+
+
+def _cost(private: dict[str, list[float]], cloned: list[float]) -> list[Row]:
+    """Return what privacy costs, seed by seed against the clone without it."""
+    rows = []
+    for name, gains in private.items():
+        lost = np.array(cloned) - np.array(gains)
+        low, high = interval(lost, np.mean)
+        rows.append(
+            Row(f"lost before training by privacy, {name}", float(lost.mean()),
+                "reward per decision", spread=(high - low) / 2)
+        )  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -217,7 +238,12 @@ def main() -> None:
             periods.setdefault(name, []).append(count)
             first.setdefault(name, []).append(gains[0])
             print(f"seed {seed}, {name}: {count}, {np.round(gains, 3).tolist()}", flush=True)
-    private, spent = privately(shown, judge, options.seeds)
+    private, spent = {}, []
+    for epsilon in EPSILONS:
+        name = f"private clone, epsilon {epsilon:g}"
+        private[name], told = privately(shown, epsilon, judge, options.seeds)
+        spent.append(told)
+        print(f"{name}: {np.round(private[name], 3).tolist()}", flush=True)
     unseen = fresh(1)
     clone(unseen, [shown], CloningSettings(steps=500), np.random.default_rng(1))
     alike = likeness(unseen, [rules])
@@ -238,11 +264,13 @@ def main() -> None:
         f"a clone on the held-out users: loss {alike.loss:.3f} nat per free column, blind "
         f"turning {alike.keeping:.3f}; recall {alike.recall:.2f}, precision {alike.precision:.2f}",
         f"causal mask: {int(visible.sum())} of {visible.size} features seen",
-        f"private clone: {spent}",
+        f"private clones: {'; '.join(spent)}",
         "spreads are half the width of 95 % bootstrap intervals over training seeds",
     )
     level_row = Row("rules' level", level, "reward per decision above doing nothing")
-    rows = [level_row, *_by_name(periods), *_before(first | {"private clone": private})]
+    rows = [
+        level_row, *_by_name(periods), *_before(first | private), *_cost(private, first["cloned"])
+    ]  # fmt: skip
     report("rl_data", rows, packages=("torch", "numpy", "numba", "opacus"), notes=notes)
 
 
