@@ -56,10 +56,10 @@ def test_page_says_who_is_better_and_what_it_cost(study: ArmStudy) -> None:
     text = plain(arms_markdown(study, {"tiny": "One site."}, "cellhive train evaluate"))
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line[:2] == "| "}
     policy = [cell.strip() for cell in lines["mappo, no guard"].split("|")]
-    assert policy[2] == "31.0"
-    assert policy[4].startswith("+7.0 (")
-    assert policy[5] == "better"
-    assert re.match(r"55 % \(5\d % to \d\d %\)", policy[6])
+    assert policy[2:4] == ["3", "31.0"]
+    assert policy[5].startswith("+7.0 (")
+    assert policy[6] == "better"
+    assert re.match(r"55 % \(5\d % to \d\d %\)", policy[7])
     assert "| worse |" in lines["3GPP Set 1"]
     assert "| reference |" in lines["rules"]
     assert "| 200 | 3 | 1.5 |" in lines["tuned, fixed, no guard"]

@@ -59,17 +59,20 @@ def _verdict(row: ArmRow) -> str:
 
 
 COLUMNS = (
-    "arm", "score", "less nothing", "less rules", "than rules", "share of ceiling", "changes",
-    "guard objects", "searched", "search s", "run s",
+    "arm", "cities", "score", "less nothing", "less rules", "than rules", "share of ceiling",
+    "changes", "guard objects", "searched", "search s", "run s",
 )  # fmt: skip
 """Columns of a scenario's table."""
+_WORDS = frozenset({COLUMNS.index("arm"), COLUMNS.index("than rules")})
+"""Which of them hold words."""
 
 
 def _fields(row: ArmRow) -> tuple[str, ...]:
     return (
-        title_of(row.arm, row.guarded), f"{row.objective:.1f}", _told(row.beyond_nothing),
-        _told(row.beyond_rules), _verdict(row), _share(row.share), f"{row.changes:.0f}",
-        f"{row.objections:.0f}", f"{row.searched:.0f}" if row.searched else "",
+        title_of(row.arm, row.guarded), str(len(row.seeds)), f"{row.objective:.1f}",
+        _told(row.beyond_nothing), _told(row.beyond_rules), _verdict(row), _share(row.share),
+        f"{row.changes:.0f}", f"{row.objections:.0f}",
+        f"{row.searched:.0f}" if row.searched else "",
         f"{row.search_s:.0f}" if row.searched else "", f"{row.run_s:.1f}",
     )  # fmt: skip
 
@@ -80,7 +83,7 @@ def arms_table(study: ArmStudy, scenario: str) -> Table:
     cities = max((len(row.seeds) for row in rows), default=0)
     table = Table(title=f"{scenario}, {cities} cities", box=None, pad_edge=False)
     for index, name in enumerate(COLUMNS):
-        table.add_column(name, justify="left" if index in {0, 4} else "right", no_wrap=True)
+        table.add_column(name, justify="left" if index in _WORDS else "right", no_wrap=True)
     for row in rows:
         style = {"better": "green", "worse": "red"}.get(_verdict(row), "")
         table.add_row(*_fields(row), style=style)
@@ -104,8 +107,9 @@ def arms_markdown(study: ArmStudy, scenarios: Mapping[str, str], command: str) -
         f"or trained on. A run lasts {hours}; each period of 15 min is represented by "
         f"{settings.observed_s:g} s of radio time. *Less nothing* and *less rules* are means of "
         "paired differences of the score over cities with 95 % bootstrap intervals (BCa); one "
-        "point is one percentage point of demand satisfied. *Guard objects* counts what the guard "
-        "refused; *run s* is seconds of processor time per city.",
+        "point is one percentage point of demand satisfied. Scores are means over the cities that "
+        "an arm was run in: compare differences where their number differs. *Guard objects* counts "
+        "what the guard refused; *run s* is seconds of processor time per city.",
         "",
         *_about_arms(study),
     ]
@@ -158,7 +162,7 @@ def _section(name: str, title: str, rows: Sequence[ArmRow], lacking: Sequence[st
         f"### All arms: {name}", "",
         f"{title} Cities {seeds[0]} to {seeds[-1]}, {len(seeds)} of them.".strip(), "",
         "| " + " | ".join(COLUMNS) + " |",
-        "|" + "|".join("---" if index in {0, 4} else "---:" for index in range(len(COLUMNS))) + "|",
+        "|" + "|".join("---" if at in _WORDS else "---:" for at in range(len(COLUMNS))) + "|",
         *("| " + " | ".join(_fields(row)) + " |" for row in rows), "",
         *([f"Not run in this scenario: {'; '.join(lacking)}.", ""] if lacking else []),
     ]  # fmt: skip
