@@ -150,7 +150,8 @@ def _by_name(periods: dict[str, list[float]]) -> list[Row]:
             low, high = interval(np.stack([np.array(counts), scratch], axis=-1), _saved)
             rows.append(
                 Row(f"fewer decisions than from scratch, {name}",
-                    100 * (1.0 - sum(counts) / float(scratch.sum())), "%", goal=">= 50",
+                    100 * (1.0 - sum(counts) / float(scratch.sum())), "%",
+                    goal="" if name.startswith("from scratch") else ">= 50",
                     spread=50 * (high - low))
             )  # fmt: skip
     return rows
