@@ -64,6 +64,7 @@ _METRIC = re.compile(r"[^\w\-. :/]")
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told that a model was registered
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where commands print JSON
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds; with the line above: no minutes of silence
 }
@@ -463,7 +464,7 @@ def _package(uri: str) -> Any:
             place=f"mlflow:{uri}", expected="the package mlflow", found=str(error),
             remedy="install the extra: pip install 'cellhive[mlflow]'",
         ) from error  # fmt: skip
-    for name in ("mlflow.store.db.utils", "alembic"):
+    for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return package
 
