@@ -181,8 +181,13 @@ def _is_group_row(above: Sequence[str], below: Sequence[str], width: int) -> boo
     )
 
 
+def _is_line(row: Sequence[str]) -> bool:
+    return all(re.fullmatch(r"[-=+:]{3,}", str(cell).strip()) for cell in row if str(cell).strip())
+
+
 def headers_of(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return one heading per column from one or more heading rows."""
+    """Return one heading per column from one or more heading rows; lines drawn below are none."""
+    rows = [row for row in rows if not _is_line(row)] or rows
     if len(rows) == 1:
         return tuple(str(cell) for cell in rows[0])
     width = max(len(row) for row in rows)
