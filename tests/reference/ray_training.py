@@ -136,7 +136,7 @@ def as_the_command_does(tell: Callable[..., None]) -> None:
     recipe = with_changes(recipe_named("quick"), small)
     with tempfile.TemporaryDirectory() as folder:
         models, root = Path(folder) / "models", Path(folder) / "training"
-        options = TrainOptions(recipe, "tiny", models=models, on=RAY, runners=0)
+        options = TrainOptions(recipe, "tiny", models=str(models), on=RAY, runners=0)
         with closing(begin(options, root, tell=lambda words: None)) as training:
             run(training)
         (path,) = root.iterdir()

@@ -12,7 +12,6 @@ within the same moment may both succeed; the last one stands.
 
 from __future__ import annotations
 
-import fcntl
 import importlib
 import json
 import logging
@@ -21,9 +20,8 @@ import re
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
@@ -158,8 +156,8 @@ class MlflowModels:
         Changes of others are seen within ``LOOK_EVERY_S``. The number is this opening's own.
         """
         with self._reading():
-            now_s = time.monotonic()
-            if now_s - self._looked_s >= LOOK_EVERY_S:
+            now_s = self._now_s()
+            if abs(now_s - self._looked_s) >= LOOK_EVERY_S:  # a wall clock may be set back
                 seen = [
                     (name, one.last_updated_timestamp, sorted(one.aliases.items()), len(one.tags))
                     for name, one in sorted(self._registered().items())
@@ -471,21 +469,16 @@ def _package(uri: str) -> Any:
 
 @contextmanager
 def _turn(path: Path, patience_s: float) -> Iterator[None]:
-    """Hold the turn to write to a database of this machine."""
-    until_s = time.monotonic() + patience_s
-    with path.open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until_s:
-                    message = (
-                        f"{path}: expected its turn within {patience_s:g} s, found another "
-                        "process writing all the time; try again"
-                    )
-                    raise Unavailable(message, retry_after_s=max(patience_s, 1.0)) from None
-                time.sleep(0.01)
+    """Hold the turn to write to a database of this machine; SQLite does the waiting."""
+    with closing(sqlite3.connect(path, timeout=patience_s, isolation_level=None)) as turn:
+        try:
+            turn.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            message = (
+                f"{path}: expected its turn within {patience_s:g} s, found another "
+                f"process writing all the time ({error}); try again"
+            )
+            raise Unavailable(message, retry_after_s=max(patience_s, 1.0)) from None
         yield
 
 

@@ -227,7 +227,8 @@ def say_frozen(column: Column) -> None:
 def say_filled(column: Column) -> None:
     """Find values that were filled in: on a straight line, or one value again and again.
 
-    A value that recurs and is the largest there is, is a counter that can count no further.
+    A value that recurs and is the largest there is, is a counter that can count no further; what
+    is no counter may stay at its limits.
     """
     known = column.known
     if not _fine(column.values[known]):
@@ -276,6 +277,9 @@ def _say_recurring(column: Column) -> None:
     often = count >= np.maximum(RECURS, RECURS_SHARE * size[column.rows.row[known[first]]])
     at = np.zeros(column.values.size, dtype=np.bool_)
     at[known[often[group.ravel()]]] = True
+    if column.info.role is not Role.COUNTER:  # a rate or a level may well stay at its limits
+        ends = (column.values == low[column.rows.row]) | (column.values == high[column.rows.row])
+        at &= ~ends
     if not at.any() or at.sum() > 0.5 * known.size:
         return
     most = float(column.values[known].max())
