@@ -14,11 +14,14 @@ import os
 import re
 import runpy
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from cellhive.adapters.scenarios import fields, library
 from cellhive.adapters.scenarios.studies import library_study, load_arms
 from cellhive.app.analysis import analyse_paths
 from cellhive.cli import app
+from cellhive.core.errors import BadInput
 from cellhive.flows.arms.compare import ArmStudy
 from cellhive.flows.arms.run import UNLEARNED
 from cellhive.reports.analysis.report import write_analysis
@@ -46,7 +50,7 @@ from cellhive.reports.reference import (
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 RESULTS = ROOT / "benchmarks" / "results"
-ARMS = ROOT / "benchmarks" / "studies" / "arms.json"
+STUDIES = ROOT / "benchmarks" / "studies"
 """Results of cellhive train evaluate."""
 RUN_ID = re.compile(r"\d{8}-\d{6}-(?=[a-z-]+-s\d)")
 COLUMNS = "100"
@@ -121,12 +125,30 @@ def all_blocks() -> dict[str, str]:
     return {**blocks(library().values()), "scenario-keys": keys_table(), "arms": arms_text()}
 
 
+def arms_study() -> ArmStudy | None:
+    """Return the comparison of arms, whose scenarios have a file each; None where there is none.
+
+    Raises:
+        BadInput: Two files are of other terms, and may not stand in one page.
+    """
+    whole: ArmStudy | None = None
+    for path in sorted(STUDIES.glob("arms-*.json")):
+        part = load_arms(path)
+        if whole is None:
+            whole = part
+            continue
+        if not whole.same_terms(part):
+            raise BadInput(place=str(path), expected="the terms of the others", found="others")
+        whole = replace(whole, results=(*whole.results, *part.results))
+    return whole
+
+
 def arms_text() -> str:
     """Return the comparison of arms, a picture above the table of every scenario."""
-    if not ARMS.exists():
-        full = f"cellhive train evaluate --full --out {ARMS.relative_to(ROOT)}"
-        return f"Nothing compared yet: `{full}`."
-    study = load_arms(ARMS)
+    study = arms_study()
+    if study is None:
+        where = STUDIES.relative_to(ROOT) / "arms-NAME.json"
+        return f"Nothing compared yet: `cellhive train evaluate --scenario NAME --out {where}`."
     titles = shown_scenarios(list(library().values()))
     text = arms_markdown(study, titles, arms_command(study))
     for name in study.scenarios:
@@ -141,13 +163,14 @@ def arms_command(study: ArmStudy) -> str:
     place = {arm: index for index, arm in enumerate(UNLEARNED)}
     run = {one.arm for one in study.results}
     arms = sorted(run, key=lambda arm: (place.get(arm, len(place)), arm))
-    seeds = len({one.seed for one in study.results})
+    cities = Counter((one.scenario, one.arm, one.guarded) for one in study.results).values()
+    seeds = statistics.mode(cities)
     guard = "on" if all(one.guarded for one in study.results) else "both"
     settings = study.settings
     return (
         "cellhive train evaluate --scenario NAME (each of those below) --sites LIST-OF-OPENCELLID "
         + " ".join(f"--arm {arm}" for arm in arms)
-        + f" --seeds {seeds}"
+        + f" --seeds {seeds}{' (or as many as a table says)' if set(cities) != {seeds} else ''}"
         + ("" if settings.hours is None else f" --hours {settings.hours:g}")
         + f" --observed {settings.observed_s:g} --guard {guard}"
     )
@@ -155,9 +178,9 @@ def arms_command(study: ArmStudy) -> str:
 
 def arms_pictures() -> dict[Path, str]:
     """Return the picture of every scenario that was compared, by its path."""
-    if not ARMS.exists():
+    study = arms_study()
+    if study is None:
         return {}
-    study = load_arms(ARMS)
     return {
         DOCS / "pictures" / f"arms-{name}.svg": standalone_svg(arms_picture(study, name))
         for name in study.scenarios
