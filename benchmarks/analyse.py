@@ -52,7 +52,7 @@ from cellhive.diagnose.search import Known, Search, find_incidents
 GRIDS = {"daily": Grid(86400.0, 120), "hourly": Grid(3600.0, 28, 8), "15 min": Grid(900.0, 14, 5)}
 PEER = "STL + robust z"
 RATE = 0.05
-QUIET_FROM = 7001
+QUIET_FROM = 9001
 """First seed of the networks without faults, none of which was looked at before."""
 PEER_QUIET = 20
 """Networks without faults that the peer is given at most."""

@@ -61,6 +61,19 @@ def test_two_weeks_of_like_objects_are_enough() -> None:
     assert np.abs(np.median((usual.residual * usual.spread)[3, 24:48])) < 0.3
 
 
+def test_what_a_cell_does_in_both_of_two_weeks_is_its_habit() -> None:
+    """The cell that is busy on both Saturdays is so by habit; the one that is on one is not."""
+    values = offices()[:, : 24 * 14]
+    for day in (5, 12):
+        values[3, 24 * day + 14 : 24 * day + 20] += 0.8
+    values[4, 24 * 12 + 14 : 24 * 12 + 20] += 0.8
+    rest = values - weekly_cycle(values, 0, 24, own=False).cycle
+    match = slice(24 * 12 + 14, 24 * 12 + 20)
+    shape = rest[:, match].mean(axis=1) - rest[:, 24 * 12 : 24 * 13].mean(axis=1)
+    assert abs(shape[3]) < 0.15
+    assert shape[4] == pytest.approx(0.8 * 0.75, abs=0.15)
+
+
 def test_a_holiday_that_one_kpi_shows_is_one_for_all() -> None:
     """Where only one cell of twelve is full, its throughput on a holiday is no incident."""
     users = offices(holiday=16)

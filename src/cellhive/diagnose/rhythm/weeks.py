@@ -5,7 +5,7 @@ Axis letters: ``N`` objects (rows), ``T`` periods, ``D`` days, ``H`` blocks of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ ODD_DAY = 2.0
 """How many times the usual misfit makes a day one that may be a holiday."""
 FAR = 5.0
 """Spreads that a single misfit counts at most."""
+OF_WEEKS_AGREED = 0.23
+"""Mean square of what two weeks of noise agree in, in variances of their median."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -85,7 +87,8 @@ def weekly_cycle(
         values: Values, (N, T); NaN where there is none.
         lead: Periods from the start of a week to the start of the grid.
         per_day: Periods of a day.
-        own: Whether there are weeks enough for what a single object does.
+        own: Whether there are weeks enough for what a single object does in most of them. Of
+            fewer, that counts which a cell does in every one of them.
         holidays: Days that are known to be like another day of the week, in the terms of
             ``Week.holidays``, whether or not these values show it.
     """
@@ -135,18 +138,40 @@ def _pattern(offset: Floats, shape: Floats, labels: Ints, *, own: bool) -> Float
     """Return level and shape of each weekday, (N, 7, H)."""
     rows, _, blocks = shape.shape
     weeks = max(labels.size / 7.0, 1.0)
-    levels, forms = np.zeros((rows, 7)), np.zeros((rows, 7, blocks))
-    for day in range(7):
-        here = labels == day
-        levels[:, day] = median_over(offset[:, here], 1) if here.any() else 0.0
-        forms[:, day] = median_over(shape[:, here], 1) if here.any() else 0.0
-    noise = _noise((offset - levels[:, labels]), weeks)
-    levels = _believed(levels, noise, own=own)
+    days = [labels == day for day in range(7)]
+    levels = _each_day(offset[:, :, None], days, median_over)
+    forms = _each_day(shape, days, median_over)
+    noise = _noise((offset - levels[:, labels, 0]), weeks)
+    levels = _believed(levels[:, :, 0], noise, None if own else _range(offset[:, :, None], days))
     if blocks == 1:
         return levels[:, :, None]
     noise = _noise((shape - forms[:, labels]).reshape(rows, -1), weeks)
-    forms = _believed(forms.reshape(rows, -1), noise, own=own).reshape(rows, 7, blocks)
+    forms = _believed(forms.reshape(rows, -1), noise, None if own else _range(shape, days))
+    forms = forms.reshape(rows, 7, blocks)
     return levels[:, :, None] + forms
+
+
+def _each_day(
+    values: Floats, days: Sequence[npt.NDArray[np.bool_]], of: Callable[[Floats, int], Floats]
+) -> Floats:
+    """Return a statistic over the days of each weekday, (N, 7, H)."""
+    out = np.zeros((values.shape[0], len(days), values.shape[2]))
+    for day, here in enumerate(days):
+        if here.any():
+            out[:, day] = of(values[:, here], 1)
+    return out
+
+
+def _range(values: Floats, days: Sequence[npt.NDArray[np.bool_]]) -> tuple[Floats, Floats]:
+    """Return the least and the greatest of each weekday's days, (N, 7 * H).
+
+    One day alone, which agrees with none, may be anything.
+    """
+    rows = values.shape[0]
+    several = _each_day((~np.isnan(values)).astype(np.float64), days, np.sum).reshape(rows, -1) > 1
+    least = _each_day(values, days, np.fmin.reduce).reshape(rows, -1)
+    most = _each_day(values, days, np.fmax.reduce).reshape(rows, -1)
+    return np.where(several, least, -np.inf), np.where(several, most, np.inf)
 
 
 def _noise(rest: Floats, weeks: float) -> Floats:
@@ -156,8 +181,15 @@ def _noise(rest: Floats, weeks: float) -> Floats:
     return np.asarray((1.25 * spread / left / np.sqrt(weeks))[:, None])
 
 
-def _believed(found: Floats, noise: Floats, *, own: bool) -> Floats:
-    """Return rows drawn towards what they have in common, and their rest towards nothing."""
+def _believed(found: Floats, noise: Floats, weeks: tuple[Floats, Floats] | None) -> Floats:
+    """Return rows drawn towards what they have in common, and their rest towards nothing.
+
+    Args:
+        found: Medians of the weeks, (N, K).
+        noise: Their spread, (N, 1).
+        weeks: The least and the greatest of the weeks, where they are too few for their median
+            to be believed of a single object: that counts by which all of them are off.
+    """
     safe = np.where(noise > 0, noise, 1.0)
     unit = np.where(noise > 0, found / safe, 0.0)
     common = np.zeros_like(unit)
@@ -171,11 +203,12 @@ def _believed(found: Floats, noise: Floats, *, own: bool) -> Floats:
         chosen = vectors[:, ::-1][:, :MOST_PATTERNS][:, size > 1.5 * _of_noise(rows, columns)]
         chosen = chosen[:, _shared_by(limited @ chosen) >= min(SHARED[0] * rows, SHARED[1])]
         common = (limited @ chosen) @ chosen.T
-    rest = unit - common
-    if not own:
-        return common * safe
+    rest, usual = unit - common, 1.0
+    if weeks is not None:
+        least, most = (np.where(noise > 0, week / safe, 0.0) - common for week in weeks)
+        rest, usual = np.maximum(least, 0.0) + np.minimum(most, 0.0), OF_WEEKS_AGREED
     power = np.mean(np.square(rest), axis=1, keepdims=True)
-    believed = np.maximum(1.0 - 1.0 / np.maximum(power, 1e-12), 0.0)
+    believed = np.maximum(1.0 - usual / np.maximum(power, 1e-12), 0.0)
     return np.asarray((common + believed * rest) * safe)
 
 
