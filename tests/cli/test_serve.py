@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from model_stores import PASSED
 from policies import drawn
+from small import small_scenario
 
 from cellhive.adapters.runs import RunFolder, load_run
-from cellhive.adapters.scenarios import library_text
 from cellhive.app.learning.models import open_models
 from cellhive.core.models import CANDIDATE, CHAMPION, ModelManifest
 from cellhive.flows.decide import PeriodObserved
@@ -30,11 +30,7 @@ RUN = ("run", "--scenario", "small.yaml", "--observed", 4, "--no-branches", "--n
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with a small scenario and two versions of a policy, of other shapes."""
-    text = library_text("healthy")
-    for old, new in (("name: healthy", "name: small"), ("sites: 19", "sites: 1"),
-                     ("duration_h: 12", "duration_h: 1")):  # fmt: skip
-        text = text.replace(old, new)
-    (tmp_path / "small.yaml").write_text(text)
+    (tmp_path / "small.yaml").write_text(small_scenario())
     monkeypatch.chdir(tmp_path)
     with open_models("models") as models:
         for number, shape in enumerate(SHAPES):

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import small_scenario
 
 from cellhive.adapters.runs import load_run
-from cellhive.adapters.scenarios import library_text
 from cellhive.adapters.training.folder import TrainingFolder
 
 pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
@@ -28,11 +28,7 @@ QUICK = ("--cities", 1, "--networks", 1, "--periods", 3, "--observed", 4, "--hid
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder with a small scenario: one site, an hour, nothing wrong."""
-    text = library_text("healthy")
-    for old, new in (("name: healthy", "name: small"), ("sites: 19", "sites: 1"),
-                     ("duration_h: 12", "duration_h: 1")):  # fmt: skip
-        text = text.replace(old, new)
-    (tmp_path / "small.yaml").write_text(text)
+    (tmp_path / "small.yaml").write_text(small_scenario())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

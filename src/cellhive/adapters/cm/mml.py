@@ -137,9 +137,7 @@ class _Script:
         self._into = into
         self._elements: dict[str, _Element] = {}
 
-    def say(
-        self, code: str, expected: str, found: str, line: int, action: str = "left out"
-    ) -> None:
+    def say(self, code: str, expected: str, found: str, line: int) -> None:
         """Add a finding about a command."""
         self._into.findings.add(
             Finding(Severity.WARNING, code, expected, repr(found), "left out", file=self._file,

@@ -14,7 +14,7 @@ from cellhive.core.errors import BadInput
 from cellhive.core.measurements import Finding, Findings, Severity
 from cellhive.core.types import Floats
 from cellhive.diagnose.audit.configuration import UNKNOWN_PCI, Configuration
-from cellhive.ran.layout import EARTH_RADIUS_M
+from cellhive.ran.layout import local_xy
 
 MOST_CELLS = 300_000
 """Largest number of cells in one audit."""
@@ -183,7 +183,6 @@ def _other_network(
     """Return what to say of a file whose cells have known names and other places."""
     both = [(known[name], one) for name, one in more if name in known]
     apart_km = _apart_km(both)
-    apart_km = apart_km[np.isfinite(apart_km)]
     if apart_km.size < SAME_NAMES or not np.median(apart_km) > ELSEWHERE_KM:
         return None
     far = int(np.sum(apart_km > ELSEWHERE_KM))
@@ -197,16 +196,16 @@ def _other_network(
 
 
 def _apart_km(pairs: Sequence[tuple[StatedCell, StatedCell]]) -> Floats:
-    """Return how far the places of each pair are apart; NaN where one is not stated."""
-    here, there = (
-        np.radians([[pair[i].latitude_deg, pair[i].longitude_deg] for pair in pairs]).reshape(-1, 2)
-        for i in (0, 1)
-    )
-    north, east = (there - here).T
-    east = (east + np.pi) % (2 * np.pi) - np.pi  # the short way round
-    east *= np.cos((here[:, 0] + there[:, 0]) / 2)
-    distance: Floats = np.hypot(north, east) * EARTH_RADIUS_M / 1000
-    return distance
+    """Return how far apart the places of each pair are, of those whose places are stated."""
+    apart_m = []
+    for one, other in pairs:
+        east_m, north_m = local_xy(
+            np.array([other.latitude_deg]), np.array([other.longitude_deg]),
+            (one.latitude_deg, one.longitude_deg),
+        )  # fmt: skip
+        apart_m.append(np.hypot(east_m, north_m)[0])
+    apart_km = np.array(apart_m) / 1000
+    return apart_km[np.isfinite(apart_km)]
 
 
 def _file_of(cell: StatedCell) -> str:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from cellhive.cli.output import console
+from cellhive.cli.run_options import Observed
 from cellhive.cli.training.evaluate_options import (
     Arms,
     Evaluations,
     Full,
     Guard,
     Hours,
-    Observed,
     ResultsFile,
     Scenarios,
     Seeds,

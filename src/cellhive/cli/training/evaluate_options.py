@@ -32,9 +32,6 @@ Hours = Annotated[
     float | None,
     typer.Option(help="Simulated hours; default: 4, with --full each scenario's own."),
 ]
-Observed = Annotated[
-    float, typer.Option(help="Seconds of radio time simulated per 15-minute period.")
-]
 Evaluations = Annotated[int, typer.Option(help="Settings that each search may try in a city.")]
 Sites = Annotated[
     Path | None,

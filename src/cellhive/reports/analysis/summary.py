@@ -23,7 +23,7 @@ from cellhive.reports.numbers import format_number
 _USERS = ("RRC.ConnMean", "RRC.ConnMax")
 """Quantities that say how many users an object serves, the better one first."""
 _NAMED = 3
-TODO = "What to do"
+WHAT_TO_DO = "What to do"
 """Question of the line that says what to do, whoever says it."""
 
 
@@ -101,7 +101,7 @@ def points(
     out = [_answered(one, added.pop(one.question, None)) for one in out]
     last = out.pop()
     more = [Point(q, s.summary[1], s.name, s.tone) for q, s in added.items()]
-    more.sort(key=lambda one: one.question == TODO)  # what was found comes before what to do
+    more.sort(key=lambda one: one.question == WHAT_TO_DO)  # what was found comes before what to do
     return [*out, *more, last]
 
 
@@ -110,7 +110,9 @@ def _answered(one: Point, section: Section | None) -> Point:
     if section is None:
         return one
     said = section.summary[1]
-    if one.question == TODO and one.anchor.startswith("i-"):  # of that incident; both are asked
+    if one.question == WHAT_TO_DO and one.anchor.startswith(
+        "i-"
+    ):  # of that incident; both are asked
         said = f"{one.answer} Besides: {said}"
     return Point(one.question, said, section.name)
 
@@ -252,7 +254,7 @@ def _why(first: Incident, causes: Causes | None) -> Point:
 def _todo(first: Incident, causes: Causes | None, clock: Clock) -> Point:
     proposals = causes.proposals.proposals if causes is not None and causes.proposals else ()
     if proposals:
-        return Point(TODO, causal_words.proposal_line(proposals[0]), "what-if")
+        return Point(WHAT_TO_DO, causal_words.proposal_line(proposals[0]), "what-if")
     start = words.stretch(first, clock).removeprefix("since ").split(" to ")[0]
     where = words.listed(first.objects, _NAMED)
     if first.lead.kpi == ALL_KPIS:
@@ -264,7 +266,7 @@ def _todo(first: Incident, causes: Causes | None, clock: Clock) -> Point:
         )
     else:
         text = f"Check alarms and changes of settings at {where} around {start}."
-    return Point(TODO, text, words.anchor(first))
+    return Point(WHAT_TO_DO, text, words.anchor(first))
 
 
 def rows_there(analysis: Analysis) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from cellhive.core.inputs import FileOutcome
 from cellhive.core.measurements import Finding, Measurements
+from cellhive.reports.analysis.words import counted
 from cellhive.reports.causal.report import escaped
 from cellhive.reports.numbers import format_number
 from cellhive.reports.page import Column, Table, environment
@@ -49,8 +50,7 @@ class FilesRead:
         count = Counter(one.status for one in self.files)
         parts = [f"{count[status]} {status}" for status in ("read", "ignored", "failed")
                  if count[status]]  # fmt: skip
-        files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
-        return f"{files}: {', '.join(parts)}"
+        return f"{counted(len(self.files), 'file')}: {', '.join(parts)}"
 
     def mapping_of(self, one: FileOutcome) -> str:
         """Return the columns of a file and what they were taken for, in words."""
