@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from time import process_time
+from time import perf_counter, process_time
 
 from training_case import Case, Pass, measure
 
@@ -21,7 +21,8 @@ def ours(case: Case, style: str) -> Iterator[Pass]:
     if shipped:
         role = role._replace(shape=replace(role.shape, encoder="neighbours"))
     environment = CellEnvironment(case.settings, case.networks)
-    trainer = Trainer([role], learning, [environment], seed=1, clock=process_time)
+    trainer = Trainer([role], learning, [environment], seed=1, device=case.device,
+                      clock=process_time if case.device == "cpu" else perf_counter)  # fmt: skip
     before = 0
     while True:
         told = trainer.iterate()

@@ -48,6 +48,8 @@ class Case:
     learning: TrainingSettings
     runners: int = 0
     """Processes that play; 0 means the one that learns."""
+    device: str = "cpu"
+    """Where the networks are."""
 
     @property
     def role(self) -> Role:
@@ -145,6 +147,8 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=3)
     parser.add_argument("--runners", type=int, help="on Ray; the time of all processes counts")
+    parser.add_argument("--device", default="cpu", help="of our trainer's networks")
+    parser.add_argument("--minibatch", type=int, help="agent steps; default: the case's")
     parser.add_argument("--judge-every", type=int, default=0)
     parser.add_argument("--until", type=float, default=float("inf"), help="gain to stop at")
     options = parser.parse_args()
@@ -153,7 +157,10 @@ def measure(train: Callable[[Case, str], Iterator[Pass]], *styles: str) -> None:
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     case = {"fast": fast, "road": road}[options.case](options.hidden)
-    case = replace(case, runners=options.runners or 0)
+    case = replace(
+        case, runners=options.runners or 0, device=options.device,
+        learning=replace(case.learning, minibatch=options.minibatch or case.learning.minibatch),
+    )  # fmt: skip
     clock_s = process_time if options.runners is None else family_s
     passes = train(case, options.style)
     if options.judge_every == 0:
