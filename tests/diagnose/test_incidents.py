@@ -176,6 +176,8 @@ def test_a_drift_is_found_beside_a_departure_that_is_taken_out_and_one_that_is_n
     looked = look(panel, "", 0.025)
     assert looked.rows == (0,)
     assert looked.departed.residual.shape == (1, 24 * 20)
+    kept = (getattr(looked.departed, name) for name in ("residual", "weak", "cycle", "spread"))
+    assert all(a.base is None or a.base.size <= a.size for a in kept)  # nor is a panel kept
     found = find_incidents([panel])
     kinds = {(m.object, m.kind) for one in found.incidents for m in one.members}
     assert ("a", "drift") in kinds

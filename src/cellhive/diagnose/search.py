@@ -193,7 +193,7 @@ def look(
     judged, anomalies = _sizeable(panel, usual, judge(usual, rate / 2), better)
     moved = rhythm(panel, usual, judged.departures)
     rows = sorted({one.row for one in judged.departures})
-    none = usual.residual[:0]
+    none = np.zeros((0, panel.periods))  # a view would keep the whole panel
     return Looked(
         judged,
         anomalies,
