@@ -17,9 +17,8 @@ from cellhive.flows.training.history import (
     Remembered,
     demonstrate,
     history_of,
-    nearest_options,
-    values_of,
 )
+from cellhive.flows.training.proposing import nearest_options, values_of
 from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
 from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern, Share
 from cellhive.ran.guard import Guard

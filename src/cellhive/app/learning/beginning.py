@@ -16,7 +16,8 @@ from cellhive.core.errors import BadInput
 from cellhive.core.types import Floats32
 from cellhive.flows.training.beginning import MEMORY, RULES, Beginning
 from cellhive.flows.training.causal_mask import known_causes, visible_features
-from cellhive.flows.training.history import Proposer, Remembered, demonstrate, history_of
+from cellhive.flows.training.history import Remembered, demonstrate, history_of
+from cellhive.flows.training.proposing import Proposer
 from cellhive.ran.son import Rules
 from cellhive.rl.actions import ActionSettings
 from cellhive.rl.env import CellEnvironment

@@ -7,30 +7,35 @@ which probability anything was chosen is not known; what learns from it must not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cellhive.core.checked import check_frame
 from cellhive.core.errors import BadInput
-from cellhive.core.types import Change, Floats, Floats32, Ints, KpiFrame, Network, Parameters, Plan
+from cellhive.core.types import Floats, Floats32, Ints, KpiFrame, Network, Parameters, Plan
 from cellhive.flows.decide import Optimizer, Silent
 from cellhive.flows.recall.experiences import Ledger
 from cellhive.flows.recall.optimizer import Recall, RecallSettings
 from cellhive.flows.recall.situations import CELLS, RELATIONS
 from cellhive.flows.replay import RecordedNetwork
+from cellhive.flows.training.proposing import (
+    Asked,
+    Proposer,
+    allowed,
+    nearest_options,
+    values_of,
+)
 from cellhive.flows.trial import RunRecord
 from cellhive.flows.watch import Scoring
 from cellhive.memory.patterns import Pattern, PatternRules, Patterns
 from cellhive.ran.guard.state import Limits
-from cellhive.ran.parameters import TOLERANCE, position_of
+from cellhive.ran.parameters import TOLERANCE
 from cellhive.ran.son.rules import Rules
-from cellhive.rl.actions import DOWN, KEEP, UP, Actions, ActionSettings
+from cellhive.rl.actions import DOWN, UP, Actions, ActionSettings
 from cellhive.rl.admission import (
     ASLEEP,
     LONG_AGO_S,
-    PARAMETERS_OF_A_CELL,
     Course,
     fill_masks,
     remember,
@@ -42,54 +47,8 @@ from cellhive.rl.observations import Observations
 from cellhive.rl.policy import next_cells
 from cellhive.rl.rewards import Reward, Rewards, RewardSettings
 
-_HISTORY = 16
-"""Frames that the loop hands to an optimiser, and so does this."""
-
-
 Paid = tuple[Floats, Floats]
 """What each cell was paid, (E, C), and the whole network, (E,)."""
-
-
-class Proposer(Protocol):
-    """Whoever proposes plans from frames, as the rules do."""
-
-    def propose(
-        self, network: Network, parameters: Parameters, frames: Sequence[KpiFrame], now_s: float
-    ) -> list[Plan]:
-        """Return plans for the network as it stands."""
-        ...
-
-
-def values_of(parameters: Parameters) -> Floats:
-    """Return parameters as the values of a network in the order of ``rl.admission``, (V,)."""
-    columns = [np.asarray(getattr(parameters, name), np.float64) for name in PARAMETERS_OF_A_CELL]
-    return np.concatenate([*columns, parameters.cio_db])
-
-
-def nearest_options(actions: Actions, values: Floats, wanted: Floats) -> tuple[Options, int, int]:
-    """Return the options that lead nearest to wanted values, (C, D), and what they cover.
-
-    Keeping is an option too: a change of less than half an option is no change.
-
-    Args:
-        actions: The columns, discrete.
-        values: Present values, (V,).
-        wanted: Values that were proposed, (V,).
-
-    Returns:
-        The options, how many changes they stand for, and how many are left out.
-    """
-    place = actions.place
-    now, aim = values[place], wanted[place]
-    down_up = actions.options(values[None])[0]
-    choices = np.stack([down_up[:, 0], now, down_up[:, 1]], axis=1)
-    # Among equals keep comes first, so that nothing is invented.
-    order = np.array([KEEP, DOWN, UP])
-    nearest = order[np.abs(choices[:, order] - aim[:, None]).argmin(axis=1)]
-    chosen = np.where((place >= 0) & (np.abs(aim - now) > TOLERANCE), nearest, KEEP)
-    moved = np.flatnonzero(np.abs(wanted - values) > TOLERANCE)
-    taken = int((chosen != KEEP).sum())
-    return chosen.reshape(actions.cells, -1).astype(np.int8), taken, moved.size - taken
 
 
 def demonstrate(
@@ -185,25 +144,11 @@ def _episode(
             for _ in range(environment.settings.decisions)
         ]
     seen, mask = environment.reset(seeds)
-    proposers = [make() for _ in seeds]
-    frames: list[list[KpiFrame]] = [[] for _ in seeds]
-    steps, taken, left_out = _Steps([seen]), 0, 0
+    asked, steps, taken, left_out = Asked(environment, make), _Steps([seen]), 0, 0
     for t in range(environment.settings.decisions):
-        rows = []
-        for e, proposer in enumerate(proposers):
-            frames[e] = [*frames[e], _last_frame(environment, e)][-_HISTORY:]
-            held = environment.parameters(e)
-            last = frames[e][-1]
-            now_s = last.time_s + last.period_s
-            plans = proposer.propose(environment.network, held, frames[e], now_s)
-            changes = (change for plan in plans for change in plan.changes)
-            values = values_of(held)
-            row, some, others = nearest_options(
-                environment.actions, values, _wanted(environment.network, values, changes)
-            )
-            rows.append(row)
-            taken, left_out = taken + some, left_out + others
-        action = _allowed(_strayed(np.stack(rows), mask, *straying), mask)
+        rows, some, others = asked.options()
+        taken, left_out = taken + some, left_out + others
+        action = allowed(_strayed(rows, mask, *straying), mask)
         step = environment.step(action.astype(np.int64))
         steps.take(mask, action, _beyond(step.reward, idle[t : t + 1]), step.observation)
         mask = step.mask
@@ -218,29 +163,6 @@ def _beyond(reward: Reward, idle: Sequence[Reward]) -> Paid:
     return cells, network
 
 
-def _last_frame(environment: CellEnvironment, e: int) -> KpiFrame:
-    """Return the last period of one network, as the loop would have been given it."""
-    period_s = environment.settings.period_s
-    frame = environment.simulator.frame(e, environment.period * period_s, period_s)
-    return check_frame(frame).frame
-
-
-def _wanted(network: Network, values: Floats, changes: Iterable[Change]) -> Floats:
-    """Return the values that changes ask for; where two are about one value, the first."""
-    wanted, cells = values.copy(), network.cells
-    for change in changes:
-        quantity, index = position_of(network, change)
-        if quantity.name == "cio_db":
-            place = len(PARAMETERS_OF_A_CELL) * cells + index
-        elif quantity.name in PARAMETERS_OF_A_CELL:
-            place = PARAMETERS_OF_A_CELL.index(quantity.name) * cells + index
-        else:
-            continue
-        if wanted[place] == values[place]:
-            wanted[place] = change.after
-    return wanted
-
-
 def _strayed(
     action: Options, mask: Options, share: float, rng: np.random.Generator | None
 ) -> Options:
@@ -249,12 +171,6 @@ def _strayed(
         return action
     draws = np.where(mask > 0, rng.random(mask.shape), -1.0).argmax(axis=-1)
     return np.where(rng.random(action.shape) < share, draws, action).astype(np.int8)
-
-
-def _allowed(action: Options, mask: Options) -> Options:
-    """Return actions that ask for nothing the mask refuses."""
-    fine = np.take_along_axis(mask, action[..., None].astype(np.int64), axis=-1)[..., 0] > 0
-    return np.where(fine, action, KEEP).astype(np.int8)
 
 
 class _Steps:

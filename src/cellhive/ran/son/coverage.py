@@ -260,11 +260,7 @@ def _mean(costs: tuple[float, ...]) -> float:
 
 def _times(view: View, cells: tuple[int, ...], period: int) -> Floats:
     """Return mean users, weakly covered and interfered ones, over some cells in a period, (3,)."""
-    members = list(cells)
-    users = np.nan_to_num(view.column("RRC.ConnMean", period)[members])
-    weak = np.nan_to_num(view.column("weak_coverage_ratio", period)[members])
-    interfered = np.nan_to_num(view.column("interference_ratio", period)[members])
-    return np.array([users.sum(), (users * weak).sum(), (users * interfered).sum()])
+    return np.asarray(view.users_by_coverage(period).take(cells, axis=1).sum(axis=1))
 
 
 def cost_of(view: View, cells: tuple[int, ...], period: int) -> float:

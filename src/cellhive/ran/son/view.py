@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,10 @@ class View:
     """Periods observed so far, oldest first; not empty."""
     now_s: float
     """End of the last period [s]."""
+    _kept: dict[tuple[str, int], Floats] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What was asked for before: functions ask for the same of every cell in turn."""
 
     def latest(self, name: str) -> Floats:
         """Return a cell column of the last period, (C,); NaN where nothing is known."""
@@ -36,11 +40,30 @@ class View:
     def column(self, name: str, period: int) -> Floats:
         """Return a cell column of a period counted from the last, -1, backwards, (C,).
 
-        NaN where nothing is known, also where the period or the column does not exist.
+        NaN where nothing is known, also where the period or the column does not exist. It is
+        for reading only.
         """
-        if -period > len(self.frames) or name not in self.frames[period].columns:
-            return np.full(self.network.cells, np.nan)
-        return self.frames[period].column(name).astype(np.float64)
+        if (name, period) not in self._kept:
+            if -period > len(self.frames) or name not in self.frames[period].columns:
+                found = np.full(self.network.cells, np.nan)
+            else:
+                found = self.frames[period].column(name).astype(np.float64)
+            found.setflags(write=False)
+            self._kept[name, period] = found
+        return self._kept[name, period]
+
+    def users_by_coverage(self, period: int) -> Floats:
+        """Return mean users of a period counted backwards, (3, C).
+
+        All of them, the weakly covered and those interfered with; 0 where nothing is known.
+        """
+        if ("", period) not in self._kept:
+            users, weak, interfered = (
+                np.nan_to_num(self.column(name, period))
+                for name in ("RRC.ConnMean", "weak_coverage_ratio", "interference_ratio")
+            )
+            self._kept["", period] = np.stack([users, users * weak, users * interfered])
+        return self._kept["", period]
 
     def relation(self, name: str) -> Floats:
         """Return a relation column of the last period, (R,); 0 where it does not exist."""
