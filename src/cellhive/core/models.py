@@ -34,6 +34,8 @@ class ModelRole:
     """Unit of every feature, in the same order."""
     tensors: Mapping[str, tuple[int, ...]]
     """Shape of every tensor by its name within the role."""
+    beside_rules: bool = False
+    """Whether it learned with the rules at work: it adds to what they do, and needs them."""
 
 
 @dataclass(frozen=True)

@@ -168,11 +168,11 @@ def check_tensors(shape: PolicyShape, arrays: dict[str, Floats32]) -> None:
             )  # fmt: skip
 
 
-def role_of(name: str, shape: PolicyShape) -> ModelRole:
+def role_of(name: str, shape: PolicyShape, *, beside_rules: bool = False) -> ModelRole:
     """Return a shape as a manifest tells it, with the features it is given now."""
     return ModelRole(
         name, shape.encoder, shape.heads, shape.neighbours, shape.hidden, shape.message,
-        shape.feature_names(), shape.feature_units(), shape.actor_tensors(),
+        shape.feature_names(), shape.feature_units(), shape.actor_tensors(), beside_rules,
     )  # fmt: skip
 
 

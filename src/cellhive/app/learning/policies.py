@@ -77,8 +77,9 @@ def model_of(loaded: LoadedModel) -> Model:
     from cellhive.rl.act import by_role  # noqa: PLC0415
 
     parts = by_role(tuple(loaded.shapes), loaded.tensors)
+    beside = {role.name: role.beside_rules for role in loaded.manifest.roles}
     roles = tuple(
-        PolicyRole(name, shape, {key: np.asarray(a) for key, a in parts[name].items()})
+        PolicyRole(name, shape, {k: np.asarray(a) for k, a in parts[name].items()}, beside[name])
         for name, shape in loaded.shapes.items()
     )
     return Model(shown(loaded.manifest.reference), roles)
@@ -90,7 +91,9 @@ def policy_named(optimizer: str, models: str) -> TakesModels:
     from cellhive.flows.policy.together import PolicyWithRules  # noqa: PLC0415
 
     model = model_of(load(optimizer, models))
-    return PolicyWithRules(model) if optimizer.endswith(WITH_RULES) else PolicyOptimizer(model)
+    if optimizer.endswith(WITH_RULES):
+        return PolicyWithRules(model)
+    return PolicyOptimizer(model.without_rules())
 
 
 def export_as(reference: str, folder: Path, name: str, models: str) -> Path:

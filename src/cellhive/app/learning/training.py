@@ -61,6 +61,8 @@ HERE, RAY = "here", "ray"
 """Where a training runs."""
 REGISTERED = "registered"
 """File in the folder of a training that says what came of it."""
+BESIDE = "beside"
+"""Role that learned beside the rules."""
 _DECISIONS_TIMED = 200
 
 
@@ -81,6 +83,8 @@ class TrainOptions:
     """Policy to begin from, "NAME" or "NAME@VERSION"."""
     against: str = ""
     """Policy that has to be beaten; empty means the champion of the same name, if there is one."""
+    joins: str = ""
+    """Policy whose roles the new one joins, with a recipe that learns beside the rules."""
     command: str = ""
     """What was typed, for the lineage."""
     on: str = HERE
@@ -97,6 +101,11 @@ class TrainOptions:
             raise BadInput(
                 place="--seed", expected="a whole number from 0 to 4294967295",
                 found=str(self.seed),
+            )  # fmt: skip
+        if self.joins and not self.recipe.beside_rules:
+            raise BadInput(
+                place="--joins", expected="a recipe that learns beside the rules, such as sleep",
+                found=self.recipe.name,
             )  # fmt: skip
         if self.on not in {HERE, RAY}:
             raise BadInput(place="--on", expected=f"{HERE} or {RAY}", found=repr(self.on))
@@ -222,7 +231,8 @@ def _options(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainOptio
         "name": str(facts["name"]), "seed": int(facts["seed"]), "device": str(facts["device"]),
         "checkpoint_every": int(facts["checkpoint_every"]), "models": str(facts["models"]),
         "command": str(facts["command"]), "parent": str(facts["parent"]),
-        "against": str(facts["against"]), "on": str(facts.get("on", HERE)),
+        "against": str(facts["against"]), "joins": str(facts.get("joins", "")),
+        "on": str(facts.get("on", HERE)),
         "runners": int(facts.get("runners", 2)), "learners": int(facts.get("learners", 0)),
     }  # fmt: skip
     return TrainOptions(recipe, **(usual | given))
@@ -233,7 +243,8 @@ def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) ->
         "recipe": to_jsonable(options.recipe), "name": options.name, "seed": options.seed,
         "device": options.device, "checkpoint_every": options.checkpoint_every,
         "models": options.models, "parent": options.parent, "command": options.command,
-        "against": options.against, "scenarios": dict(texts), "on": options.on,
+        "against": options.against, "joins": options.joins, "scenarios": dict(texts),
+        "on": options.on,
         "runners": options.runners, "learners": options.learners,
         "started": now.isoformat(timespec="seconds"),
         "version": __version__, "sources": source_digest(), "python": platform.python_version(),
@@ -245,12 +256,13 @@ def _facts(options: TrainOptions, texts: Mapping[str, str], now: dt.datetime) ->
 def _parents(
     options: TrainOptions,
 ) -> tuple[dict[str, dict[str, Floats32]], tuple[str, ...]]:
-    """Return first weights by role, and whose they are."""
+    """Return first weights by role, and what models this one is made from."""
+    joined = [load(options.joins, options.models).manifest.reference] if options.joins else []
     if not options.parent:
-        return {}, ()
+        return {}, tuple(joined)
     loaded = load(options.parent, options.models)
     roles = model_of(loaded).roles
-    return {role.name: role.tensors for role in roles}, (loaded.manifest.reference,)
+    return {role.name: role.tensors for role in roles}, (loaded.manifest.reference, *joined)
 
 
 def _check_place(options: TrainOptions) -> None:
@@ -266,6 +278,11 @@ def _check_place(options: TrainOptions) -> None:
         raise BadInput(
             place="--learn-from", expected="nothing beside --parent", found="both",
             remedy="a policy begins from one or the other",
+        )  # fmt: skip
+    if options.recipe.beside_rules and options.on == RAY:
+        raise BadInput(
+            place=f"recipe {options.recipe.name}", expected="--on here", found="--on ray",
+            remedy="what learns beside the rules is trained in this process",
         )  # fmt: skip
     if options.recipe.beginning.causal_mask and options.on == RAY:
         raise BadInput(
@@ -346,8 +363,13 @@ def roles_of(recipe: TrainingRecipe) -> list[Role]:
     """Return the roles that a recipe asks for."""
     from cellhive.rl.learning.roles import function_roles, joint_role  # noqa: PLC0415
 
-    make = function_roles if recipe.roles == FUNCTIONS else joint_role
-    roles = make(recipe.heads, recipe.neighbours, recipe.hidden)
+    if recipe.roles == FUNCTIONS:
+        roles = function_roles(recipe.heads, recipe.neighbours, recipe.hidden)
+    else:
+        size = recipe.neighbours, recipe.hidden
+        roles = joint_role(recipe.heads, *size, recipe.neighbour_share)
+        if recipe.beside_rules:  # it may join a policy that has a joint role
+            roles = [roles[0]._replace(name=BESIDE)]
     return [r._replace(shape=replace(r.shape, encoder=recipe.encoder)) for r in roles]
 
 
@@ -410,12 +432,18 @@ def board(training: Training, wanted: bool | None) -> TensorBoard | None:
 
 
 def candidate_of(training: Training) -> Model:
-    """Return what was learnt as what decides."""
-    roles = tuple(
-        PolicyRole(role.name, role.shape, training.trainer.arrays(role.name))
+    """Return what was learnt as what decides, with what it joins."""
+    options = training.options
+    own = {role.name for role in training.roles}
+    joined = model_of(load(options.joins, options.models)).roles if options.joins else ()
+    roles = [
+        PolicyRole(
+            role.name, role.shape, training.trainer.arrays(role.name), options.recipe.beside_rules
+        )
         for role in training.roles
-    )
-    return Model(f"{training.options.name} (candidate)", roles)
+    ]  # fmt: skip
+    roles += [role for role in joined if role.name not in own]
+    return Model(f"{options.name} (candidate)", tuple(roles))
 
 
 def judge(training: Training, observer: Observer) -> gates.Judged:
@@ -481,7 +509,9 @@ def register(training: Training, judged: gates.Judged | None) -> ModelManifest:
     }
     manifest = ModelManifest(
         name=options.name,
-        roles=tuple(role_of(role.name, role.shape) for role in model.roles),
+        roles=tuple(
+            role_of(role.name, role.shape, beside_rules=role.beside_rules) for role in model.roles
+        ),
         lineage=_lineage(training),
         metrics=metrics_of(judged),
         gates=() if judged is None else judged.gates,

@@ -28,6 +28,7 @@ from cellhive.cli.training.start_options import (
     Hidden,
     HowToLearn,
     Iterations,
+    Joins,
     Learners,
     LearnerSettings,
     LearnFrom,
@@ -77,6 +78,7 @@ def start(
     causal_mask: CausalMask = False,
     privacy: Privacy = 0.0,
     against: Against = "",
+    joins: Joins = "",
     seed: Seed = 1,
     device: Device = "cpu",
     checkpoint_every: CheckpointEvery = 10,
@@ -122,7 +124,7 @@ def start(
     options = composition.TrainOptions(
         recipe=with_changes(recipe_named(recipe), changes), name=name or recipe, seed=seed,
         device=device, checkpoint_every=checkpoint_every, time_limit_s=_limit_s(time_limit),
-        models=models, parent=parent, against=against, command=_typed(),
+        models=models, parent=parent, against=against, joins=joins, command=_typed(),
         on=on or composition.HERE,
         **_processes(runners, learners),
     )  # fmt: skip

@@ -48,8 +48,9 @@ Board = Annotated[
 RecipeName = Annotated[
     str,
     typer.Option(
-        help="What to train: quick (minutes: handover settings on the highway) or champion "
-        "(hours: timing of handovers, every scenario). The options below change parts of it."
+        help="What to train: quick (minutes: handover settings on the highway), champion (half "
+        "an hour: timing of handovers, every scenario) or sleep (a quarter of an hour: which "
+        "capacity cells sleep, learnt beside the rules). The options below change parts of it."
     ),
 ]
 Name = Annotated[str, typer.Option(help="Name of the policy; default: that of the recipe.")]
@@ -114,6 +115,12 @@ Privacy = Annotated[
 Against = Annotated[
     str,
     typer.Option(help="Policy that has to be beaten; default: the champion of the same name."),
+]
+Joins = Annotated[
+    str,
+    typer.Option(
+        help="With --recipe sleep: policy that does the rest; the new one has the roles of both."
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same curve.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda where torch sees one.")]

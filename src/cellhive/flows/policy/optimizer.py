@@ -50,6 +50,8 @@ class PolicyRole(NamedTuple):
     name: str
     shape: PolicyShape
     tensors: Tensors
+    beside_rules: bool = False
+    """See ``core.models.ModelRole``."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ class Model:
             )  # fmt: skip
         for role in self.roles:
             check_tensors(role.shape, role.tensors)
+
+    def without_rules(self) -> Model:
+        """Return what of a model decides where no rules are at work.
+
+        Raises:
+            BadInput: All of it learned beside rules.
+        """
+        alone = tuple(role for role in self.roles if not role.beside_rules)
+        if not alone:
+            raise BadInput(
+                place=f"policy {self.name}", expected="a policy that learned to decide alone",
+                found="one that learned beside the rules",
+                remedy=f"let both decide: rl:{self.name}+rules",
+            )  # fmt: skip
+        return self if len(alone) == len(self.roles) else Model(self.name, alone)
 
     def decides_as(self, other: Model) -> bool:
         """Return whether another policy has the same roles with the same weights."""

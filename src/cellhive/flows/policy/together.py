@@ -42,8 +42,9 @@ class Turns:
 
 
 def left_to_rules(model: Model) -> frozenset[str]:
-    """Return the rule-based functions that turn nothing which a policy turns."""
-    turned = {head for role in model.roles for head in role.shape.heads}
+    """Return the rule-based functions that turn nothing which a policy turns by itself."""
+    alone = (role for role in model.roles if not role.beside_rules)
+    turned = {head for role in alone for head in role.shape.heads}
     return frozenset(name for name, heads in _TURNED_BY.items() if not turned & set(heads))
 
 
@@ -69,6 +70,8 @@ class PolicyWithRules:
       every period: what a full or an idle layer needs is another layer, and it needs it now.
       The policy takes what is left, away from the cells these wanted something of lately and
       from their neighbours; mobility robustness comes last.
+    - What a policy learned **beside the rules** it adds to what they want at sites of several
+      carriers, right after them: there it knows what they do, and waits for nobody.
     """
 
     def __init__(self, model: Model, turns: Turns | None = None) -> None:
@@ -97,15 +100,20 @@ class PolicyWithRules:
         """Return the plans of both, those first that come first."""
         if self._network is not network:
             self._network, self._layered = network, layered_cells(network)
-        own = self.policy.propose(network, parameters, frames, now_s)
-        first, later = self._parted(self.rules.propose(network, parameters, frames, now_s))
+        wanted = self.policy.propose(network, parameters, frames, now_s)
+        beside = {role.name for role in self.policy.model.roles if role.beside_rules}
+        added = [plan for plan in wanted if plan.function.partition("/")[2] in beside]
+        own = [plan for plan in wanted if plan not in added]
+        ruled = self.rules.propose(network, parameters, frames, now_s)
+        first, later = self._parted(ruled)
         turn = self._periods % (self._turns.policy + self._turns.rules)
         self._periods += 1
         self._lately.append(frozenset(c for plan in first for c in _cells(plan.changes)))
         barred = self._near(network)
         if turn >= self._turns.policy:
             barred |= set(network.cell_ids) - self._layered
-        return [*first, *_without(own, barred), *later]
+        added = _beyond(added, ruled, self._layered)
+        return [*first, *added, *_without(own, barred), *later]
 
     def learn(self, outcome: Outcome) -> None:
         """Tell both what became of a plan; each knows its own."""
@@ -156,4 +164,17 @@ def _without(plans: Sequence[Plan], barred: Collection[str]) -> list[Plan]:
         replace(plan, changes=tuple(c for c in plan.changes if not _cells((c,)) & set(barred)))
         for plan in plans
     ]
+    return [plan for plan in left if plan.changes]
+
+
+def _beyond(plans: Sequence[Plan], others: Sequence[Plan], cells: Collection[str]) -> list[Plan]:
+    """Return plans without changes that others make too, and for some cells only."""
+    told = {(c.object_id, c.parameter) for plan in others for c in plan.changes}
+    left = [
+        replace(plan, changes=tuple(
+            c for c in plan.changes
+            if c.cell in cells and (c.object_id, c.parameter) not in told
+        ))
+        for plan in plans
+    ]  # fmt: skip
     return [plan for plan in left if plan.changes]

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.flows.training.beginning import Beginning
+from cellhive.flows.training.beside import BesideRules
 from cellhive.ran.scenarios import Scenario
 from cellhive.rl.actions import HEADS, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 from cellhive.rl.policy import NEIGHBOURS, PolicyShape
+from cellhive.rl.rewards import RewardSettings
 
 JOINT, FUNCTIONS = "joint", "functions"
 """One policy for every knob, or one for each function of the network."""
@@ -31,7 +33,7 @@ class GateTerms:
     margin: float = 0.5
     """Loss of the objective that counts as none [points]."""
     beside_rules: bool = False
-    """The rules act for what the policy does not turn, as with "rl:NAME+rules"."""
+    """The rules act too, as with "rl:NAME+rules"."""
     latency_s: float = 0.005
     """Longest 99th percentile of a decision for a whole network, in processor time [s]."""
 
@@ -71,6 +73,10 @@ class TrainingRecipe:
     gates: GateTerms = field(default_factory=GateTerms)
     beginning: Beginning = field(default_factory=Beginning)
     """What the policy knows before it first plays."""
+    beside_rules: bool = False
+    """Learn with the rules at work: what is paid for is what the policy adds to them."""
+    neighbour_share: float = RewardSettings().neighbour_share
+    """See ``RewardSettings``: what relieves one cell at the cost of others needs a large share."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -83,6 +89,12 @@ class TrainingRecipe:
             raise BadInput(
                 place="--learn-from and --causal-mask", expected="--roles joint", found=self.roles,
                 remedy="what is recorded is not divided by functions; train one joint policy",
+            )  # fmt: skip
+        if self.beside_rules and (begins.teachers or begins.causal_mask or self.roles != JOINT):
+            raise BadInput(
+                place=f"recipe {self.name}", expected="--roles joint, learnt by playing",
+                found="another beginning, or other roles, for what learns beside the rules",
+                remedy="leave out --learn-from, --causal-mask and --roles",
             )  # fmt: skip
         for name in ("cities", "networks", "periods", "iterations"):
             if getattr(self, name) < 1:
@@ -120,6 +132,16 @@ RECIPES = {
             iterations=70,
             learning={"episode_seeds": 16},
             gates=GateTerms(cities=5, hours=6.0, observed_s=20.0, beside_rules=True),
+        ),
+        TrainingRecipe(
+            "sleep", "Which capacity cells sleep, in addition to what the rules do.",
+            scenarios=("night-energy", "stadium-surge"),
+            cities=5, networks=1, periods=48,
+            heads=("asleep",),
+            iterations=40,
+            learning={"episode_seeds": 16, "keep_bias": 3.0, "entropy": 0.001},
+            gates=GateTerms(cities=8, hours=12.0, beside_rules=True),
+            beside_rules=True, neighbour_share=0.9,
         ),
     )
 }  # fmt: skip
@@ -178,7 +200,9 @@ def settings_of(recipe: TrainingRecipe, scenarios: Sequence[Scenario]) -> list[E
             scenario, city_seed=seed, observed_s=recipe.observed_s,
             periods=min(recipe.periods, EnvironmentSettings(scenario).decisions),
             random_start=recipe.random_start,
-            actions=ActionSettings(heads=recipe.heads, neighbours=recipe.neighbours),
+            actions=ActionSettings(
+                heads=HEADS if recipe.beside_rules else recipe.heads, neighbours=recipe.neighbours
+            ),
         )
         for scenario in scenarios
         for seed in training_seeds(scenario, recipe.cities)
@@ -199,7 +223,8 @@ def environments_of(
     built = []
     for settings in settings_of(recipe, scenarios):
         tell(settings.scenario.name, settings.city_seed)
-        built.append(CellEnvironment(settings, recipe.networks))
+        make = BesideRules if recipe.beside_rules else CellEnvironment
+        built.append(make(settings, recipe.networks))
     return built
 
 
