@@ -125,7 +125,10 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("train", "start", "--recipe", "best"), "expected one of quick, champion, found 'best'"),
+        (("train", "start", "--recipe", "best"), "one of quick, champion, sleep, found 'best'"),
+        (("train", "start", "--joins", "general"), "learns beside the rules, such as sleep"),
+        (("train", "start", "--recipe", "sleep", "--joins", "nobody"), "nobody"),
+        (("train", "start", "--recipe", "sleep", "--on", "ray"), "expected --on here"),
         (("train", "start", "--scenario", "nowhere"), "expected a scenario out of"),
         (("train", "start", "--heads", "volume"), "found volume"),
         (("train", "start", "--learning", "speed=2"), "--learning: expected some of"),

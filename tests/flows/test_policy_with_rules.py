@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from policies import drawn
 
+from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome, Plan
 from cellhive.flows.decide import ROLLED_BACK, Silent
-from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole, PolicySettings
 from cellhive.flows.policy.plans import AUTHOR
 from cellhive.flows.policy.together import PolicyWithRules, Turns, left_to_rules
 from cellhive.ran.layout import SiteDesign, hex_grid
@@ -60,6 +61,50 @@ def test_rules_keep_the_functions_that_no_role_turns(
 ) -> None:
     """A function is left to the rules only if the policy turns none of what it is for."""
     assert left_to_rules(model(*roles)) == left
+
+
+def beside(one: Model) -> Model:
+    """Return a model all of whose roles learned beside the rules."""
+    return replace(one, roles=tuple(role._replace(beside_rules=True) for role in one.roles))
+
+
+def test_what_learned_beside_the_rules_leaves_them_everything_and_needs_them() -> None:
+    """A role of the same model that learned alone decides alone."""
+    added, alone = beside(model(("asleep",))), model(MOBILITY)
+    assert left_to_rules(added) == {"ES", "CCO", "MLB", "MRO"}
+    both = Model("both@1", (*added.roles, alone.roles[0]._replace(name="alone")))
+    assert left_to_rules(both) == {"ES", "CCO", "MLB", "MRO"}
+    assert [role.name for role in both.without_rules().roles] == ["alone"]
+    assert alone.without_rules() is alone
+    with pytest.raises(BadInput, match="rl:random@1\\+rules"):
+        added.without_rules()
+
+
+def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothing() -> None:
+    """It acts at sites of several carriers only, and never on what the rules want themselves."""
+    env, frames = night()
+    one = beside(model(("electrical_tilt_deg", "asleep")))
+    name = env.network.cell_ids
+    policy = PolicyOptimizer(one, PolicySettings(margin=Turns().margin))
+    alone = policy.propose(env.network, env.parameters(), frames, 36000.0)
+    wanted = {(c.cell, c.parameter): c for plan in alone for c in plan.changes}
+    (cell, parameter), taken = next(iter(wanted.items()))
+    assert len(wanted) > 1
+    mine = Plan("ES-1", "ES", 36000.0, (replace(taken, reason="the rules"),))
+    other = Change(name[0], "cio_db", 0.0, 1.0, name[1])
+    mro = Plan("MRO-1", "MRO", 36000.0, (other,))
+    together = PolicyWithRules(one)
+    together.rules = Asked([mine, mro])  # type: ignore[assignment]
+    plans = together.propose(env.network, env.parameters(), frames, 36000.0)
+    assert plans[0].plan_id == "ES-1"
+    assert plans[-1].plan_id == "MRO-1"
+    added = {(c.cell, c.parameter) for plan in plans[1:-1] for c in plan.changes}
+    assert added == wanted.keys() - {(cell, parameter)}
+    single, _ = two_sites()  # one carrier everywhere
+    there = PolicyWithRules(one)
+    there.rules = Asked([])  # type: ignore[assignment]
+    calm = [replace(single.frame, time_s=36000.0)]
+    assert there.propose(single.network, single.parameters(), calm, 36900.0) == []
 
 
 class Asked(Silent):
