@@ -106,7 +106,7 @@ def _part_record(part: Part) -> dict[str, Any]:
 
 def _incident_record(one: Incident, clock: Clock, users: Users) -> dict[str, Any]:
     record: dict[str, Any] = to_jsonable(one)
-    record["start"], record["end"] = clock.written(one.start_s), clock.written(one.end_s)
+    record["start"], record["end"] = (clock.written(end_s) for end_s in words.span_s(one))
     record["headline"] = words.headline(one)
     record["anchor"] = words.anchor(one)
     record.setdefault("users", to_jsonable(users.of(one)))
@@ -124,25 +124,26 @@ def analysis_markdown(
 ) -> str:
     """Return an analysis as Markdown: summary, top incidents and data quality."""
     clock = clock_of(analysis)
+    advised = any(one.name == "advice" for one in sections)
     lines = [f"# {_escaped(title_of(analysis, title))}", ""]
     lines += [text for one in tally(analysis) for text in (one, "")]
     lines += [
         f"- **{_escaped(one.question)}:** {_escaped(one.answer)}"
         for one in points(analysis, causes, sections, clock)
     ]
-    lines += ["", "## What was read", ""]
-    lines += [f"- {_escaped(words.part_line(part, clock))}" for part in analysis.parts]
+    if analysis.parts:
+        lines += ["", "## What was read", ""]
+        lines += [f"- {_escaped(words.part_line(part, clock))}" for part in analysis.parts]
     lines += _incidents(analysis, clock)
     lines += _added(sections, "incidents")
-    if causes is not None:
-        lines += causes_markdown(causes)
+    if causes is not None and (analysis.search.incidents or causes.summary is not None):
+        lines += causes_markdown(causes, advised=advised)
     for place in PLACES[1:-1]:
         lines += _added(sections, place)
-    lines += ["", "## KPIs", "", "| KPI | Unit | Better | Median | 5 % | 95 % | Worst |",
-              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    lines += [_row(_kpi(one)) for part in analysis.parts for one in part.summaries[:MARKDOWN_KPIS]]
-    lines += ["", "## Data quality", "", "| Severity | Finding | Times | Found | Done |",
-              "|---|---|---|---|---|"]  # fmt: skip
+    lines += _kpis(analysis)
+    lines += ["", "## Data quality", ""]
+    lines += ["| Severity | Finding | How many | Found | Done |", "|---|---|---|---|---|"
+              ] if analysis.findings else ["Nothing to complain about."]  # fmt: skip
     for group in grouped(without_folders(analysis.findings)):
         place = place_of(group)
         found = f"{words.clean(group.first.found)} ({place})" if place else group.first.found
@@ -162,7 +163,8 @@ def _incidents(analysis: Analysis, clock: Clock) -> list[str]:
              "| # | When | What | Size | Effect | Confidence |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for one in every[:MARKDOWN_INCIDENTS]:
-        size = f"{words.change(one.lead)}; {words.from_to(one.lead)} at {words.at_lead(one, clock)}"
+        where = words.beside_headline(one, clock)
+        size = f"{words.change(one.lead)}; {words.from_to(one.lead)}{where}"
         what = words.headline(one, noun)
         lines.append(_row((str(one.rank), words.stretch(one, clock), what, size,
                            one.effect or "unknown", one.confidence)))  # fmt: skip
@@ -176,6 +178,22 @@ def _added(sections: Sequence[Section], place: str) -> list[str]:
     for one in sections:
         if one.after == place:
             lines += ["", f"## {_escaped(one.heading)}", "", *one.markdown]
+    return lines
+
+
+def _kpis(analysis: Analysis) -> list[str]:
+    """Return a table of KPIs for each part, under the name of the part where there are several."""
+    lines = ["", "## KPIs"] if analysis.parts else []
+    for part in analysis.parts:
+        if not part.summaries:
+            continue
+        if len(analysis.parts) > 1:
+            lines += ["", f"### {_escaped(part.name)}"]
+        lines += ["", "| KPI | Unit | Better | Median | 5 % | 95 % | Worst |",
+                  "|---|---|---|---|---|---|---|"]  # fmt: skip
+        lines += [_row(_kpi(one)) for one in part.summaries[:MARKDOWN_KPIS]]
+        more = len(part.summaries) - MARKDOWN_KPIS
+        lines += ["", f"{more} more are in the JSON form."] if more > 0 else []
     return lines
 
 
