@@ -164,11 +164,11 @@ def causes_markdown(causes: Causes, *, advised: bool = False) -> list[str]:
         said = f"{words.why_head(one)}. {words.why_line(one)}"
         lines.append(f"- Incident {one.incident.rank}: {escaped(said)}")
     proposals = causes.proposals
-    said = [words.what_if_line(one) for one in causes.explained]
+    answers = [words.what_if_line(one) for one in causes.explained]
     if proposals is not None:
-        said += [proposals.why, *(words.proposal_line(one) for one in proposals.proposals)]
+        answers += [proposals.why, *(words.proposal_line(one) for one in proposals.proposals)]
     heading = "What if" if advised else "What if, and what to change"
-    if any(said):
-        lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in said if text)]
+    if any(answers):
+        lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in answers if text)]
     lines += ["", "## What acts on what", "", *markdown_totals(causes.summary), ""]
     return [*lines, *(f"- {escaped(note)}" for note in _notes(causes))]
