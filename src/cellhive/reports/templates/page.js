@@ -19,6 +19,16 @@
   addEventListener("hashchange", open);
   if (location.hash) open();
 
+  /* A plot wider than the screen begins where its first marked span ends. */
+  const reveal = function (figure) {
+    const span = figure.querySelector("svg.chart rect.span");
+    if (span && figure.scrollWidth > figure.clientWidth) figure.scrollLeft += span.getBoundingClientRect().right - figure.getBoundingClientRect().right + 24;
+  };
+  document.querySelectorAll("figure").forEach(reveal);
+  document.querySelectorAll("details").forEach(function (fold) {
+    fold.addEventListener("toggle", function () { fold.querySelectorAll("figure").forEach(reveal); });
+  });
+
   const compare = function (a, b) {
     if (a === "" || b === "") return (a === "") - (b === "");
     const x = Number(a), y = Number(b);
