@@ -39,11 +39,11 @@ def test_equal_orders_are_one_card_with_a_table(relations: list[Recommendation])
     """Four of five differ in the cell only."""
     html = str(advice_html(advised(*relations)))
     assert html.count('<article class="advice') == 2
-    assert "1 to 3 and others. 4 × Add the neighbour relation" in html
+    assert "1 to 3 and others. Add the neighbour relation (4 places)" in html
     assert "7-&gt;14427" in html
     assert "audit, one-way: 7 is alone" in html
     text = advice_markdown(advised(*relations))
-    (row,) = [line for line in text if "4 ×" in line]
+    (row,) = [line for line in text if "(4 places)" in line]
     assert "1-&gt;14427; 3-&gt;14427; 5-&gt;14427; 7-&gt;14427" in row
 
 
@@ -51,7 +51,7 @@ def test_what_is_common_may_stand_at_the_end() -> None:
     """The places are what comes before it."""
     every = [order(f"Cells {a}, B1: check it, then bar it", a, "B1") for a in ("A1", "A2", "A3")]
     (group,) = alike(every)
-    assert group.headline == "3 × Check it, then bar it"
+    assert group.headline == "Check it, then bar it (3 places)"
     assert group.places == ("Cells A1, B1", "Cells A2, B1", "Cells A3, B1")
 
 

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from cellhive.core.inputs import FileOutcome
 from cellhive.core.measurements import (
     OBJECT,
     PERIOD_S,
@@ -25,9 +27,11 @@ from cellhive.flows.causes.why import Cause, Causes, Explained
 from cellhive.reports.analysis import words
 from cellhive.reports.analysis.clock import UTC_CLOCK, clock_of
 from cellhive.reports.analysis.report import analysis_markdown, render_analysis
+from cellhive.reports.analysis.sections import of_files
 from cellhive.reports.analysis.summary import points
 from cellhive.reports.causal import words as causal_words
 from cellhive.reports.causal.tables import causes_of
+from cellhive.reports.reading.section import FilesRead
 
 START = datetime(2025, 3, 3, tzinfo=UTC)
 FAULT = "Drops (%)"
@@ -161,3 +165,13 @@ def test_an_incident_holds_the_time_of_the_series_that_is_told() -> None:
     assert words.stretch(incident) == "1970-01-01 to 1970-01-04"
     assert words.lasting(incident) == "4 days"
     assert words.at_lead(incident, UTC_CLOCK) == "A"
+
+
+def test_a_report_without_measurements_is_named_after_its_files() -> None:
+    """Sites or drives alone: what was read stands in the title, what was ignored does not."""
+    files = [
+        FileOutcome(Path("in/sites.csv"), "text", "read", 3),
+        FileOutcome(Path("in/README.md"), "other", "ignored"),
+    ]
+    page = render_analysis(analyse([]), sections=[of_files(FilesRead(files))])
+    assert "<h1>Network analysis: sites.csv</h1>" in page

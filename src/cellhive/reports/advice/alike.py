@@ -56,7 +56,7 @@ def alike(every: Sequence[Recommendation]) -> list[Alike]:
         if len(members) < FEWEST_ALIKE or not shared:
             out += [Alike(one.headline, ((rank, one),)) for rank, one in members]
         else:
-            headline = f"{len(members)} \N{MULTIPLICATION SIGN} {shared}"
+            headline = f"{shared} ({len(members)} places)"
             out.append(Alike(headline, tuple(members), tuple(places)))
     return sorted(out, key=lambda group: group.members[0][0])
 

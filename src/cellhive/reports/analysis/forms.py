@@ -30,11 +30,19 @@ MARKDOWN_KPIS = 60
 """KPIs of one part in the Markdown form."""
 
 
-def title_of(analysis: Analysis, title: str) -> str:
-    """Return the heading of a report: as asked for, or made from the names of the inputs."""
+def title_of(analysis: Analysis, title: str, sections: Sequence[Section] = ()) -> str:
+    """Return the heading of a report: as asked for, or made from the names of the inputs.
+
+    Args:
+        analysis: The analysis.
+        title: As asked for, or "".
+        sections: Of others; that of the files names them where there are no measurements.
+    """
     if title:
         return title
-    names = [words.clean(source.rsplit("/", 1)[-1]) for source in analysis.sources]
+    files = next((one.record for one in sections if one.name == "files"), ())
+    read = [str(one["file"]) for one in files if one["status"] == "read"]
+    names = [words.clean(name.rsplit("/", 1)[-1]) for name in (analysis.sources or read)]
     return f"Network analysis: {words.listed(names, 2)}" if names else "Network analysis"
 
 
@@ -50,7 +58,7 @@ def analysis_json(
     record: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
-        "title": title_of(analysis, title),
+        "title": title_of(analysis, title, sections),
         "times": {"zone": clock.name or None, "words": clock.said},
         "summary": [
             {"question": one.question, "answer": one.answer}
@@ -125,7 +133,7 @@ def analysis_markdown(
     """Return an analysis as Markdown: summary, top incidents and data quality."""
     clock = clock_of(analysis)
     advised = any(one.name == "advice" for one in sections)
-    lines = [f"# {_escaped(title_of(analysis, title))}", ""]
+    lines = [f"# {_escaped(title_of(analysis, title, sections))}", ""]
     lines += [text for one in tally(analysis) for text in (one, "")]
     lines += [
         f"- **{_escaped(one.question)}:** {_escaped(one.answer)}"

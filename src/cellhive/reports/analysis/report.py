@@ -146,7 +146,7 @@ def render_analysis(
         "analysis.html",
         analysis_css=resource("analysis.css"),
         analysis_js=resource("analysis.js"),
-        title=title_of(analysis, title),
+        title=title_of(analysis, title, sections),
         subtitle=_subtitle(analysis, clock, configuration),
         summary=points(analysis, causes, sections, clock),
         cards=_cards(analysis),

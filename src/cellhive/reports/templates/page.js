@@ -19,14 +19,16 @@
   addEventListener("hashchange", open);
   if (location.hash) open();
 
-  /* A plot wider than the screen begins where its first marked span ends. */
-  const reveal = function (figure) {
+  /* A plot wider than the screen shows its first marked span, or at least how that begins. */
+  const scrolled = function (figure) {
     const span = figure.querySelector("svg.chart rect.span");
-    if (span && figure.scrollWidth > figure.clientWidth) figure.scrollLeft += span.getBoundingClientRect().right - figure.getBoundingClientRect().right + 24;
+    if (!span || figure.scrollWidth <= figure.clientWidth) return;
+    const marked = span.getBoundingClientRect(), seen = figure.getBoundingClientRect();
+    figure.scrollLeft += Math.min(marked.right - seen.right + 24, marked.left - seen.left - seen.width / 3);
   };
-  document.querySelectorAll("figure").forEach(reveal);
+  document.querySelectorAll("figure").forEach(scrolled);
   document.querySelectorAll("details").forEach(function (fold) {
-    fold.addEventListener("toggle", function () { fold.querySelectorAll("figure").forEach(reveal); });
+    fold.addEventListener("toggle", function () { fold.querySelectorAll("figure").forEach(scrolled); });
   });
 
   const compare = function (a, b) {
