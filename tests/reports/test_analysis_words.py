@@ -21,11 +21,14 @@ from cellhive.core.measurements import (
     Role,
     Severity,
 )
+from cellhive.diagnose.cycles import Panel
 from cellhive.diagnose.incidents import Anomaly, rank
+from cellhive.diagnose.search import Search
 from cellhive.flows.analyse import Analysis, analyse
 from cellhive.flows.causes.why import Cause, Causes, Explained
 from cellhive.reports.analysis import words
 from cellhive.reports.analysis.clock import UTC_CLOCK, clock_of
+from cellhive.reports.analysis.drawn.figures import Figures
 from cellhive.reports.analysis.report import analysis_markdown, render_analysis
 from cellhive.reports.analysis.sections import of_files
 from cellhive.reports.analysis.summary import points
@@ -175,3 +178,16 @@ def test_a_report_without_measurements_is_named_after_its_files() -> None:
     ]
     page = render_analysis(analyse([]), sections=[of_files(FilesRead(files))])
     assert "<h1>Network analysis: sites.csv</h1>" in page
+
+
+def test_the_band_of_a_plot_knows_the_holidays_of_the_search() -> None:
+    """Half a year of days, one Tuesday of them a holiday: usual is what a Sunday has."""
+    days = np.arange(182)
+    values = np.tile(np.where(days % 7 == 6, 5.0, 10.0), (6, 1))
+    values += 0.1 * np.random.default_rng(0).standard_normal(values.shape)
+    start_s = 4 * 86400.0  # a Monday; Sunday is 3 from the Thursday of the epoch
+    panel = Panel("Users", tuple("abcdef"), start_s, 86400.0, values)
+    search = Search((), 6, {}, 0, 0.05, ("weekly",), calendar={start_s + 15 * 86400.0: 3})
+    usual, row = Figures(Analysis((), (), search, ()), UTC_CLOCK)._usual_of(panel, 2)
+    assert usual.cycle[row, 15] == pytest.approx(usual.cycle[row, 13])
+    assert usual.cycle[row, 15] < usual.cycle[row, 8] - 3
