@@ -35,3 +35,14 @@ def test_no_direction_no_worst_and_no_trend_from_few_values() -> None:
     one = summary_of(Panel("users", ("a",), 0.0, 1.0, np.arange(6.0)[None, :]), {})
     assert one.worst == ()
     assert math.isnan(one.objects[0].trend)
+
+
+def test_the_worst_are_not_named_where_many_are_equally_bad() -> None:
+    """Six of eight cells without traffic, or all cells alike: naming five would mislead."""
+    names, better = tuple("abcdefgh"), {"throughput": "higher"}
+    values = np.zeros((8, 5))
+    assert summary_of(Panel("throughput", names, 0.0, 1.0, values), better).worst == ()
+    values[6:] = 3.0
+    assert summary_of(Panel("throughput", names, 0.0, 1.0, values), better).worst == ()
+    values[2:6] = 2.0
+    assert summary_of(Panel("throughput", names, 0.0, 1.0, values), better).worst[:2] == ("a", "b")

@@ -245,7 +245,9 @@ def test_sizes_and_times_in_words() -> None:
     assert words.headline(incident) == "v down for a moment: A"
     assert words.at_lead(incident, Clock()) == "A"
     (wider,) = rank([(one, replace(one, kpi="w", sigmas=-3.0, start_s=1800.0))])
-    assert words.at_lead(wider, Clock()) == "A, 1970-01-01 00:00 to 01:00"  # most begin later
+    assert words.at_lead(wider, Clock()) == "A"  # most begin later, but its time is told
+    (longer,) = rank([(one, replace(one, kpi="w", sigmas=-3.0, end_s=7200.0))])
+    assert words.at_lead(longer, Clock()) == "A, 1970-01-01 00:00 to 01:00"
 
 
 def test_what_was_not_looked_for_is_not_called_absent() -> None:

@@ -174,7 +174,7 @@ def test_an_analysis_shows_causes_or_why_there_are_none() -> None:
     assert "no setting that varied" in page
     assert "<script>alert" not in page
     text = analysis_markdown(empty, causes=causes)
-    assert "## What to change" in text
+    assert "## What if, and what to change" in text
     assert "<script>alert" not in text
     assert json.loads(analysis_json(empty, causes=causes))["causes"]["model"]["edges"]
     none = Causes(None, (), None, (), {}, (), f"too few rows {EVIL}")

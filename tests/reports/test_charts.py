@@ -243,3 +243,22 @@ def test_long_series_stay_small() -> None:
     chart = line_chart([Line("s", x, np.sin(x / 50), tone="run")], title="t")
     assert sum(len(part) for part in lines_of(chart, "run")) <= MAX_POINTS + 2
     assert len(re.findall('class="strip"', chart)) <= 400
+
+
+def test_a_unit_that_the_title_has_is_not_written_again() -> None:
+    """Exports often name the unit in the column; a last letter is no unit."""
+    lines = [Line("A", np.arange(3.0), np.arange(3.0))]
+    for title, unit in (("drop_rate_%", "%"), ("Throughput [Mbit/s]", "Mbit/s"), ("t (s)", "s")):
+        assert 'class="unit"' not in line_chart(lines, title=title, unit=unit)
+    assert 'class="unit"' in line_chart(lines, title="Changes", unit="s")
+
+
+def test_a_legend_of_long_names_stays_in_the_picture() -> None:
+    """Four names of 90 letters: each keeps its end, by which they differ."""
+    names = [f"{'SubNetwork=North,' * 5}Cell={i}" for i in range(4)]
+    chart = line_chart([Line(name, np.arange(3.0), np.arange(3.0)) for name in names], title="v")
+    places = [float(x) for x in re.findall(r'<text class="legend" x="([-\d.]+)"', chart)]
+    assert len(places) == 4
+    assert min(places) > 0
+    for i in range(4):
+        assert re.search(rf'class="legend"[^>]*>…[^<]*Cell={i}<', chart)

@@ -10,6 +10,8 @@ import pytest
 
 from cellhive.app.analysis import analyse_paths
 from cellhive.app.whole import Wanted, whole_of
+from cellhive.core.inputs import FileOutcome
+from cellhive.reports.reading.section import FilesRead, files_html, files_markdown
 
 CSV = "Time,Cell,RRC Setup Success Rate (%),Foo\n"
 
@@ -42,3 +44,16 @@ def test_each_form_lists_every_file(tmp_path: Path, form: str) -> None:
         "findings": sum("day.csv" in one.file for one in result.findings),
     }  # fmt: skip
     assert [files[name]["status"] for name in ("packed.7z", "notes.md")] == ["failed", "ignored"]
+
+
+def test_a_folder_that_all_files_share_is_named_once(tmp_path: Path) -> None:
+    """Rows begin where files differ; absolute and relative names together share none."""
+    names = ("north/a.csv", "south/b.csv")
+    files = [FileOutcome(Path(f"/srv/inbox/{name}"), "text", "read", 1) for name in names]
+    html = files_html(FilesRead(files))
+    assert html.count(">/srv/inbox/") == 0
+    assert ">north/a.csv</td>" in html
+    assert "All in /srv/inbox/" in html
+    assert files_markdown(FilesRead(files))[-1].startswith("- **south/b.csv**")
+    mixed = [*files, FileOutcome(Path("c.csv"), "text", "read", 1)]
+    assert ">/srv/inbox/north/a.csv</td>" in files_html(FilesRead(mixed))

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from cellhive.reports.page import Cell, Column, Table, environment, render, write_atomic
+from cellhive.reports.page import (
+    Cell,
+    Column,
+    Table,
+    environment,
+    render,
+    resource,
+    write_atomic,
+)
 
 BAD = '"><img src=x onerror=alert(1)>'
 
@@ -87,3 +95,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         write_atomic(path, "new \ud800")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+
+
+@pytest.mark.parametrize("name", ["page.js", "analysis.js"])
+def test_no_script_declares_a_name_twice(name: str) -> None:
+    """A second "const" of the same name in one function stops the whole script."""
+    outer = re.findall(r"^  const (\w+) =", resource(name), flags=re.M)
+    assert sorted(set(outer)) == sorted(outer)

@@ -75,6 +75,9 @@ class Search:
     in which case all objects weigh the same."""
     holidays: tuple[float, ...] = ()
     """Starts of the days that were taken for another day of the week [s]."""
+    calendar: Mapping[float, int] = field(default_factory=dict)
+    """Those of them that the whole network has, in the terms of ``Usual.holidays``: what is usual
+    can be told again with them."""
 
 
 Each = Callable[[Callable[[Panel], "Looked"], Sequence[Panel]], Iterable["Looked"]]
@@ -150,6 +153,7 @@ def find_incidents(
         cycles=tuple(sorted({cycle for one in looked for cycle in one.departed.removed})),
         load=loads.names,
         holidays=_holidays([one.departed for one in looked]),
+        calendar=days,
     )
 
 

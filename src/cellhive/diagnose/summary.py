@@ -46,7 +46,8 @@ class Summary:
     network: Figures
     """All values of all objects as one sample: a plain mean, not weighted by traffic."""
     worst: tuple[str, ...]
-    """Objects with the worst median, worst first; empty where no direction is good."""
+    """Objects with the worst median, worst first; empty where no direction is good, and where
+    so many share the worst median that naming some of them would say nothing."""
 
 
 def summary_of(panel: Panel, better: Mapping[str, str]) -> Summary:
@@ -68,7 +69,10 @@ def summary_of(panel: Panel, better: Mapping[str, str]) -> Summary:
     )  # fmt: skip
     known = [one for one in rows if one.values]
     order = sorted(known, key=lambda one: (one.median, one.mean), reverse=good == "lower")
-    worst = tuple(one.object for one in order[:WORST]) if good else ()
+    alike = sum(one.median == order[0].median for one in order) if order else 0
+    told = bool(good) and alike <= WORST
+    told = told and (len(order) == 1 or order[0].median != order[-1].median)
+    worst = tuple(one.object for one in order[:WORST]) if told else ()
     return Summary(panel.kpi, panel.unit, good, rows, network, worst)
 
 

@@ -365,7 +365,8 @@ def _about(search: Search) -> list[str]:
         )
     elif search.series:
         notes.append(
-            "No KPI tells how many users or how much traffic an object has; all weigh the same."
+            "No KPI is known to tell how many users or how much traffic an object has, so all "
+            "weigh the same; a mapping file can name one."
         )
     if search.holidays:
         days = ", ".join(f"{moment(day):%Y-%m-%d}" for day in search.holidays[:8])

@@ -43,6 +43,9 @@ from cellhive.reports.numbers import format_number, with_unit
 MAX_HOVER = 400
 """Most places along a chart that answer the pointer."""
 
+_LETTER_PX, _KEY_PX = 6.4, 36.0
+"""Width of a letter of the legend, and of the line before a label with the gaps around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -326,10 +329,14 @@ def _legend(entries: Sequence[tuple[str, str]], look: Look) -> str:
     if len(entries) <= 1:
         return ""
     parts, right = [], float(look.width - RIGHT)
-    for label, tone in reversed(entries):
-        right -= 6.4 * len(label)
+    room = (right / len(entries) - _KEY_PX) / _LETTER_PX
+    fits = sum(len(label) for label, _ in entries) <= room * len(entries)
+    for whole, tone in reversed(entries):
+        # names in a hierarchy differ at their end
+        label = whole if fits or len(whole) <= room else f"…{whole[1 - int(room) :]}"
+        right -= _LETTER_PX * len(label)
         parts.append(f'<text class="legend" x="{right:.1f}" y="34">{escape(label)}</text>')
-        right -= 22
+        right -= 22  # with what follows, _KEY_PX
         parts.append(
             f'<line class="line {tone}" x1="{right:.1f}" x2="{right + 17:.1f}" y1="30" y2="30"/>'
         )

@@ -86,3 +86,4 @@ def test_a_holiday_that_one_kpi_shows_is_one_for_all() -> None:
     found = find_incidents(panels, known=Known(load=("users",)))
     assert found.incidents == ()
     assert found.holidays == (345600.0 + 16 * 86400.0,)
+    assert tuple(found.calendar) == found.holidays

@@ -256,10 +256,11 @@ def _within(values: pl.Series | None, what: str, notes: list[str]) -> pl.Series 
         return None
     low, high = _RANGES[what]
     odd = ~values.is_between(low, high).fill_null(value=True)
-    count, name = int(odd.sum()), what.partition("_")[0].upper()
+    count, (name, _, unit) = int(odd.sum()), what.partition("_")
     if count:
+        limits = f"{low:g} to {high:g} {unit.replace('db', 'dB')}".replace("-", "−")
         notes.append(
-            f"{count} values of {name} outside {low:g} to {high:g} were taken as not measured"
+            f"{count} values of {name.upper()} outside {limits} were taken as not measured"
         )
     return values.set(odd, None)
 

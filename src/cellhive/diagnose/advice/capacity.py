@@ -48,9 +48,9 @@ one day a week."""
 class State(StrEnum):
     """What can be said of a cell's limit."""
 
-    FULL = "above its limit now"
-    WILL = "will exceed its limit"
-    MAY = "may exceed its limit"
+    FULL = "beyond its limit now"
+    WILL = "will pass its limit"
+    MAY = "may pass its limit"
     NOT = "not within the horizon"
     NO_TREND = "no trend towards its limit"
     SHIFTED = "its level has just shifted"
@@ -308,7 +308,7 @@ def _recommended(one: Forecast, seen: Seen) -> Recommendation:
         Basis.MEASURED,
     )  # fmt: skip
     kind = "exceeds" if one.above else "falls below"
-    what = "its busy hour" if one.busy_hour >= 0 else "its daily value"
+    what = f"{one.called} in its busy hour" if one.busy_hour >= 0 else f"its daily {one.called}"
     headline = (
         f"Add capacity at {one.object}: {what} {kind} the limit of {_shown(one.limit, one)} "
         + ("now" if full else f"in about {days[2]:.0f} days")

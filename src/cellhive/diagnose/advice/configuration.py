@@ -244,9 +244,9 @@ def _outlier(
 def _order(one: AuditFinding, users: Mapping[str, float]) -> Recommendation:
     named = ", ".join(one.cells[:_MOST_NAMED])
     more = f" and {len(one.cells) - _MOST_NAMED} more" if len(one.cells) > _MOST_NAMED else ""
-    action = one.action[:1].upper() + one.action[1:]
+    which = "Cell" if len(one.cells) == 1 else "Cells"
     return _made(
-        one, f"{action} ({named}{more})", (), "nothing is set: a work order", users,
+        one, f"{which} {named}{more}: {one.action}", (), "nothing is set: a work order", users,
         risk="none before it was looked at", probability=0.0, missing="",
     )  # fmt: skip
 

@@ -103,9 +103,10 @@ def verification(
     if math.isfinite(effect) and 0 < periods <= most:
         periods = max(periods, week)  # a change must be seen on every day of the week
         least = least_seen(spread, follows, before, periods)
+        signed = f"{effect:+.3g}".replace("-", "−")
         words = (
             f"compare the mean of {kpi} over {_long(periods, step_s)} after the change with the "
-            f"{_long(before, step_s)} before: it should move by {effect:+.3g} {unit}; its own "
+            f"{_long(before, step_s)} before: it should move by {signed} {unit}; its own "
             f"noise is {spread:.3g} {unit}, so {least:.3g} can be told from chance"
         )
         return Verification(kpi, unit, least, periods, step_s, words)

@@ -72,7 +72,7 @@ class Told:
         if self.causes is None:
             return "the causal engine was not asked: no effect of a change is identified"
         if self.causes.summary is None:
-            return f"the causal engine cannot tell: {self.causes.problem.rstrip('.')}"
+            return self.causes.problem.rstrip(".")
         proposals = self.causes.proposals
         return proposals.why if proposals is not None else ""
 

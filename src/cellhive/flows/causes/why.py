@@ -149,8 +149,8 @@ def _causes_of(analysis: Analysis, seed: int) -> Causes:
         )
     if elsewhere:
         notes.append(
-            f"{elsewhere} incidents are of other data or KPIs than the model's, or a silence, and "
-            "are not explained here."
+            f"{elsewhere} {'incident is' if elsewhere == 1 else 'incidents are'} of other data or "
+            "KPIs than the model's, or a silence, and not explained here."
         )
     if seen.step_s < DAY_S:
         notes.append(

@@ -15,13 +15,14 @@ from cellhive.diagnose.advice.recommendation import Recommendation
 from cellhive.diagnose.cycles import DAY_S
 from cellhive.flows.advice.advise import Advised
 from cellhive.reports.advice import words
+from cellhive.reports.advice.alike import Alike, alike
 from cellhive.reports.charts import Line, line_chart
 from cellhive.reports.drawing.svg import Look
 from cellhive.reports.numbers import ABSENT, format_number
 from cellhive.reports.page import Cell, Column, Table, environment, safe_svg
 
 CARDS = 20
-"""Recommendations that are told in full; the others stand in the table."""
+"""Recommendations that are told in full, alike ones as one; the others stand in the table."""
 STEPS = 6
 """Steps of a recommendation that are told."""
 PLOTS = 6
@@ -35,7 +36,7 @@ _MEDIAN, _LOW, _HIGH = 2, 0, 4
 class Shown:
     """One recommendation as it is written."""
 
-    rank: int
+    ranks: str
     headline: str
     topic: str
     order: bool
@@ -44,6 +45,8 @@ class Shown:
     users: str
     confidence: str
     evidence: list[str]
+    places: Table
+    """Where, and what speaks for it there; without rows where there is one place only."""
     steps: list[str]
     risk: str
     verify: str
@@ -61,7 +64,7 @@ def advice_html(advised: Advised) -> Markup:
     text = template.render(
         summary=words.summary(advised),
         every=_every(advised),
-        cards=[_shown(k, one) for k, one in enumerate(advised.recommendations[:CARDS], 1)],
+        cards=[_shown(one) for one in alike(advised.recommendations)[:CARDS]],
         totals=words.forecast_totals(advised),
         plots=[_plot(one) for one in _drawn(advised)],
         forecasts=_forecasts(advised),
@@ -72,15 +75,28 @@ def advice_html(advised: Advised) -> Markup:
     return Markup(text)  # noqa: S704  # rendered with escaping on
 
 
-def _shown(rank: int, one: Recommendation) -> Shown:
+def _shown(group: Alike) -> Shown:
+    one = group.first
+    evidence = one.evidence[1:] if group.places else one.evidence  # the rest is in the table
     return Shown(
-        rank, one.headline, one.topic.value, one.is_order, words.effect(one.effect),
-        words.basis(one), _users(one), words.share(one.confidence), list(one.evidence),
-        _steps(one), words.risk(one),
+        group.ranks, group.headline, one.topic.value, one.is_order, words.effect(one.effect),
+        words.basis(one) if one.effect is not None else "", _users(one),
+        words.share(one.confidence), list(evidence), _places(group), _steps(one), words.risk(one),
         one.verify.words if one.verify is not None else
         "too few values before the change to say how long it must be watched",
         one.undo, one.missing,
     )  # fmt: skip
+
+
+def _places(group: Alike) -> Table:
+    columns = (
+        Column("#", numeric=True), Column("Where", wide=True), Column("Found there", wide=True),
+    )  # fmt: skip
+    rows = [
+        (rank, place, one.evidence[0])
+        for (rank, one), place in zip(group.members, group.places, strict=False)
+    ]
+    return Table(columns, rows)
 
 
 def _steps(one: Recommendation) -> list[str]:
@@ -182,9 +198,12 @@ def advice_markdown(advised: Advised) -> list[str]:
     if advised.recommendations:
         lines += ["", "| # | What to do | Expected | Rests on | Users | Sure | Risk | Undo |",
                   "|---|---|---|---|---|---|---|---|"]  # fmt: skip
-    for rank, one in enumerate(advised.recommendations, 1):
+    for group in alike(advised.recommendations):
+        one = group.first
+        where = f": {'; '.join(group.places)}" if group.places else ""
         cells = (
-            str(rank), one.headline, words.effect(one.effect), words.basis(one), _users(one),
+            group.ranks, f"{group.headline}{where}", words.effect(one.effect),
+            words.basis(one) if one.effect is not None else ABSENT, _users(one),
             words.share(one.confidence), words.risk(one), one.undo,
         )  # fmt: skip
         lines.append("| " + " | ".join(_escaped(cell) for cell in cells) + " |")

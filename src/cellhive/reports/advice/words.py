@@ -24,10 +24,11 @@ def summary(advised: Advised) -> list[str]:
         else "",
         _counted(orders, "work order") if orders else "",
     ]  # fmt: skip
-    lines = [
-        f"{_counted(count, 'recommendation')}, the most useful first: "
-        f"{' and '.join(kind for kind in kinds if kind)}."
-    ]
+    said = " and ".join(kind for kind in kinds if kind)
+    if orders == count:  # the count is said already
+        said = "a work order" if count == 1 else "all of them work orders"
+    first = ", the most useful first" if count > 1 else ""
+    lines = [f"{_counted(count, 'recommendation')}{first}: {said}."]
     if advised.beyond:
         lines.append(f"{advised.beyond} more, of less use, are not listed.")
     return lines

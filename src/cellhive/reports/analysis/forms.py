@@ -30,11 +30,19 @@ MARKDOWN_KPIS = 60
 """KPIs of one part in the Markdown form."""
 
 
-def title_of(analysis: Analysis, title: str) -> str:
-    """Return the heading of a report: as asked for, or made from the names of the inputs."""
+def title_of(analysis: Analysis, title: str, sections: Sequence[Section] = ()) -> str:
+    """Return the heading of a report: as asked for, or made from the names of the inputs.
+
+    Args:
+        analysis: The analysis.
+        title: As asked for, or "".
+        sections: Of others; that of the files names them where there are no measurements.
+    """
     if title:
         return title
-    names = [words.clean(source.rsplit("/", 1)[-1]) for source in analysis.sources]
+    files = next((one.record for one in sections if one.name == "files"), ())
+    read = [str(one["file"]) for one in files if one["status"] == "read"]
+    names = [words.clean(name.rsplit("/", 1)[-1]) for name in (analysis.sources or read)]
     return f"Network analysis: {words.listed(names, 2)}" if names else "Network analysis"
 
 
@@ -50,7 +58,7 @@ def analysis_json(
     record: dict[str, Any] = {
         "format": FORMAT,
         "version": __version__,
-        "title": title_of(analysis, title),
+        "title": title_of(analysis, title, sections),
         "times": {"zone": clock.name or None, "words": clock.said},
         "summary": [
             {"question": one.question, "answer": one.answer}
@@ -106,7 +114,7 @@ def _part_record(part: Part) -> dict[str, Any]:
 
 def _incident_record(one: Incident, clock: Clock, users: Users) -> dict[str, Any]:
     record: dict[str, Any] = to_jsonable(one)
-    record["start"], record["end"] = clock.written(one.start_s), clock.written(one.end_s)
+    record["start"], record["end"] = (clock.written(end_s) for end_s in words.span_s(one))
     record["headline"] = words.headline(one)
     record["anchor"] = words.anchor(one)
     record.setdefault("users", to_jsonable(users.of(one)))
@@ -124,25 +132,26 @@ def analysis_markdown(
 ) -> str:
     """Return an analysis as Markdown: summary, top incidents and data quality."""
     clock = clock_of(analysis)
-    lines = [f"# {_escaped(title_of(analysis, title))}", ""]
+    advised = any(one.name == "advice" for one in sections)
+    lines = [f"# {_escaped(title_of(analysis, title, sections))}", ""]
     lines += [text for one in tally(analysis) for text in (one, "")]
     lines += [
         f"- **{_escaped(one.question)}:** {_escaped(one.answer)}"
         for one in points(analysis, causes, sections, clock)
     ]
-    lines += ["", "## What was read", ""]
-    lines += [f"- {_escaped(words.part_line(part, clock))}" for part in analysis.parts]
+    if analysis.parts:
+        lines += ["", "## What was read", ""]
+        lines += [f"- {_escaped(words.part_line(part, clock))}" for part in analysis.parts]
     lines += _incidents(analysis, clock)
     lines += _added(sections, "incidents")
-    if causes is not None:
-        lines += causes_markdown(causes)
+    if causes is not None and (analysis.search.incidents or causes.summary is not None):
+        lines += causes_markdown(causes, advised=advised)
     for place in PLACES[1:-1]:
         lines += _added(sections, place)
-    lines += ["", "## KPIs", "", "| KPI | Unit | Better | Median | 5 % | 95 % | Worst |",
-              "|---|---|---|---|---|---|---|"]  # fmt: skip
-    lines += [_row(_kpi(one)) for part in analysis.parts for one in part.summaries[:MARKDOWN_KPIS]]
-    lines += ["", "## Data quality", "", "| Severity | Finding | Times | Found | Done |",
-              "|---|---|---|---|---|"]  # fmt: skip
+    lines += _kpis(analysis)
+    lines += ["", "## Data quality", ""]
+    lines += ["| Severity | Finding | How many | Found | Done |", "|---|---|---|---|---|"
+              ] if analysis.findings else ["Nothing to complain about."]  # fmt: skip
     for group in grouped(without_folders(analysis.findings)):
         place = place_of(group)
         found = f"{words.clean(group.first.found)} ({place})" if place else group.first.found
@@ -162,7 +171,8 @@ def _incidents(analysis: Analysis, clock: Clock) -> list[str]:
              "| # | When | What | Size | Effect | Confidence |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for one in every[:MARKDOWN_INCIDENTS]:
-        size = f"{words.change(one.lead)}; {words.from_to(one.lead)} at {words.at_lead(one, clock)}"
+        where = words.beside_headline(one, clock)
+        size = f"{words.change(one.lead)}; {words.from_to(one.lead)}{where}"
         what = words.headline(one, noun)
         lines.append(_row((str(one.rank), words.stretch(one, clock), what, size,
                            one.effect or "unknown", one.confidence)))  # fmt: skip
@@ -176,6 +186,22 @@ def _added(sections: Sequence[Section], place: str) -> list[str]:
     for one in sections:
         if one.after == place:
             lines += ["", f"## {_escaped(one.heading)}", "", *one.markdown]
+    return lines
+
+
+def _kpis(analysis: Analysis) -> list[str]:
+    """Return a table of KPIs for each part, under the name of the part where there are several."""
+    lines = ["", "## KPIs"] if analysis.parts else []
+    for part in analysis.parts:
+        if not part.summaries:
+            continue
+        if len(analysis.parts) > 1:
+            lines += ["", f"### {_escaped(part.name)}"]
+        lines += ["", "| KPI | Unit | Better | Median | 5 % | 95 % | Worst |",
+                  "|---|---|---|---|---|---|---|"]  # fmt: skip
+        lines += [_row(_kpi(one)) for one in part.summaries[:MARKDOWN_KPIS]]
+        more = len(part.summaries) - MARKDOWN_KPIS
+        lines += ["", f"{more} more are in the JSON form."] if more > 0 else []
     return lines
 
 

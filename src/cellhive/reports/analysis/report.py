@@ -27,7 +27,14 @@ from cellhive.reports.analysis.drawn.figures import Figures
 from cellhive.reports.analysis.drawn.places import map_of
 from cellhive.reports.analysis.forms import analysis_json, analysis_markdown, title_of
 from cellhive.reports.analysis.sections import PLACES, Section
-from cellhive.reports.analysis.summary import Users, points, rows_there, users_words
+from cellhive.reports.analysis.summary import (
+    Users,
+    is_judged,
+    nothing_found,
+    points,
+    rows_there,
+    users_words,
+)
 from cellhive.reports.causal.section import section_of
 from cellhive.reports.numbers import format_number
 from cellhive.reports.page import Table, render, resource, write_atomic, writer_for
@@ -139,11 +146,12 @@ def render_analysis(
         "analysis.html",
         analysis_css=resource("analysis.css"),
         analysis_js=resource("analysis.js"),
-        title=title_of(analysis, title),
+        title=title_of(analysis, title, sections),
         subtitle=_subtitle(analysis, clock, configuration),
         summary=points(analysis, causes, sections, clock),
         cards=_cards(analysis),
         read=_read(analysis, clock),
+        unjudged="" if is_judged(analysis) else nothing_found(analysis),
         top=shown[:OPEN_INCIDENTS],
         folded=shown[OPEN_INCIDENTS:],
         incidents=tables.incidents(analysis.search, clock, users),
@@ -196,18 +204,18 @@ def _cards(analysis: Analysis) -> list[Card]:
     troubled = {
         name for one in analysis.search.incidents if one.effect == "worse" for name in one.objects
     }
-    judged = analysis.search.series > 0 or bool(analysis.search.incidents)
+    judged = is_judged(analysis)  # else a count of 0 would say that all is well
     cards = [
         Card(
             "Incidents for the worse", str(effects["worse"]) if judged else "not judged",
             (("some better, some worse", str(effects["mixed"])),
              ("for the better", str(effects["better"])),
-             ("direction unknown", str(effects[""]))),
+             ("direction unknown", str(effects[""]))) if judged else (),
             "worse" if effects["worse"] else ("better" if judged else ""),
         ),
         Card(
             words.title(f"{words.noun_of(analysis) or 'object'}s"), format_number(len(objects), 12),
-            (("got worse", str(len(troubled))),
+            (*([("got worse", str(len(troubled)))] if judged else []),
              ("KPIs", format_number(len(kpis), 12)), ("rows", format_number(rows, 12))),
         ),
         Card(

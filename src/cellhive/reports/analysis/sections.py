@@ -13,6 +13,7 @@ from cellhive.diagnose.audit.configuration import Audit, Configuration
 from cellhive.flows.advice.advise import Advised
 from cellhive.flows.drives.survey import Survey
 from cellhive.reports.advice import words as advice_words
+from cellhive.reports.advice.alike import alike
 from cellhive.reports.advice.section import advice_html, advice_json, advice_markdown
 from cellhive.reports.analysis.precedents import (
     Found,
@@ -95,7 +96,7 @@ def composed(
 def of_advice(advised: Advised) -> Section:
     """Return the section of what to change."""
     lines = advice_words.summary(advised)
-    first = next((one.headline for one in advised.recommendations), "")
+    first = next((one.headline for one in alike(advised.recommendations)), "")
     best = f"{first.rstrip('.')}. {lines[0]}" if first else ""
     return Section(
         "advice", "What to change", advice_html(advised), advice_markdown(advised)[3:],

@@ -143,7 +143,7 @@ def _incident_points(analysis: Analysis, causes: Causes | None, clock: Clock) ->
     harmful = [one for one in every if one.effect in {"worse", "mixed"}]
     if not harmful:
         place = "incidents" if analysis.parts else "quality"
-        return [Point("What is wrong", _nothing(analysis), place)]
+        return [Point("What is wrong", nothing_found(analysis), place)]
     noun = words.noun_of(analysis)
     ongoing = [one for one in harmful if one.open_end]
     worst, first = harmful[0], (ongoing or harmful)[0]
@@ -171,7 +171,7 @@ def _wrong_now(ongoing: Sequence[Incident], noun: str, clock: Clock, end: str) -
 def _point(question: str, one: Incident, noun: str, clock: Clock) -> Point:
     text = f"{words.headline(one, noun)}, {words.stretch(one, clock)}"
     if one.lead.kpi != ALL_KPIS:
-        text += f"; {words.from_to(one.lead)} at {words.at_lead(one, clock)}"
+        text += f"; {words.from_to(one.lead)}{words.beside_headline(one, clock)}"
     return Point(question, f"{text}.", words.anchor(one), "worse")
 
 
@@ -181,11 +181,17 @@ def _end(analysis: Analysis, clock: Clock) -> str:
     return clock.written(max(ends).timestamp(), days=days) if ends else "time unknown"
 
 
-def _nothing(analysis: Analysis) -> str:
+def is_judged(analysis: Analysis) -> bool:
+    """Return whether any series was compared with what is usual for it."""
+    return analysis.search.series > 0 or bool(analysis.search.incidents)
+
+
+def nothing_found(analysis: Analysis) -> str:
+    """Return why there is no incident for the worse, in one sentence."""
     if not analysis.parts:
         return "No measurements were read."
     search = analysis.search
-    if not search.series and not search.incidents:
+    if not is_judged(analysis):
         return f"No incidents were looked for: {_why_not_judged(analysis)}."
     if not search.incidents:
         return "No incident was found: every series stayed within its usual behaviour."
@@ -213,7 +219,10 @@ def _affected(analysis: Analysis, first: Incident, ongoing: Sequence[Incident]) 
     noun = words.noun_of(analysis) or "object"
     where = f"{words.counted(len(names), noun)} of {len(every)} in {which}"
     if not users.kpis:
-        text = f"{where}. How many users that is, no KPI in the data says."
+        text = (
+            f"{where}. How many users that is, no KPI says that is known to count them; a mapping "
+            "file can name one."
+        )
         return Point("Who is affected", text, words.anchor(first))
     counts = [users.at(name) for name in names]
     total = float(np.nansum(counts)) if np.isfinite(counts).any() else math.nan
@@ -292,9 +301,11 @@ def _data_point(analysis: Analysis) -> Point:
     if cut:
         parts.append(f"{words.counted(len(cut), 'input')} could be read only in part")
     warnings = severities[Severity.WARNING]
+    each = "each with" if warnings > 1 else "with"
+    there_is = " in what was read" if lost or cut else ""
     parts.append(
-        f"{words.counted(warnings, 'warning')} about quality, each with what was done about it"
-        if warnings else "nothing that would mislead was found"
+        f"{words.counted(warnings, 'warning')} about quality, {each} what was done about it"
+        if warnings else f"nothing that would mislead was found{there_is}"
     )  # fmt: skip
     text = "; ".join(parts)
     tone = "worse" if severities[Severity.ERROR] else "warn" if warnings else "better"

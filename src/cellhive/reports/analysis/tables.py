@@ -74,11 +74,12 @@ def _incident_row(
     one: Incident, clock: Clock, users: Users, *, plotted: bool
 ) -> list[Cell | str | float | int]:
     lead, count = one.lead, users.of(one)
+    start_s, end_s = words.span_s(one)
     kpis = words.kpis_of(one)
     return [
         Cell(_place(one, plotted=plotted), float(one.rank)),
-        Cell(words.stretch(one, clock), one.start_s),
-        Cell(words.lasting(one), one.end_s - one.start_s),
+        Cell(words.stretch(one, clock), start_s),
+        Cell(words.lasting(one), end_s - start_s),
         words.KINDS.get(one.kind, one.kind),
         Cell(words.listed(kpis, 2), title=", ".join(kpis)),
         Cell(words.listed(one.objects, 2), float(len(one.objects)), title=", ".join(one.objects)),

@@ -35,18 +35,30 @@ def counted(count: int, word: str, plural: str = "") -> str:
 # Times -----------------------------------------------------------------------
 
 
+def span_s(one: Incident | Anomaly) -> tuple[float, float]:
+    """Return from when to when something is told; an incident holds that of its first member.
+
+    The times of an incident are those of most members, which may leave out a day of the very
+    series that is told and drawn.
+    """
+    if isinstance(one, Incident):
+        return min(one.start_s, one.lead.start_s), max(one.end_s, one.lead.end_s)
+    return one.start_s, one.end_s
+
+
 def whole_days(one: Incident | Anomaly, clock: Clock) -> bool:
     """Return whether a stretch begins and ends at midnight and lasts days."""
-    return clock.is_midnight(one.start_s) and clock.is_midnight(one.end_s)
+    return all(clock.is_midnight(end_s) for end_s in span_s(one))
 
 
 def stretch(one: Incident | Anomaly, clock: Clock = UTC_CLOCK) -> str:
     """Return from when to when, in words."""
     days = whole_days(one, clock)
-    start = clock.written(one.start_s, days=days)
+    start_s, end_s = span_s(one)
+    start = clock.written(start_s, days=days)
     if one.open_end:
         return f"since {start}"
-    end = clock.written(one.end_s - DAY_S if days else one.end_s, days=days)
+    end = clock.written(end_s - DAY_S if days else end_s, days=days)
     if not days and end[:10] == start[:10]:
         end = end[11:]
     return start if end == start else f"{start} to {end}"
@@ -54,7 +66,8 @@ def stretch(one: Incident | Anomaly, clock: Clock = UTC_CLOCK) -> str:
 
 def lasting(incident: Incident | Anomaly) -> str:
     """Return how long a stretch lasts."""
-    span = timedelta(seconds=incident.end_s - incident.start_s)
+    start_s, end_s = span_s(incident)
+    span = timedelta(seconds=end_s - start_s)
     if span >= timedelta(days=1):
         days = span / timedelta(days=1)
         return "1 day" if days == 1 else f"{format_number(days, 3)} days"
@@ -72,6 +85,14 @@ def at_lead(incident: Incident, clock: Clock) -> str:
     name = clean(incident.lead.object)
     when = stretch(incident.lead, clock)
     return name if when == stretch(incident, clock) else f"{name}, {when}"
+
+
+def beside_headline(incident: Incident, clock: Clock) -> str:
+    """Return " at ..." as ``at_lead`` has it, but nothing that the headline has said already."""
+    where = at_lead(incident, clock)
+    if len(incident.objects) > 1:
+        return f" at {where}"
+    return where.removeprefix(clean(incident.lead.object))
 
 
 # Sizes -----------------------------------------------------------------------

@@ -149,11 +149,12 @@ def causes_record(causes: Causes) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def causes_markdown(causes: Causes) -> list[str]:
+def causes_markdown(causes: Causes, *, advised: bool = False) -> list[str]:
     """Return what a causal model says of an analysis as lines of Markdown.
 
     Args:
         causes: Of the analysis.
+        advised: Whether a section of its own says what to change, so that this one need not.
     """
     if causes.summary is None:
         return ["", "## Why", "", escaped(_sentence(causes.problem))]
@@ -162,13 +163,12 @@ def causes_markdown(causes: Causes) -> list[str]:
     for one in causes.explained:
         said = f"{words.why_head(one)}. {words.why_line(one)}"
         lines.append(f"- Incident {one.incident.rank}: {escaped(said)}")
-    what_if = [text for one in causes.explained if (text := words.what_if_line(one))]
-    if what_if:
-        lines += ["", "## What if", "", *(f"- {escaped(text)}" for text in what_if)]
-    lines += ["", "## What to change", ""]
     proposals = causes.proposals
+    answers = [words.what_if_line(one) for one in causes.explained]
     if proposals is not None:
-        lines += [escaped(proposals.why)] if proposals.why else []
-        lines += [f"- {escaped(words.proposal_line(one))}" for one in proposals.proposals]
+        answers += [proposals.why, *(words.proposal_line(one) for one in proposals.proposals)]
+    heading = "What if" if advised else "What if, and what to change"
+    if any(answers):
+        lines += ["", f"## {heading}", "", *(f"- {escaped(text)}" for text in answers if text)]
     lines += ["", "## What acts on what", "", *markdown_totals(causes.summary), ""]
     return [*lines, *(f"- {escaped(note)}" for note in _notes(causes))]

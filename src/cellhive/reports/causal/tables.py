@@ -143,7 +143,7 @@ def causes_of(one: Explained) -> Table:
     rows: list[Row] = [
         [
             words.clean(cause.name),
-            Cell(f"{format_number(cause.before, 4)} to {format_number(cause.after, 4)}"),
+            Cell(words.went(cause).removeprefix("from ")),
             Cell(words.amount(cause.mean, one.unit), abs(cause.mean)),
             Cell(words.interval(cause.low, cause.high), cause.low),
             Cell(words.probability(cause.probability), cause.probability),

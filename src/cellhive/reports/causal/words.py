@@ -19,6 +19,8 @@ from cellhive.reports.numbers import ABSENT, format_number, format_signed, label
 
 _SURE, _LIKELY = 0.95, 0.7
 _MOST_SUSPECTED = 8
+_MOST, _SOME = 0.5, 0.1
+_NOTHING = 1e-4
 RELIANCE = {
     Reliance.CLEAR: ("clear", "better"),
     Reliance.EXTRAPOLATED: ("beyond the data", "warn"),
@@ -45,8 +47,10 @@ def amount(value: float, unit: str, digits: int = 3) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Return both ends of an interval."""
-    return f"{format_signed(low)} to {format_signed(high)}"
+    """Return both ends of an interval; an end that is nothing beside the other one is 0."""
+    least = _NOTHING * max(abs(low), abs(high))
+    ends = (0.0 if abs(end) < least else end for end in (low, high))
+    return " to ".join(format_signed(end) for end in ends)
 
 
 def counted(count: int, word: str) -> str:
@@ -216,9 +220,10 @@ def why_line(one: Explained) -> str:
     """Return where an incident's change came from, in a sentence or two."""
     verb = "rise" if one.difference > 0 else "drop"
     low, mean, high = one.itself
+    size = f"{amount(mean, one.unit)} (90 %: {interval(low, high)})"
     own = (
-        f"{amount(mean, one.unit)} (90 %: {interval(low, high)}) is not explained by any measured "
-        "KPI: look for a cause outside the data, such as a fault, an alarm or a change of settings."
+        f"{size} is not explained by any measured KPI: look for a cause outside the data, such as "
+        "a fault, an alarm or a change of settings."
     )
     if not one.causes:
         return f"No measured KPI accounts for the {verb}: {own}"
@@ -226,12 +231,17 @@ def why_line(one: Explained) -> str:
     rest = ", ".join(f"{amount(c.mean, one.unit)} at {shown(c.name)}" for c in one.causes[1:])
     said = (
         f"Of the {verb} of {_size(one)}, {amount(first.mean, one.unit)} began at "
-        f"{shown(first.name)}, which went {_went(first)}"
+        f"{shown(first.name)}, which went {went(first)}"
     )
     said += f"; {rest}." if rest else "."
     share = mean / one.difference
-    if share >= 0.5:  # noqa: PLR2004
+    # parts may add up to more than the whole, where others went the other way
+    if share >= _MOST and all(abs(mean) > abs(cause.mean) for cause in one.causes):
         return f"{said} Most of it, {own}"
+    if share >= _SOME:
+        return f"{said} Besides, {own}"
+    if share <= -_SOME:
+        return f"{said} Against this, {size} came from nothing that was measured."
     return said
 
 
@@ -239,7 +249,8 @@ def _size(one: Explained) -> str:
     return with_unit(format_number(abs(one.difference)), {"%": "pp"}.get(one.unit, one.unit))
 
 
-def _went(cause: Cause) -> str:
+def went(cause: Cause) -> str:
+    """Return from where to where a cause went."""
     before, after = (
         with_unit(format_number(v, 4), cause.unit) for v in (cause.before, cause.after)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -133,7 +134,8 @@ def svg_element(
         unit: Unit of the values.
         attributes: Further attributes, written and escaped by this package.
     """
-    shown_unit = f' <tspan class="unit">{escape(unit)}</tspan>' if unit else ""
+    told = re.search(rf"(?<![A-Za-z]){re.escape(unit)}[\])]?$", title)  # as in "drops_%"
+    shown_unit = "" if told or not unit else f' <tspan class="unit">{escape(unit)}</tspan>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" '
         f'viewBox="0 0 {look.width} {look.height}" width="{look.width}" height="{look.height}"'

@@ -163,7 +163,7 @@ def _known(value: float) -> float | None:
 def _logs(surveys: Sequence[Survey]) -> Table:
     return Table(
         (Column("Log", keep=True), Column("Kind"), Column("Samples", numeric=True),
-         Column("Minutes", numeric=True), Column("Way (km)", numeric=True),
+         Column("Minutes", numeric=True), Column("Distance (km)", numeric=True),
          Column("RSRP, median (dBm)", numeric=True), Column("RSRP, 5 % (dBm)", numeric=True),
          Column("Weak (%)", numeric=True, title=f"Samples below {WEAK_DBM:g} dBm"),
          Column("Cells", numeric=True),
@@ -188,6 +188,7 @@ def _shown(one: Survey) -> ShownDrive:
     levels = Table(
         (Column("Measured", keep=True), *(Column(name, numeric=True) for name in columns)),
         [(name, s.samples, s.p5, s.median, s.mean, s.p95) for name, s in known.items()],
+        caption="Where no unit stands, the log states none." if one.others else "",
         filterable=False,
     )
     weak = Table(

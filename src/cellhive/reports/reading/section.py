@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from cellhive.core.measurements import Finding, Measurements
 from cellhive.reports.analysis.words import counted
 from cellhive.reports.causal.report import escaped
 from cellhive.reports.numbers import format_number
-from cellhive.reports.page import Column, Table, environment
+from cellhive.reports.page import Cell, Column, Table, environment
 
 MOST_ROWS = 500
 """Files in the page; the first ones of those that were read, all the others before them."""
@@ -68,30 +69,42 @@ class FilesRead:
 def files_html(read: FilesRead) -> str:
     """Return the body of the section on files."""
     files = read.in_order()
+    folder = _common_folder([str(one.path) for one in files])
     table = Table(
-        (Column("File", keep=True), Column("Read as"), Column("Became"),
+        (Column("File", wide=True), Column("Read as"), Column("Became"),
          Column("Taken for"), Column("Rows", numeric=True),
          Column("Columns and what they were taken for"), Column("Why not"),
          Column("Findings", numeric=True)),
         [
-            (str(one.path), one.kind, one.status, ", ".join(one.taken_for), one.rows,
-             read.mapping_of(one), one.note, read.said[str(one.path)])
+            (Cell(str(one.path).removeprefix(folder), title=str(one.path)), one.kind, one.status,
+             ", ".join(one.taken_for), one.rows, read.mapping_of(one), one.note,
+             read.said[str(one.path)])
             for one in files[:MOST_ROWS]
         ],
-        caption=read.lead() + _more(len(files) - MOST_ROWS),
+        caption=read.lead() + _more(len(files) - MOST_ROWS)
+        + (f". All in {folder}" if folder else ""),
     )  # fmt: skip
     return environment().get_template("files.html").render(files=table)
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """Return the folder that all names begin with, "" for none; it need not be read in each row."""
+    folders = {name.rpartition("/")[0] for name in names}
+    common = posixpath.commonpath(folders) if folders and "" not in folders else ""
+    return f"{common.rstrip('/')}/" if common else ""
 
 
 def files_markdown(read: FilesRead) -> list[str]:
     """Return the lines of the section without its heading."""
     files = read.in_order()
-    lines = [escaped(read.lead()), ""]
+    folder = _common_folder([str(one.path) for one in files])
+    lines = [escaped(read.lead() + (f". All in {folder}" if folder else "")), ""]
     for one in files[:_MOST_LINES]:
         words = [one.status, one.kind, *one.taken_for]
         words += [f"{format_number(one.rows, 12)} rows"] if one.rows else []
         words += [text for text in (one.note, read.mapping_of(one)) if text]
-        lines.append(f"- **{escaped(str(one.path))}**: {escaped('; '.join(words))}")
+        name = str(one.path).removeprefix(folder)
+        lines.append(f"- **{escaped(name)}**: {escaped('; '.join(words))}")
     return [*lines, *([_more(len(files) - _MOST_LINES).strip("; ")] if files[_MOST_LINES:] else [])]
 
 

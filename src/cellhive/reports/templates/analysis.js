@@ -127,7 +127,7 @@
       list.append(item);
     });
     if (incidents.length > 12) list.append(make("li", {}, "and " + (incidents.length - 12) + " more in the table of incidents"));
-    box.append(incidents.length ? list : make("p", { "class": "empty" }, "No incident here."));
+    box.append(incidents.length ? list : make("p", { "class": "empty" }, data.judged ? "No incident here." : "No incidents were looked for."));
     const grid = make("div", { "class": "small" }), every = data.kpis.filter(function (kpi) { return kpi.row.has(cell); });
     const marked = new Set(incidents.flatMap(function (one) { return one.members.filter(function (m) { return m[0] === cell; }).map(function (m) { return m[1]; }); }));
     /* A plot needs more than one value that differ; what never changes is a line of a table. */

@@ -19,6 +19,18 @@
   addEventListener("hashchange", open);
   if (location.hash) open();
 
+  /* A plot wider than the screen shows its first marked span, or at least how that begins. */
+  const scrolled = function (figure) {
+    const span = figure.querySelector("svg.chart rect.span");
+    if (!span || figure.scrollWidth <= figure.clientWidth) return;
+    const marked = span.getBoundingClientRect(), seen = figure.getBoundingClientRect();
+    figure.scrollLeft += Math.min(marked.right - seen.right + 24, marked.left - seen.left - seen.width / 3);
+  };
+  document.querySelectorAll("figure").forEach(scrolled);
+  document.querySelectorAll("details").forEach(function (fold) {
+    fold.addEventListener("toggle", function () { fold.querySelectorAll("figure").forEach(scrolled); });
+  });
+
   const compare = function (a, b) {
     if (a === "" || b === "") return (a === "") - (b === "");
     const x = Number(a), y = Number(b);

@@ -28,7 +28,7 @@ from cellhive.flows.analyse import Analysis
 from cellhive.reports.analysis import words
 from cellhive.reports.analysis.clock import Clock
 from cellhive.reports.analysis.drawn.figures import typical
-from cellhive.reports.analysis.summary import Users
+from cellhive.reports.analysis.summary import Users, is_judged
 from cellhive.reports.numbers import ABSENT, format_number, with_unit
 from cellhive.reports.page import Cell, Column, Row, Table
 
@@ -146,10 +146,11 @@ def _table(
         for item in (item for summary in part.summaries for item in summary.objects):
             kpis[item.object] = kpis.get(item.object, 0) + (item.values > 0)
     noun = words.noun_of(analysis)
+    judged = is_judged(analysis)
     columns = [
         Column(words.title(noun or "object"), keep=True),
-        Column("Changes for the worse", numeric=True),
-        Column("Most severe", wide=True),
+        *([Column("Changes for the worse", numeric=True), Column("Most severe", wide=True)]
+          if judged else []),
         Column("Stands out beside the others", wide=True,
                title="KPI whose median is far on the bad side of those of the other objects"),
         *([Column("Users", numeric=True, title="Mean number at a time")] if users else []),
@@ -166,8 +167,9 @@ def _table(
         stands = apart.get(name)
         rows.append([
             Cell(_opener(index, name), words.clean(name)),
-            Cell(str(len(bad)), float(len(bad)), "worse" if bad else ""),
-            Cell(_link(first, noun), float(first.rank) if first else math.nan),
+            *([Cell(str(len(bad)), float(len(bad)), "worse" if bad else ""),
+               Cell(_link(first, noun), float(first.rank) if first else math.nan)]
+              if judged else []),
             Cell(stands.text if stands else ABSENT, stands.sigmas if stands else math.nan),
             *([Cell(format_number(users[name]), users[name])] if users else []),
             Cell(with_unit(format_number(share), "%"), share),
@@ -245,6 +247,7 @@ def _packed(analysis: Analysis, names: Sequence[str], clock: Clock) -> tuple[lis
             _incident(one, order, index, clock, noun)
             for one in analysis.search.incidents[:MOST_INCIDENTS]
         ],
+        "judged": is_judged(analysis),
         "top": top,
         "orders": orders,
         "axis": clock.axis,

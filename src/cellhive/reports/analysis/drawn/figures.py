@@ -126,7 +126,10 @@ class Figures:
             part = Panel(
                 panel.kpi, names, panel.start_s, panel.step_s, panel.values[rows], panel.unit
             )
-            self._usual[id(panel)] = remove_cycles(part), {r: i for i, r in enumerate(rows)}
+            self._usual[id(panel)] = (
+                remove_cycles(part, self.analysis.search.calendar),
+                {r: i for i, r in enumerate(rows)},
+            )
         usual, index = self._usual[id(panel)]
         return usual, index[row]
 
