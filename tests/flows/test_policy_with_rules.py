@@ -85,7 +85,7 @@ def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothin
     env, frames = night()
     one = beside(model(("electrical_tilt_deg", "asleep")))
     name = env.network.cell_ids
-    policy = PolicyOptimizer(one, PolicySettings(margin=Turns().margin))
+    policy = PolicyOptimizer(one, PolicySettings(added_margin=Turns().added_margin))
     alone = policy.propose(env.network, env.parameters(), frames, 36000.0)
     wanted = {(c.cell, c.parameter): c for plan in alone for c in plan.changes}
     (cell, parameter), taken = next(iter(wanted.items()))

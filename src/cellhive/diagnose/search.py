@@ -301,7 +301,7 @@ def _anomaly(panel: Panel, usual: Usual, found: Departure, better: str) -> Anoma
         known = values[~np.isnan(values)]
         ends = max(known.size // 8, 1)
         first = found.first + int(np.argmax(~np.isnan(values)))
-        expected, observed = _mean(known[:ends]), _mean(known[-ends:])
+        expected, observed = _median(known[:ends]), _median(known[-ends:])
     else:
         level, sigmas = _level_and_size(usual, found)
         here = (found.row, slice(found.first, found.last))

@@ -137,6 +137,9 @@ class PolicySettings:
     margin: float = 0.0
     """Log-odds by which a step must be preferred to keeping: 0 takes every preferred step, more
     makes a policy that settles and leaves room for others."""
+    added_margin: float = 0.0
+    """The same of roles that learned beside the rules. While they learn, steps are drawn, and
+    what is preferred in a third of the periods comes soon: below 0 such a step is taken."""
 
 
 class _Seat(NamedTuple):
@@ -270,10 +273,11 @@ class PolicyOptimizer:
         by = np.zeros(mask.shape[:2], np.int32)
         answers = [logits(seen) for logits in seat.logits]
         for which in reversed(range(len(answers))):
-            place, answer = seat.places[which], answers[which]
-            may = self.model.roles[which].shape.joined(mask[:, place])
+            place, answer, role = seat.places[which], answers[which], self.model.roles[which]
+            may = role.shape.joined(mask[:, place])
             sure = answer.copy()
-            sure[..., KEEP] += self.settings.margin
+            settings = self.settings
+            sure[..., KEEP] += settings.added_margin if role.beside_rules else settings.margin
             best = np.where(may > 0, sure, -np.inf).argmax(axis=-1)
             prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])
