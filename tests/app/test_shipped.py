@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cellhive.adapters.scenarios import scenario_named
-from cellhive.app.learning.policies import load, policy_named
+from cellhive.app.learning.policies import load, model_of, policy_named
 from cellhive.core.errors import NotFound
 from cellhive.core.types import Mode
 from cellhive.flows.decide import LoopSettings
@@ -19,16 +20,26 @@ from cellhive.ran.guard import Guard
 from cellhive.ran.scenarios import HOUR_S, activity_curve, build_world
 from cellhive.ran.simulator import Clock, Twin
 
+TIMING = ("a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient")
 
-def test_it_says_what_it_is_and_where_it_comes_from(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize(
+    ("policy", "heads", "scenarios"),
+    [
+        ("general", [TIMING], {"highway-corridor", "healthy"}),
+        ("general-sleep", [("asleep",), TIMING], {"night-energy", "stadium-surge"}),
+    ],
+)
+def test_it_says_what_it_is_and_where_it_comes_from(
+    tmp_path: Path, policy: str, heads: list[tuple[str, ...]], scenarios: set[str]
+) -> None:
     """Command, scenarios and gates stand in its manifest; test cities are not among its own."""
-    manifest = load("rl:general", tmp_path).manifest
-    assert [role.heads for role in manifest.roles] == [
-        ("a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coefficient")
-    ]
+    manifest = load(f"rl:{policy}", tmp_path).manifest
+    assert [role.heads for role in manifest.roles] == heads
     assert "cellhive train" in manifest.lineage.command
-    assert {"highway-corridor", "healthy"} <= set(manifest.lineage.scenarios)
+    assert scenarios <= set(manifest.lineage.scenarios)
     assert manifest.gates
+    assert all(gate.passed for gate in manifest.gates)
     for name in manifest.lineage.scenarios:
         first, last = scenario_named(name).splits.test
         assert not [seed for seed in manifest.lineage.seeds[1:] if first <= seed <= last]
@@ -40,6 +51,20 @@ def test_versions_that_left_are_refused_with_what_to_do(tmp_path: Path) -> None:
         load("rl:general@2+rules", tmp_path)
     with pytest.raises(NotFound, match=r"versions, 3; found 9 \(looked in"):
         load("rl:general@9", tmp_path)
+
+
+def test_the_one_that_learned_beside_the_rules_has_both_roles(tmp_path: Path) -> None:
+    """What it joined decides as it did before; alone it is that."""
+    beside, joined = model_of(load("rl:general-sleep", tmp_path)).roles
+    (timing,) = model_of(load("rl:general@3", tmp_path)).roles
+    assert beside.beside_rules
+    assert not joined.beside_rules
+    assert all(np.array_equal(joined.tensors[k], timing.tensors[k]) for k in timing.tensors)
+    together = policy_named("rl:general-sleep+rules", tmp_path)
+    assert isinstance(together, PolicyWithRules)
+    assert {one.name for one in together.rules.functions} == {"ES", "CCO", "MLB", "MRO"}
+    alone = policy_named("rl:general-sleep", tmp_path)
+    assert [role.name for role in alone.deciding.roles] == ["joint"]
 
 
 def test_it_makes_handovers_sooner_on_a_highway(tmp_path: Path) -> None:

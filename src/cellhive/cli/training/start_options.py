@@ -49,7 +49,7 @@ RecipeName = Annotated[
     str,
     typer.Option(
         help="What to train: quick (minutes: handover settings on the highway), champion (half "
-        "an hour: timing of handovers, every scenario) or sleep (a quarter of an hour: which "
+        "an hour: timing of handovers, every scenario) or sleep (half an hour: which "
         "capacity cells sleep, learnt beside the rules). The options below change parts of it."
     ),
 ]

@@ -138,7 +138,7 @@ RECIPES = {
             scenarios=("night-energy", "stadium-surge"),
             cities=5, networks=1, periods=48,
             heads=("asleep",),
-            iterations=40,
+            iterations=110,
             learning={"episode_seeds": 16, "keep_bias": 3.0, "entropy": 0.001},
             gates=GateTerms(cities=8, hours=12.0, beside_rules=True),
             beside_rules=True, neighbour_share=0.9,
