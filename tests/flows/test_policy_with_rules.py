@@ -78,6 +78,11 @@ def test_what_learned_beside_the_rules_leaves_them_everything_and_needs_them() -
     assert alone.without_rules() is alone
     with pytest.raises(BadInput, match="rl:random@1\\+rules"):
         added.without_rules()
+    serving = PolicyOptimizer(alone)
+    serving.take(both)  # promoted while it runs, with no rules beside it
+    assert [role.name for role in serving.deciding.roles] == ["alone"]
+    with pytest.raises(BadInput, match="learned to decide alone"):
+        serving.take(added)
 
 
 def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothing() -> None:
@@ -85,7 +90,7 @@ def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothin
     env, frames = night()
     one = beside(model(("electrical_tilt_deg", "asleep")))
     name = env.network.cell_ids
-    policy = PolicyOptimizer(one, PolicySettings(added_margin=Turns().added_margin))
+    policy = PolicyOptimizer(one, PolicySettings(beside_rules=True))
     alone = policy.propose(env.network, env.parameters(), frames, 36000.0)
     wanted = {(c.cell, c.parameter): c for plan in alone for c in plan.changes}
     (cell, parameter), taken = next(iter(wanted.items()))

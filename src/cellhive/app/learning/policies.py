@@ -91,9 +91,7 @@ def policy_named(optimizer: str, models: str) -> TakesModels:
     from cellhive.flows.policy.together import PolicyWithRules  # noqa: PLC0415
 
     model = model_of(load(optimizer, models))
-    if optimizer.endswith(WITH_RULES):
-        return PolicyWithRules(model)
-    return PolicyOptimizer(model.without_rules())
+    return PolicyWithRules(model) if optimizer.endswith(WITH_RULES) else PolicyOptimizer(model)
 
 
 def export_as(reference: str, folder: Path, name: str, models: str) -> Path:

@@ -137,6 +137,8 @@ class PolicySettings:
     margin: float = 0.0
     """Log-odds by which a step must be preferred to keeping: 0 takes every preferred step, more
     makes a policy that settles and leaves room for others."""
+    beside_rules: bool = False
+    """Whether rules are at work too; without them, roles that learned beside rules do nothing."""
     added_margin: float = 0.0
     """The same of roles that learned beside the rules. While they learn, steps are drawn, and
     what is preferred in a third of the periods comes soon: below 0 such a step is taken."""
@@ -182,9 +184,12 @@ class PolicyOptimizer:
             model: The policy.
             settings: How it proposes.
             forward: Makes what computes the logits of a role.
+
+        Raises:
+            BadInput: All of it learned beside rules, and none are at work.
         """
-        self.model, self._forward = model, forward
         self.settings = PolicySettings() if settings is None else settings
+        self.model, self._forward = self._deciding(model), forward
         self._seat: _Seat | None = None
         self._periods = 0
 
@@ -195,9 +200,12 @@ class PolicyOptimizer:
 
     def take(self, model: Model) -> None:
         """Decide with another policy; what was changed and undone in the network stays known."""
-        self.model = model
+        self.model = self._deciding(model)
         if self._seat is not None:
             self._seat = self._laid_out(self._seat.network, self._seat.track)
+
+    def _deciding(self, model: Model) -> Model:
+        return model if self.settings.beside_rules else model.without_rules()
 
     def learn(self, outcome: Outcome) -> None:
         """Leave alone for a while what was rolled back."""

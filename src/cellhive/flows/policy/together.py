@@ -80,7 +80,7 @@ class PolicyWithRules:
         """Start without having seen a network."""
         self._turns, self._periods = turns or Turns(), 0
         self.policy = PolicyOptimizer(model, PolicySettings(
-            margin=self._turns.margin, added_margin=self._turns.added_margin
+            margin=self._turns.margin, added_margin=self._turns.added_margin, beside_rules=True
         ))  # fmt: skip
         self.rules = Rules(functions=left_to_rules(model))
         self._lately: deque[frozenset[str]] = deque(maxlen=max(1, self._turns.clear))
