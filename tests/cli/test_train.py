@@ -139,9 +139,15 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "start", "--device", "abacus", "--scenario", "small.yaml", *QUICK), "'abacus'"),
         (("train", "start", "--on", "moon"), "--on: expected here or ray, found 'moon'"),
         (("train", "resume", "nothing"), "found no training.json"),
-        (("train", "promote", "nobody@1"), "expected a model out of general; found 'nobody'"),
+        (
+            ("train", "promote", "nobody@1"),
+            "out of general, general-sleep; found 'nobody'",
+        ),
         (("train", "promote", "nobody"), "nobody:3 or nobody:candidate"),
-        (("run", "--optimizer", "rl:nobody"), "expected a model out of general; found 'nobody'"),
+        (
+            ("run", "--optimizer", "rl:nobody"),
+            "out of general, general-sleep; found 'nobody'",
+        ),
         (("run", "--optimizer", "rl:no body"), "a name of lower-case letters"),
         (("evaluate", "--optimizer", "rl:nobody"), "'nobody'"),
     ],

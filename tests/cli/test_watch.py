@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_what_arrives_is_analysed_once_it_has_settled(tmp_path: Path) -> None:
     assert "No files yet" in said
     assert "1 new" in said
     assert "Throughput" in said
+    assert "Stopped watching" in said
+
+
+def test_an_interruption_that_is_swallowed_ends_the_watch_all_the_same(tmp_path: Path) -> None:
+    """As one is that lands in a finaliser: nothing is looked at once more."""
+    (tmp_path / "a.csv").write_text(rows(range(300)))
+
+    def swallow() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    read, said = watched(tmp_path, [swallow, lambda: pytest.fail("it went on")])
+    assert read == [300]
     assert "Stopped watching" in said
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from cellhive.adapters.reading import files_of
+from cellhive.cli.output import Stop, stoppable
 from cellhive.core.errors import CellHiveError
 from cellhive.diagnose.incidents import Incident
 from cellhive.flows.analyse import Analysis
@@ -65,8 +67,9 @@ def watch(
     last: Analysis | None = None
     out.print(f"Watching {words.listed([str(path) for path in paths])}; Ctrl-C ends it.",
               markup=False)  # fmt: skip
-    try:
-        while True:
+    # What the interruption lands in may swallow it, such as a finaliser: it is remembered too.
+    with suppress(KeyboardInterrupt), stoppable(Stop(out, asking=True)) as stop:
+        while not stop():
             now = {path: at for path, at in snapshot(paths).items() if path.resolve() not in own}
             if not now and before is None:
                 out.print("No files yet.")
@@ -81,8 +84,7 @@ def watch(
                 done = now
             before = now
             wait(every_s)
-    except KeyboardInterrupt:
-        out.print("Stopped watching.")
+    out.print("Stopped watching.")
 
 
 def _tell(found: Analysis, last: Analysis | None, files: int, out: Console) -> None:
