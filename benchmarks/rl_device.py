@@ -9,9 +9,7 @@ sees no GPU nothing is measured.
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -73,7 +71,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if not torch.cuda.is_available():
         parser.error("torch sees no GPU")
     notes = [
-        f"{torch.cuda.get_device_name()}, torch {torch.__version__}, {processor()}; 16 networks of "
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; 16 networks of "
         "7 sites and 21 cells, 0.4 s of radio per decision, 32 decisions an iteration (10 752 of "
         "cells), 4 epochs, flat policy with tanh and a central critic, float32; wall time after a "
         "first iteration; the twin is on the processor in both.",
@@ -83,14 +81,6 @@ def main(given: Sequence[str] | None = None) -> None:
         for minibatch in MINIBATCHES:
             rows += rows_of(hidden, minibatch, options.repeats, options.iterations)
             report("rl_device", rows, packages=("torch", "numpy", "numba"), notes=notes)
-
-
-def processor() -> str:
-    """Return the processor's name, as the system gives it."""
-    told = subprocess.run(["lscpu"], check=False, capture_output=True, text=True)  # noqa: S607
-    names = [line.partition(":")[2].strip() for line in told.stdout.splitlines()
-             if line.startswith("Model name")]  # fmt: skip
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

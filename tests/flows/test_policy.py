@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from policies import drawn, logits_of
+from small import two_layers
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome
@@ -16,21 +17,11 @@ from cellhive.flows.policy.plans import Grouping, Wanted, plans_of
 from cellhive.flows.policy.reasons import influence, odds
 from cellhive.flows.policy.track import Track
 from cellhive.ran.guard.state import Limits
-from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import Scenario
-from cellhive.ran.users import Traffic, UserMix
 from cellhive.rl.actions import HEADS, KEEP, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 from cellhive.rl.policy import FLAT, NETWORK, PolicyShape, next_cells
 
-SMALL = Scenario(
-    "small", "One site, two layers.", (),
-    lambda: hex_grid(1, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
-    users_per_cell=8,
-    mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
-    traffic=Traffic(mean_session_s=5.0, mean_pause_s=5.0), capacity_offset_db=6.0, tilt_deg=6.0,
-    hours=4.0,
-)  # fmt: skip
+SMALL = two_layers(8, 4.0)
 
 
 class Watched(CellEnvironment):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from policies import drawn
+from small import ASLEEP, two_layers
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome, Plan
@@ -15,21 +16,12 @@ from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole, 
 from cellhive.flows.policy.plans import AUTHOR
 from cellhive.flows.policy.together import PolicyWithRules, Turns, left_to_rules
 from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import Scenario
-from cellhive.ran.users import Traffic, UserMix
 from cellhive.rl.actions import HEADS
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 from cellhive.rl.policy import PolicyShape
 
 MOBILITY = ("a3_offset_db", "hysteresis_db", "time_to_trigger_s")
-NIGHT = Scenario(
-    "night", "One site, two layers, hardly anybody awake.", (),
-    lambda: hex_grid(1, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
-    users_per_cell=4,
-    mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
-    traffic=Traffic(mean_session_s=2.0, mean_pause_s=30.0), capacity_offset_db=6.0, tilt_deg=6.0,
-    hours=4.0,
-)  # fmt: skip
+NIGHT = two_layers(4, 4.0, ASLEEP)
 
 
 def model(*roles: tuple[str, ...]) -> Model:

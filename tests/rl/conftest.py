@@ -6,20 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from small import two_layers
 
-from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import Scenario
-from cellhive.ran.users import Traffic, UserMix
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 
-SMALL = Scenario(
-    "small", "One site, two layers.", (),
-    lambda: hex_grid(1, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
-    users_per_cell=8,
-    mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
-    traffic=Traffic(mean_session_s=5.0, mean_pause_s=5.0), capacity_offset_db=6.0, tilt_deg=6.0,
-    hours=2.0,
-)  # fmt: skip
+SMALL = two_layers(8, 2.0)
 """Six cells, three of which may sleep; an episode has eight decisions."""
 
 

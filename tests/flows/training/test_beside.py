@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small import ASLEEP, two_layers
 
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.types import Change, Plan
@@ -14,20 +15,10 @@ from cellhive.flows.training.beginning import Beginning
 from cellhive.flows.training.beside import BesideRules
 from cellhive.flows.training.history import demonstrate
 from cellhive.flows.training.recipe import RECIPES, environments_of
-from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import Scenario
-from cellhive.ran.users import Traffic, UserMix
 from cellhive.rl.actions import DOWN, HEADS, KEEP, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 
-IDLE = Scenario(
-    "idle", "Three sites, two layers, hardly anybody awake: capacity cells can sleep.", (),
-    lambda: hex_grid(3, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
-    users_per_cell=3,
-    mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
-    traffic=Traffic(mean_session_s=2.0, mean_pause_s=30.0), capacity_offset_db=6.0, tilt_deg=6.0,
-    hours=2.0,
-)  # fmt: skip
+IDLE = two_layers(3, 2.0, ASLEEP, sites=3)
 SETTINGS = EnvironmentSettings(IDLE, observed_s=4.0, warm_up_s=4.0)
 SEEDS = (3, 4)
 

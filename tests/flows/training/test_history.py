@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small import two_layers
 
 from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Mode, Network, Outcome, Parameters, Plan
@@ -22,23 +23,14 @@ from cellhive.flows.training.proposing import nearest_options, values_of
 from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
 from cellhive.memory.patterns import NOTHING, Action, Evidence, Pattern, Share
 from cellhive.ran.guard import Guard
-from cellhive.ran.layout import SiteDesign, hex_grid
-from cellhive.ran.scenarios import Scenario, build_twin
-from cellhive.ran.users import Traffic, UserMix
+from cellhive.ran.scenarios import build_twin
 from cellhive.rl.actions import DOWN, KEEP, UP, Actions, ActionSettings
 from cellhive.rl.env import CellEnvironment, EnvironmentSettings
 from cellhive.rl.experience import joined
 from cellhive.rl.replay import Replay
 from cellhive.rl.rewards import CONSTANT, RewardSettings
 
-SMALL = Scenario(
-    "small", "One site, two layers.", (),
-    lambda: hex_grid(1, 500.0, SiteDesign(carrier_hz=1.8e9, capacity_carrier_hz=2.6e9)),
-    users_per_cell=8,
-    mix=UserMix(users=0, indoor_share=0.3, pedestrian_share=0.2, street_share=0.5),
-    traffic=Traffic(mean_session_s=5.0, mean_pause_s=5.0), capacity_offset_db=6.0, tilt_deg=6.0,
-    hours=2.0,
-)  # fmt: skip
+SMALL = two_layers(8, 2.0)
 
 
 class Scripted:

@@ -197,15 +197,14 @@ def _other_network(
 
 def _apart_km(pairs: Sequence[tuple[StatedCell, StatedCell]]) -> Floats:
     """Return how far apart the places of each pair are, of those whose places are stated."""
-    apart_m = []
-    for one, other in pairs:
-        east_m, north_m = local_xy(
-            np.array([other.latitude_deg]), np.array([other.longitude_deg]),
-            (one.latitude_deg, one.longitude_deg),
-        )  # fmt: skip
-        apart_m.append(np.hypot(east_m, north_m)[0])
-    apart_km = np.array(apart_m) / 1000
-    return apart_km[np.isfinite(apart_km)]
+    places = np.array(
+        [[(one.latitude_deg, one.longitude_deg) for one in pair] for pair in pairs], np.float64
+    ).reshape(-1, 2, 2)
+    places = places[np.isfinite(places).all(axis=(1, 2))]
+    if not len(places):
+        return np.zeros(0)
+    east_m, north_m = local_xy(places[:, :, 0], places[:, :, 1], tuple(places[0, 0]))
+    return np.hypot(east_m[:, 1] - east_m[:, 0], north_m[:, 1] - north_m[:, 0]) / 1000
 
 
 def _file_of(cell: StatedCell) -> str:

@@ -97,13 +97,16 @@ class Model:
 
     def decides_as(self, other: Model) -> bool:
         """Return whether another policy has the same roles with the same weights."""
-        if [(r.name, r.shape) for r in self.roles] != [(r.name, r.shape) for r in other.roles]:
+        mine, its = (
+            [(r.name, r.shape, r.beside_rules) for r in one.roles] for one in (self, other)
+        )
+        if mine != its:
             return False
         pairs = zip(self.roles, other.roles, strict=True)
         return all(
-            mine.tensors.keys() == its.tensors.keys()
-            and all(np.array_equal(mine.tensors[key], its.tensors[key]) for key in its.tensors)
-            for mine, its in pairs
+            own.tensors.keys() == that.tensors.keys()
+            and all(np.array_equal(own.tensors[key], that.tensors[key]) for key in that.tensors)
+            for own, that in pairs
         )
 
     @property
@@ -136,12 +139,10 @@ class PolicySettings:
     """Features that a reason names at most."""
     margin: float = 0.0
     """Log-odds by which a step must be preferred to keeping: 0 takes every preferred step, more
-    makes a policy that settles and leaves room for others."""
+    makes a policy that settles and leaves room for others. Roles that learned beside the rules
+    have learned what room to leave: theirs is 0."""
     beside_rules: bool = False
     """Whether rules are at work too; without them, roles that learned beside rules do nothing."""
-    added_margin: float = 0.0
-    """The same of roles that learned beside the rules. While they learn, steps are drawn, and
-    what is preferred in a third of the periods comes soon: below 0 such a step is taken."""
 
 
 class _Seat(NamedTuple):
@@ -284,8 +285,7 @@ class PolicyOptimizer:
             place, answer, role = seat.places[which], answers[which], self.model.roles[which]
             may = role.shape.joined(mask[:, place])
             sure = answer.copy()
-            settings = self.settings
-            sure[..., KEEP] += settings.added_margin if role.beside_rules else settings.margin
+            sure[..., KEEP] += 0.0 if role.beside_rules else self.settings.margin
             best = np.where(may > 0, sure, -np.inf).argmax(axis=-1)
             prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])

@@ -34,8 +34,6 @@ class Turns:
     """Periods in which it is not asked there."""
     margin: float = 1.0
     """See ``PolicySettings.margin``: beside rules a policy should settle."""
-    added_margin: float = 0.0
-    """See ``PolicySettings.added_margin``."""
     clear: int = 2
     """Periods for which the policy keeps away from where load balancing, energy saving or
     coverage wanted something at a site of several carriers, that in which they did included."""
@@ -79,9 +77,8 @@ class PolicyWithRules:
     def __init__(self, model: Model, turns: Turns | None = None) -> None:
         """Start without having seen a network."""
         self._turns, self._periods = turns or Turns(), 0
-        self.policy = PolicyOptimizer(model, PolicySettings(
-            margin=self._turns.margin, added_margin=self._turns.added_margin, beside_rules=True
-        ))  # fmt: skip
+        settings = PolicySettings(margin=self._turns.margin, beside_rules=True)
+        self.policy = PolicyOptimizer(model, settings)
         self.rules = Rules(functions=left_to_rules(model))
         self._lately: deque[frozenset[str]] = deque(maxlen=max(1, self._turns.clear))
         self._network: Network | None = None

@@ -55,16 +55,18 @@ class BesideRules(CellEnvironment):
         self, seeds: Sequence[int] | None = None, *, start_h: float | None = None
     ) -> tuple[Floats32, Masks]:
         """Begin an episode, with rules that know nothing of the one before."""
-        begun = super().reset(seeds, start_h=start_h)
+        seen, self._mask = super().reset(seeds, start_h=start_h)
         self._asked = Asked(self, self._make)
-        return begun
+        return seen, self._mask
 
     def step(self, actions: Any) -> Step:
         """Make a decision, and what the rules propose where it keeps things as they are."""
         decided = self.actions.checked(actions, self.networks)
         options, _, _ = self._asked.options()
-        ruled = allowed(options, self.masks()).astype(np.int64)
-        return super().step(np.where(decided == KEEP, ruled, decided))
+        ruled = allowed(options, self._mask).astype(np.int64)
+        done = super().step(np.where(decided == KEEP, ruled, decided))
+        self._mask = done.mask
+        return done
 
     def clone(self) -> CellEnvironment:
         """Refuse: what the rules remember is not copied.
