@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -87,3 +88,22 @@ def test_the_thread_that_commits_gives_way_too() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert int(told.stdout) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="sessions do not share the processor here"
+)
+def test_its_session_gives_way_too() -> None:
+    """Among sessions only their own priorities count."""
+    script = (
+        "import os, pathlib\n"
+        "from cellhive.adapters.quic.disk_process import give_way\n"
+        "give_way()\n"
+        "print(pathlib.Path('/proc/self/autogroup').read_text().split()[-1],"
+        " os.sched_getscheduler(0) == os.SCHED_BATCH)\n"
+    )
+    told = subprocess.run(  # noqa: S603  # our own script
+        [sys.executable, "-c", script],
+        capture_output=True, text=True, check=True, start_new_session=True,
+    )  # fmt: skip
+    assert told.stdout.split() == ["10", "True"]
