@@ -35,14 +35,15 @@ def give_way() -> None:
     To be called before the log is opened: on Linux each thread has a priority of its own and
     takes over that of the thread that begins it, and it is a thread of the log that commits.
     Where sessions share the processor as groups (sched(7), autogroup), a priority counts within
-    its session only, and this process has one of its own: so the session gives way, too. Batch
-    work does not take the processor from what runs when it wakes.
+    its session only, and a node gives this process one of its own: so the session gives way,
+    too. Batch work does not take the processor from what runs when it wakes.
     """
     os.nice(_NICER)
     if hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    with contextlib.suppress(OSError):  # another system, or no right to it: it works without
-        _AUTOGROUP.write_text(str(_NICER), encoding="ascii")
+    if os.getsid(0) == os.getpid():  # or it would be others' session
+        with contextlib.suppress(OSError):  # another system, or no right to it: it works without
+            _AUTOGROUP.write_text(str(_NICER), encoding="ascii")
 
 
 def commit_all(log: RecordLog, source: BinaryIO, sink: BinaryIO) -> None:
