@@ -147,6 +147,12 @@ def _causes_of(analysis: Analysis, seed: int) -> Causes:
             f"Values follow themselves from period to period: rows count {counted:.0%} of as many "
             "independent ones (Bartlett 1946), which widens the intervals."
         )
+    if explained:
+        notes.append(
+            "What KPIs went from is their median at the same time of day outside the incident, for "
+            "causes and effect alike. The usual value that an incident names follows level and "
+            "weekday too, so the two can differ."
+        )
     if elsewhere:
         notes.append(
             f"{elsewhere} {'incident is' if elsewhere == 1 else 'incidents are'} of other data or "
