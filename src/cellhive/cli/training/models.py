@@ -98,7 +98,9 @@ def diff(one: Policy, other: Policy, models: ModelsFolder = MODELS) -> None:
 
 def export(
     policy: Policy,
-    folder: Annotated[Path, typer.Argument(help="Folder of models; made where there is none.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for plain files, made where there is none.")
+    ],
     name: Annotated[
         str, typer.Option("--as", help="Name there, as whose champion; default: its own name.")
     ] = "",
