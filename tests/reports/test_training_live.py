@@ -64,6 +64,7 @@ def test_terminal_shows_curve_and_figures() -> None:
     with training_view("small", console, before=[0.1, 0.2]) as tell:
         tell(done(3, gain=0.4))
     shown = out.getvalue()
+    assert "first iteration" not in shown
     for text in ("small", "3 of 40", "gain over changing nothing", "+0.400", "+0.100", "mobility",
                  "kl 0.01", "█"):  # fmt: skip
         assert text in shown

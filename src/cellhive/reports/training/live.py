@@ -94,7 +94,7 @@ class TrainingView:
     def draw(self, width: int) -> RenderableType:
         """Return the view."""
         if self.last is None:
-            return Text(f"{self.title}: first iteration ...")
+            return Text(f"{self.title}: {'going on' if self.scores else 'first iteration'} ...")
         event, row = self.last, self.last.row
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_row(
