@@ -200,3 +200,25 @@ def test_without_room_tensorboards_files_end_and_the_training_does_not(tmp_path:
     again.close()
     (newer,) = set(tmp_path.iterdir()) - {file}
     assert newer.read_bytes().count(b"reward/gain") == 1
+
+
+def test_two_trainings_do_not_share_a_folder(folder: TrainingFolder) -> None:
+    """The second is refused until the first ends: one curve, and checkpoints that stay."""
+    folder.hold()
+    second = TrainingFolder.open(folder.path)
+    with pytest.raises(Conflict, match="found another process at work on it"):
+        second.hold()
+    second.close()  # what it never held
+    folder.close()
+    second.hold()
+    second.close()
+
+
+@pytest.mark.parametrize("damage", [b"[1]\n", b'{"number": 2', b"\xff\xfe\n", b'{"number": "x"}\n'])
+def test_lines_that_are_no_points_are_left_out(folder: TrainingFolder, damage: bytes) -> None:
+    """Those after them are kept."""
+    folder.append({"number": 1})
+    with folder.curve_path.open("ab") as file:
+        file.write(damage.removesuffix(b"\n") + b"\n")
+    folder.append({"number": 3})
+    assert folder.curve() == [{"number": 1}, {"number": 3}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def test_wrong_options_are_refused_before_anything_runs(options: ArmsOptions) ->
         compare_arms(replace(options, scenarios=("milan",)))
     with pytest.raises(BadInput, match="--workers"):
         compare_arms(replace(options, workers=0))
+    for settings, told in (
+        (ArmSettings(hours=math.nan), "--hours: expected a finite number above 0, found nan"),
+        (ArmSettings(hours=-1.0), "--hours"),
+        (ArmSettings(observed_s=math.inf), "--observed"),
+        (ArmSettings(evaluations=0), "--evaluations: expected 1 or more, found 0"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            compare_arms(replace(options, settings=settings))
     options.out.write_text("{}")
     with pytest.raises(BadInput, match="cellhive train evaluate"):
         compare_arms(options)

@@ -15,6 +15,7 @@ from small import small_scenario
 
 from cellhive.adapters.runs import load_run
 from cellhive.adapters.training.folder import TrainingFolder
+from cellhive.core.errors import Unavailable
 
 pytest.importorskip("torch", reason="needs torch: pip install '.[train]'")
 from cellhive.rl.learning.training import Trainer
@@ -98,6 +99,7 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
     assert ended.code == 1
     assert "NOT PASSED" in ended.out
     assert "it is no candidate, because it did not pass every gate" in ended.out
+    assert "Judging in 8 cities held out ..." in ended.err
     assert "cellhive train list" not in ended.err
     listed = cellhive("train", "list")
     assert "tiny@1" in listed.out
@@ -133,6 +135,13 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "start", "--heads", "volume"), "found volume"),
         (("train", "start", "--learning", "speed=2"), "--learning: expected some of"),
         (("train", "start", "--learning", "fast"), "expected NAME=NUMBER"),
+        (("train", "start", "--learning", "epochs=1.5"), "epochs: expected a whole number, found"),
+        (("train", "start", "--learning", "epochs=nan"), "epochs: expected a whole number, found"),
+        (("train", "start", "--learning", "minibatch=inf"), "expected a whole number, found inf"),
+        (("train", "start", "--learning", "adaptive=2"), "adaptive: expected 0 or 1, found 2"),
+        (("train", "start", "--learning", "clip=nan"), "clip: expected a finite number"),
+        (("train", "start", "--networks", "100000000"), "networks: expected 1 to 4096"),
+        (("train", "start", "--time-limit", "-1"), "more than 0 minutes, found -1"),
         (("train", "start", "--name", "No Name"), "--name"),
         (("train", "start", "--parent", "nobody"), "'nobody'"),
         (("train", "start", "--time-limit", "0"), "more than 0 minutes"),
@@ -143,7 +152,7 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
             ("train", "promote", "nobody@1"),
             "out of general, general-sleep; found 'nobody'",
         ),
-        (("train", "promote", "nobody"), "nobody:3 or nobody:candidate"),
+        (("train", "promote", "nobody"), "nobody@3 or nobody@candidate"),
         (
             ("run", "--optimizer", "rl:nobody"),
             "out of general, general-sleep; found 'nobody'",
@@ -186,3 +195,92 @@ def test_rewards_that_are_no_numbers_stop_it_with_what_was_learnt(
     rows = TrainingFolder(path).curve()
     assert [bool(row["taken_back"]) for row in rows] == [False, False, True, True]
     assert TrainingFolder(path).newest()[0].number >= 2
+
+
+def test_interrupted_judging_loses_nothing(
+    cellhive: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C says what is kept and the command that judges and registers it."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cellhive.app.learning.training.judge", interrupted)
+        stopped = start(cellhive, "--iterations", 1, "--no-tensorboard")
+    path = begun(place)
+    assert stopped.code == 130
+    assert stopped.out.endswith(
+        "interrupted after the last iteration; what was learnt is kept; register it: "
+        f"cellhive train resume training/{path.name}\n"
+    )
+    resumed = cellhive("train", "resume", path, "--no-gates", "--no-tensorboard")
+    assert "tiny@1 registered" in resumed.out
+
+
+def test_training_is_registered_elsewhere_where_its_store_is_gone(
+    cellhive: Command, place: Path
+) -> None:
+    """The store is refused before anything is trained for it, and --models names another."""
+    assert start(cellhive, "--iterations", 1, "--no-gates", "--models", "kept").code == 0
+    path = begun(place)
+    (place / "lost").write_text("no folder")
+    refused = cellhive("train", "resume", path, "--iterations", 2, "--no-gates", "--models", "lost")
+    assert refused.code == 2
+    assert "--models: expected a path in a folder that can be written" in refused.err
+    went = cellhive("train", "resume", path, "--iterations", 2, "--no-gates", "--models", "other")
+    assert "tiny@1 registered" in went.out
+    assert "tiny@1" in cellhive("train", "list", "--models", "other").out
+
+
+def test_training_that_cannot_be_registered_says_how_to_go_on(
+    cellhive: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was learnt is kept, and the command that registers it is said."""
+
+    def full(*_: object) -> None:
+        message = "models.db: expected room, found none; make room"
+        raise Unavailable(message, retry_after_s=1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cellhive.app.learning.training.register", full)
+        ended = start(cellhive, "--iterations", 1, "--no-gates", "--no-tensorboard")
+    assert ended.code == 1
+    assert (
+        f"register it: cellhive train resume training/{begun(place).name} --no-gates" in ended.err
+    )
+    again = cellhive("train", "resume", begun(place), "--no-gates", "--no-tensorboard")
+    assert "tiny@1 registered" in again.out
+
+
+def test_damaged_curve_keeps_nobody_from_going_on(cellhive: Command, place: Path) -> None:
+    """Its points are left out, said so, and the training goes on and is registered."""
+    assert start(cellhive, "--iterations", 2, "--no-gates", "--no-tensorboard").code == 0
+    path = begun(place)
+    lines = (path / "curve.jsonl").read_bytes().splitlines()
+    (path / "curve.jsonl").write_bytes(b'{"number": 1}\n\xff\xfe' + lines[1] + b"\n")
+    went = cellhive("train", "resume", path, "--iterations", 3, "--no-gates", "--no-tensorboard")
+    assert "curve.jsonl: expected 2 points, found 0 that are whole" in went.err
+    assert "tiny@2 registered" in went.out
+    cellhive("train", "resume", path, "--iterations", 3, "--no-gates", "--no-tensorboard")
+
+
+def test_folder_that_somebody_trains_in_is_left_alone(cellhive: Command, place: Path) -> None:
+    """Two at once would mix their curves: the second is refused, and the first not disturbed."""
+    assert start(cellhive, "--iterations", 1, "--no-gates", "--no-tensorboard").code == 0
+    first = TrainingFolder.open(begun(place))
+    first.hold()
+    refused = cellhive("train", "resume", first.path, "--iterations", 2)
+    assert refused.code == 1
+    assert "found another process at work on it" in refused.err
+    assert len(first.curve()) == 1
+    first.close()
+
+
+def test_models_that_are_not_there_are_said(cellhive: Command) -> None:
+    """A folder that was misspelt is not passed over in silence; the list itself stays JSON."""
+    listed = cellhive("train", "list", "--models", "mistyped", "--json")
+    assert listed.err == (
+        "There are no policies of yours in mistyped; train one: cellhive train start\n"
+    )
+    assert all(row["ships"] for row in json.loads(listed.out))

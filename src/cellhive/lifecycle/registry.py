@@ -307,7 +307,8 @@ def check_promotion(manifest: ModelManifest, alias: str, reason: str) -> None:
         found = f"failed: {'; '.join(failed)}" if failed else "put to none"
         message = (
             f"{manifest.reference}: expected a champion that passed its gates, found one that "
-            f"{'was ' if not failed else ''}{found}; give a reason to promote it all the same"
+            f"{'was ' if not failed else ''}{found}; give a reason (--reason) to promote "
+            "it all the same"
         )
         raise Conflict(message)
 

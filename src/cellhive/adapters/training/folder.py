@@ -7,6 +7,7 @@ is written last: a checkpoint without it was not finished. Nothing is ever unpic
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -54,6 +55,8 @@ class TrainingFolder:
         self.path = path
         self._waiting = b""
         """Points of the curve that could not be written yet."""
+        self._held = -1
+        """Descriptor that the lock is on; -1 where it is not held."""
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, Any]) -> TrainingFolder:
@@ -92,6 +95,33 @@ class TrainingFolder:
             message = f"{path}: expected the folder of a training, found no training.json in it"
             raise NotFound(message)
         return folder
+
+    def hold(self) -> None:
+        """Keep other trainings out of the folder until ``close``, or until this process ends.
+
+        Two of them would write into one curve and remove each other's checkpoints.
+
+        Raises:
+            Conflict: Another training is at work in it.
+        """
+        self._held = os.open(self.facts_path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.close()
+            message = (
+                f"{self.path}: expected a training that rests, found another process at work on "
+                "it; wait until it ends, or stop it with Ctrl-C"
+            )
+            raise Conflict(message) from error
+        except OSError:  # a file system without locks is no reason not to train
+            self.close()
+
+    def close(self) -> None:
+        """Let other trainings in."""
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     @property
     def facts_path(self) -> Path:
@@ -184,17 +214,18 @@ class TrainingFolder:
     def curve(self, up_to: int | None = None) -> list[dict[str, Any]]:
         """Return the points of the curve; what follows an iteration is left out, if given.
 
-        A last line that was cut when the training was killed is left out too.
+        A line that is no point is left out too, such as one cut when the training was killed.
         """
         if not self.curve_path.exists():
             return []
         rows = []
-        for line in self.curve_path.read_text(encoding="utf-8").splitlines():
+        for line in self.curve_path.read_bytes().splitlines():
             try:
                 row = json.loads(line)
             except ValueError:
-                break
-            if up_to is None or row.get("number", 0) <= up_to:
+                continue
+            number = row.get("number") if isinstance(row, dict) else None
+            if isinstance(number, int) and (up_to is None or number <= up_to):
                 rows.append(row)
         return rows
 

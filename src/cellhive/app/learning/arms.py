@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -67,6 +68,14 @@ class ArmsOptions:
             held_out(scenario_of(name, 0, self.sites), self.seeds)
         if self.workers < 1:
             raise BadInput(place="--workers", expected="1 or more", found=str(self.workers))
+        settings = self.settings
+        if settings.evaluations < 1:
+            raise BadInput(
+                place="--evaluations", expected="1 or more", found=str(settings.evaluations)
+            )
+        for option, value in (("--hours", settings.hours), ("--observed", settings.observed_s)):
+            if value is not None and not 0.0 < value < math.inf:  # NaN neither
+                raise BadInput(place=option, expected="a finite number above 0", found=f"{value:g}")
         return self
 
 

@@ -9,6 +9,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -115,8 +116,9 @@ class TrainOptions:
             )
         if not self.time_limit_s > 0:
             raise BadInput(
-                place="--time-limit", expected="more than 0 minutes", found=f"{self.time_limit_s:g}"
-            )
+                place="--time-limit", expected="more than 0 minutes",
+                found=f"{self.time_limit_s / 60.0:g}",
+            )  # fmt: skip
 
 
 @dataclass
@@ -139,7 +141,8 @@ class Training:
     observers: list[Observer] = field(default_factory=list)
 
     def close(self) -> None:
-        """End the processes that train, where there are others than this."""
+        """Let others into the folder, and end the processes that train beside this one."""
+        self.folder.close()
         end: Callable[[], None] | None = getattr(self.trainer, "close", None)
         if end is not None:
             end()
@@ -158,6 +161,7 @@ def begin(options: TrainOptions, root: Path, tell: Tell) -> Training:
     need_torch()
     _check_place(options)
     recipe = options.recipe
+    learning_of(recipe)  # refused before cities are built
     scenarios = tuple(scenario_named(name) for name in recipe.scenarios)
     texts = {scenario.name: scenario_text(scenario) for scenario in scenarios}
     actors, parents = _parents(options)
@@ -165,6 +169,7 @@ def begin(options: TrainOptions, root: Path, tell: Tell) -> Training:
     trainer, roles, notes = _trainer(options, scenarios, actors, tell, first=True)
     facts = _facts(options, texts, now) | {"parents": list(parents), "taught": list(notes)}
     folder = TrainingFolder.create(root / f"{options.name}-{now:%Y%m%d-%H%M%S}", facts)
+    folder.hold()
     return Training(options, scenarios, texts, roles, trainer, folder, notes=notes, parents=parents)
 
 
@@ -179,9 +184,19 @@ def resume(path: Path, tell: Tell, changes: Mapping[str, Any]) -> Training:
     Raises:
         NotFound: There is no training, or no checkpoint.
         BadInput: Nothing in it is as it was written.
+        Conflict: Another process is at work on it.
     """
     need_torch()
     folder = TrainingFolder.open(path)
+    folder.hold()
+    try:
+        return _resumed(folder, tell, changes)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def _resumed(folder: TrainingFolder, tell: Tell, changes: Mapping[str, Any]) -> Training:
     facts = folder.facts()
     try:
         options = _options(facts, changes)
@@ -198,13 +213,27 @@ def resume(path: Path, tell: Tell, changes: Mapping[str, Any]) -> Training:
     scenarios = tuple(scenario_of(text, name) for name, text in texts.items())
     trainer, roles, _ = _trainer(options, scenarios, {}, tell)
     trainer.restore(checkpoint.state)
-    rows = folder.cut_curve(checkpoint.number)
-    scores = tuple(float(row["gain"] if row.get("gain") is not None else row["reward"])
-                   for row in rows)  # fmt: skip
-    spent_s = sum(sum(row["seconds"].values()) for row in rows)
+    scores, spent_s = _so_far(folder.cut_curve(checkpoint.number))
+    if len(scores) < checkpoint.number:
+        note = (
+            f"{folder.curve_path}: expected {checkpoint.number} points, found {len(scores)} that "
+            "are whole; what is learnt does not depend on them"
+        )
+        notes = (*notes, note)
     return Training(
         options, scenarios, texts, roles, trainer, folder, scores, notes, parents, spent_s
     )
+
+
+def _so_far(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, ...], float]:
+    """Return the scores and the time taken [s] of those points of a curve that are whole."""
+    scores, spent_s = [], 0.0
+    for row in rows:
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            taken_s = sum(float(part) for part in row["seconds"].values())
+            scores.append(float(row["gain"] if row.get("gain") is not None else row["reward"]))
+            spent_s += taken_s
+    return tuple(scores), spent_s
 
 
 def need_torch() -> None:
@@ -377,20 +406,11 @@ def learning_of(recipe: TrainingRecipe) -> Any:
     """Return the settings of the learner.
 
     Raises:
-        BadInput: There is no setting of such a name.
+        BadInput: There is no setting of such a name, or no such value of it.
     """
-    from cellhive.rl.learning.training import TrainingSettings  # noqa: PLC0415 - needs torch
+    from cellhive.rl.learning.ppo import settings_from  # noqa: PLC0415 - needs torch
 
-    usual = TrainingSettings()
-    unknown = sorted(set(recipe.learning) - set(TrainingSettings.__dataclass_fields__))
-    if unknown:
-        raise BadInput(
-            place="--learning",
-            expected=f"some of {', '.join(TrainingSettings.__dataclass_fields__)}",
-            found=", ".join(unknown),
-        )  # fmt: skip
-    typed = {name: type(getattr(usual, name))(value) for name, value in recipe.learning.items()}
-    return replace(usual, **typed)
+    return settings_from(recipe.learning)
 
 
 def run(training: Training, should_stop: Callable[[], bool] = lambda: False) -> TrainingEnded:
@@ -546,7 +566,7 @@ def _lineage(training: Training) -> Lineage:
         parents=training.parents,
         budget={
             "iterations": float(training.trainer.number),
-            "decisions": float(rows[-1]["decisions"]) if rows else 0.0,
+            "decisions": float(rows[-1].get("decisions", 0)) if rows else 0.0,
             "wall_s": round(training.spent_s, 1),
         },
         data={

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from cellhive.cli.output import console
 from cellhive.cli.training.options import MODELS, ModelsFolder
+from cellhive.core.errors import BadInput
 
 Policy = Annotated[str, typer.Argument(help="NAME@VERSION, or NAME@ALIAS such as NAME@candidate.")]
 
@@ -34,6 +35,11 @@ def promote(
     """
     from cellhive.app.learning.policies import open_models, reference_of  # noqa: PLC0415
 
+    if not {"@", ":"} & set(policy):
+        raise BadInput(
+            place="policy", expected=f"a version or an alias: {policy}@3 or {policy}@candidate",
+            found=policy,
+        )  # fmt: skip
     with open_models(models, existing=True) as there:
         reference = reference_of(policy)
         move = there.promote(reference, alias=alias, reason=reason)
@@ -54,11 +60,13 @@ def list_models(
 
     with open_models(models, existing=True) as there:
         rows = there.rows()
+        if there.store is None:
+            console(stderr=True).print(
+                f"There are no policies of yours in {models}; train one: cellhive train start",
+                markup=False,
+            )
     if as_json:
         print(json.dumps([to_jsonable(asdict(row)) for row in rows], indent=2, allow_nan=False))
-        return
-    if not rows:
-        print(f"There are no policies in {models}; train one: cellhive train start")
         return
     words = {True: "passed", False: "not passed", None: "none"}
     table = Table("policy", "is", "registered", "learnt in", "gates", box=None, pad_edge=False)
@@ -90,7 +98,9 @@ def diff(one: Policy, other: Policy, models: ModelsFolder = MODELS) -> None:
 
 def export(
     policy: Policy,
-    folder: Annotated[Path, typer.Argument(help="Folder of models; made where there is none.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for plain files, made where there is none.")
+    ],
     name: Annotated[
         str, typer.Option("--as", help="Name there, as whose champion; default: its own name.")
     ] = "",

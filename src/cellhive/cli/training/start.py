@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cellhive.cli.analysis.progress import Stages
 from cellhive.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Stop, console, stoppable
 from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.cli.training.start_options import (
@@ -33,6 +35,7 @@ from cellhive.cli.training.start_options import (
     LearnerSettings,
     LearnFrom,
     LearnHow,
+    ModelsAsBegun,
     Name,
     Networks,
     Observed,
@@ -131,8 +134,9 @@ def start(
     check_folder(out, "--out")
     check_models(models)
     messages = console(stderr=True)
-    with messages.status("Preparing; the first time kernels are compiled ...") as status:
-        training = composition.begin(options, out, status.update)
+    with Stages(messages) as stages:
+        stages("Preparing; the first time kernels are compiled")
+        training = composition.begin(options, out, _told(stages))
     with closing(training):
         _go(training, messages, gates=gates, tensorboard=tensorboard)
 
@@ -149,6 +153,7 @@ def resume(
     time_limit: TimeLimit = None,
     gates: Gates = True,
     tensorboard: Board = None,
+    models: ModelsAsBegun = None,
 ) -> None:
     """Go on with a training that was stopped, or killed, from its newest whole checkpoint.
 
@@ -156,15 +161,19 @@ def resume(
     device. A checkpoint that is damaged is left out, and the one before it is taken.
     """
     from cellhive.app.learning import training as composition  # noqa: PLC0415
+    from cellhive.app.learning.models import check_models  # noqa: PLC0415
 
     messages = console(stderr=True)
-    changes: dict[str, Any] = {"iterations": iterations, "device": device, "on": on}
+    changes: dict[str, Any] = {"iterations": iterations, "device": device, "on": on,
+                               "models": models}  # fmt: skip
     changes |= _processes(runners, learners)
     if time_limit is not None:
         changes["time_limit_s"] = _limit_s(time_limit)
-    with messages.status("Preparing ...") as status:
-        training = composition.resume(folder, status.update, changes)
+    with Stages(messages) as stages:
+        stages("Preparing")
+        training = composition.resume(folder, _told(stages), changes)
     with closing(training):
+        check_models(training.options.models)
         there = composition.registered(training)
         number = training.trainer.number
         if there and number >= training.options.recipe.iterations:
@@ -226,11 +235,26 @@ def _go(training: Training, messages: Console, *, gates: bool, tensorboard: bool
     if ended.why != "done":
         planned = training.options.recipe.iterations
         how_far = f"{ended.why} after iteration {ended.number} of {planned}"
-        print(f"{how_far}; go on: cellhive train resume {path}")
+        print(f"{how_far}; go on: {_going_on(path, gates=gates)}")
         if ended.why == "interrupted":
             sys.exit(128 + stop.signum if stop.signum else EXIT_INTERRUPTED)
         return
-    _finish(training, messages, gates=gates)
+    kept = f"what was learnt is kept; register it: {_going_on(path, gates=gates)}"
+    try:
+        _finish(training, messages, gates=gates)
+    except KeyboardInterrupt:
+        print(f"interrupted after the last iteration; {kept}")
+        sys.exit(EXIT_INTERRUPTED)
+    except CellHiveError:
+        messages.print(kept[0].upper() + kept[1:], markup=False)
+        raise
+
+
+def _going_on(path: Path, *, gates: bool) -> str:
+    """Return the command that goes on with a training."""
+    return shlex.join(
+        ["cellhive", "train", "resume", str(path), *([] if gates else ["--no-gates"])]
+    )
 
 
 def _trained(
@@ -255,8 +279,11 @@ def _finish(training: Training, messages: Console, *, gates: bool) -> None:
 
     judged = None
     if gates:
-        with messages.status("Judging in cities held out ...") as status:
-            judged = composition.judge(training, _told(status))
+        of = len(training.scenarios) * training.options.recipe.gates.cities
+        if not messages.is_terminal:  # the first city may take minutes
+            messages.print(f"Judging in {of} cities held out ...", markup=False)
+        with Stages(messages) as stages:
+            judged = composition.judge(training, _judging(stages, of))
     manifest = composition.register(training, judged)
     which = f"{manifest.name}@{manifest.version}"
     if judged is None:
@@ -266,7 +293,8 @@ def _finish(training: Training, messages: Console, *, gates: bool) -> None:
     for gate in judged.gates:
         table.add_row(gate.name, "passed" if gate.passed else "NOT PASSED", gate.found)
     console().print(table)
-    models = "" if training.options.models == MODELS else f" --models {training.options.models}"
+    where = training.options.models
+    models = "" if where == MODELS else f" --models {shlex.quote(where)}"
     if not judged.passed:
         print(f"{which} registered; it is no candidate, because it did not pass every gate")
         sys.exit(EXIT_FAILED)
@@ -274,12 +302,22 @@ def _finish(training: Training, messages: Console, *, gates: bool) -> None:
     print(f"make it the one in use: cellhive train promote {which}{models}")
 
 
-def _told(status: Any) -> Observer:
-    """Return an observer that says which cities are judged."""
+def _told(stages: Stages) -> Callable[[str], None]:
+    """Return what tells of preparations, whose texts end in dots already."""
+    return lambda text: stages(text.removesuffix(" ..."))
+
+
+def _judging(stages: Stages, of: int) -> Observer:
+    """Return an observer that says how many cities of so many are judged."""
     from cellhive.flows.training.gates import CityJudged  # noqa: PLC0415
 
+    stage, done = "Judging in cities held out", 0
+    stages(stage, done, of)
+
     def tell(event: object) -> None:
+        nonlocal done
         if isinstance(event, CityJudged):
-            status.update(f"Judged in {event.scenario}, city {event.seed} ...")
+            done += 1
+            stages(stage, done, of)
 
     return tell

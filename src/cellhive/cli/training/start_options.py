@@ -34,6 +34,10 @@ TimeLimit = Annotated[
     float | None,
     typer.Option(help="Minutes after which no further iteration begins; it can be gone on with."),
 ]
+ModelsAsBegun = Annotated[
+    str | None,
+    typer.Option("--models", help="Store to register the policy in; default: as it began."),
+]
 Gates = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,8 @@ from cellhive.rl.rewards import RewardSettings
 
 JOINT, FUNCTIONS = "joint", "functions"
 """One policy for every knob, or one for each function of the network."""
+MOST_NETWORKS = 4096
+"""Networks of a city; what is far beyond fills the memory of any machine before it begins."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class TrainingRecipe:
         for name in ("cities", "networks", "periods", "iterations"):
             if getattr(self, name) < 1:
                 raise BadInput(place=name, expected="1 or more", found=str(getattr(self, name)))
+        if self.networks > MOST_NETWORKS:
+            raise BadInput(
+                place="networks", expected=f"1 to {MOST_NETWORKS}", found=str(self.networks)
+            )
         if self.roles not in (JOINT, FUNCTIONS):
             raise BadInput(
                 place="roles", expected=f"{JOINT} or {FUNCTIONS}", found=repr(self.roles)

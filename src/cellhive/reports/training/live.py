@@ -1,7 +1,7 @@
 """The terminal view of a training: how far it is, its curve, what the policy does.
 
 It only listens: ``training_view`` gives an observer for the events of ``flows.training``.
-Where there is no terminal it writes a plain line now and then, or nothing.
+Where there is no terminal it writes a plain line per iteration, or nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _BLOCKS = " ▁▂▃▄▅▆▇█"
 _WIDTH, _HEIGHT = 60, 8
 _LOSSES = ("entropy", "kl", "explained")
 """Of the numbers of an update, those that say most about its health."""
-_LINES = 20
-"""Plain lines of a whole training, about."""
+_PAUSE_S = 1.0
+"""Least time between two plain lines [s]: a training of thousands of quick iterations is no log
+of thousands of lines."""
 
 
 def curve_lines(values: Sequence[float], width: int, height: int) -> list[str]:
@@ -93,7 +94,7 @@ class TrainingView:
     def draw(self, width: int) -> RenderableType:
         """Return the view."""
         if self.last is None:
-            return Text(f"{self.title}: first iteration ...")
+            return Text(f"{self.title}: {'going on' if self.scores else 'first iteration'} ...")
         event, row = self.last, self.last.row
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_row(
@@ -141,12 +142,16 @@ def line_of(event: IterationDone) -> str:
 
 
 def _plain(console: Console) -> Observer:
+    told_s = -math.inf
+
     def tell(event: object) -> None:
+        nonlocal told_s
         match event:
             case IterationDone():
-                every = max(1, event.of // _LINES)
-                if event.row.number % every == 0 or event.row.taken_back:
+                last = event.row.number >= event.of
+                if event.elapsed_s - told_s >= _PAUSE_S or last or event.row.taken_back:
                     console.print(line_of(event), markup=False)
+                    told_s = event.elapsed_s
             case CheckpointFailed():
                 console.print(
                     f"no checkpoint of iteration {event.number}, the one before is kept: "

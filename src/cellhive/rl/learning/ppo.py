@@ -9,9 +9,9 @@ the network does; so its last value is estimated, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,29 @@ class TrainingSettings:
         for name in ("epochs", "minibatch", "patience", "gradient_norm"):
             if getattr(self, name) <= 0:
                 raise BadInput(place=name, expected="above 0", found=f"{getattr(self, name):g}")
+
+
+def settings_from(numbers: Mapping[str, float]) -> TrainingSettings:
+    """Return the usual settings with some of them as given, by name.
+
+    Raises:
+        BadInput: There is no setting of such a name, or no such value of it.
+    """
+    usual = TrainingSettings()
+    known = [field.name for field in fields(usual)]
+    unknown = sorted(set(numbers) - set(known))
+    if unknown:
+        raise BadInput(
+            place="--learning", expected=f"some of {', '.join(known)}", found=", ".join(unknown)
+        )
+    typed: dict[str, Any] = {}
+    for name, value in numbers.items():
+        kind = type(getattr(usual, name))
+        words = {bool: "0 or 1", int: "a whole number"}.get(kind, "")
+        if words and (not float(value).is_integer() or (kind is bool and value not in (0, 1))):
+            raise BadInput(place=f"--learning {name}", expected=words, found=f"{value:g}")
+        typed[name] = kind(value)
+    return replace(usual, **typed)
 
 
 class Losses(NamedTuple):
