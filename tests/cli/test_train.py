@@ -86,6 +86,9 @@ def test_stopped_training_goes_on_to_the_same_end(
     assert "tiny@2 registered" in resumed.out
     again = cellhive("train", "resume", path, "--no-gates")
     assert again.out.startswith("all 4 iterations are done, and tiny@2 is registered; go further")
+    back = cellhive("train", "resume", path, "--iterations", 3)
+    assert back.code == 2
+    assert "--iterations: expected 4 or more, which are done, found 3" in back.err
     same = cellhive("train", "diff", "tiny@1", "tiny@2")
     assert same.code == 0
     # unless the two took as long to a tenth of a second, that alone differs
@@ -147,6 +150,7 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "start", "--time-limit", "0"), "more than 0 minutes"),
         (("train", "start", "--device", "abacus", "--scenario", "small.yaml", *QUICK), "'abacus'"),
         (("train", "start", "--on", "moon"), "--on: expected here or ray, found 'moon'"),
+        (("train", "start", "--runners", "4"), "--runners: expected --on ray, found --on here"),
         (("train", "resume", "nothing"), "found no training.json"),
         (
             ("train", "promote", "nobody@1"),
@@ -262,7 +266,6 @@ def test_damaged_curve_keeps_nobody_from_going_on(cellhive: Command, place: Path
     went = cellhive("train", "resume", path, "--iterations", 3, "--no-gates", "--no-tensorboard")
     assert "curve.jsonl: expected 2 points, found 0 that are whole" in went.err
     assert "tiny@2 registered" in went.out
-    cellhive("train", "resume", path, "--iterations", 3, "--no-gates", "--no-tensorboard")
 
 
 def test_folder_that_somebody_trains_in_is_left_alone(cellhive: Command, place: Path) -> None:

@@ -129,7 +129,7 @@ def start(
         device=device, checkpoint_every=checkpoint_every, time_limit_s=_limit_s(time_limit),
         models=models, parent=parent, against=against, joins=joins, command=_typed(),
         on=on or composition.HERE,
-        **_processes(runners, learners),
+        **_processes(runners, learners, on or composition.HERE),
     )  # fmt: skip
     check_folder(out, "--out")
     check_models(models)
@@ -166,7 +166,7 @@ def resume(
     messages = console(stderr=True)
     changes: dict[str, Any] = {"iterations": iterations, "device": device, "on": on,
                                "models": models}  # fmt: skip
-    changes |= _processes(runners, learners)
+    changes |= _processes(runners, learners, on)
     if time_limit is not None:
         changes["time_limit_s"] = _limit_s(time_limit)
     with Stages(messages) as stages:
@@ -176,6 +176,11 @@ def resume(
         check_models(training.options.models)
         there = composition.registered(training)
         number = training.trainer.number
+        if iterations is not None and iterations < number:
+            raise BadInput(
+                place="--iterations", expected=f"{number} or more, which are done",
+                found=str(iterations),
+            )  # fmt: skip
         if there and number >= training.options.recipe.iterations:
             print(f"all {number} iterations are done, and {there} is registered; go further: "
                   f"--iterations {2 * number}")  # fmt: skip
@@ -183,10 +188,16 @@ def resume(
         _go(training, messages, gates=gates, tensorboard=tensorboard)
 
 
-def _processes(runners: int | None, learners: int | None) -> dict[str, int]:
-    """Return what was said of processes."""
-    given = {"runners": runners, "learners": learners}
-    return {name: count for name, count in given.items() if count is not None}
+def _processes(runners: int | None, learners: int | None, on: str | None) -> dict[str, int]:
+    """Return what was said of processes; where a training of one began elsewhere is not known."""
+    both = {"runners": runners, "learners": learners}
+    given = {name: count for name, count in both.items() if count is not None}
+    if given and on == "here":
+        raise BadInput(
+            place=" ".join(f"--{name}" for name in given), expected="--on ray", found="--on here",
+            remedy="in this process there are none; add --on ray or leave it out",
+        )  # fmt: skip
+    return given
 
 
 def _settings(given: list[str] | None) -> dict[str, float] | None:
