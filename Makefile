@@ -6,7 +6,7 @@ OTHER_VENV := .venv-gymnasium14
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup run test lint bench docs results champion clean postgres-server
+.PHONY: help setup run test lint bench docs results champion sleeper clean postgres-server
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -60,13 +60,15 @@ lint: $(VENV)/.test ## style, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-# The policies to beat are those that ship, where there are any: without a change that makes a new one
+# The policy to beat is the one that ships, where there is one: without a change that makes the new one
 # better, its gates fail and everything stays as it is.
 SHIPPED := src/cellhive/adapters/models/shipped
-champion: $(VENV)/.test ## train the policies that ship (an hour, with gates), and put them where the package has them
+champion: $(VENV)/.test ## train the policy that ships (minutes of training, then gates), and put it where the package has it
 	@$(BIN)/cellhive train start --recipe champion --name general-next --models runs/models \
 		--out runs/training $$(test -d $(SHIPPED)/general && echo --against general)
 	@$(BIN)/cellhive train export general-next@candidate $(SHIPPED) --as general --models runs/models
+
+sleeper: $(VENV)/.test ## the same for the policy that also puts cells to sleep beside the rules
 	@$(BIN)/cellhive train start --recipe sleep --joins general --name general-sleep-next \
 		--models runs/models --out runs/training \
 		$$(test -d $(SHIPPED)/general-sleep && echo --against general-sleep)

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from cellhive.cli.analysis.progress import EVERY_S, Stages, said
+from cellhive.cli.progress import EVERY_S, Stages, said
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def test_a_tail_that_is_searched_is_left_alone() -> None:
     assert len(memory) == 0
 
 
+def shared_by_sessions() -> bool:
+    """Whether the kernel makes a group of every session."""
+    switch = Path("/proc/sys/kernel/sched_autogroup_enabled")
+    return switch.exists() and switch.read_text().strip() == "1"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process has one priority")
 def test_the_thread_that_commits_gives_way_too() -> None:
     """All threads begun after ``give_way`` have its priority; one begun before would not."""
@@ -90,9 +96,7 @@ def test_the_thread_that_commits_gives_way_too() -> None:
     assert int(told.stdout) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self/autogroup").exists(), reason="sessions do not share the processor here"
-)
+@pytest.mark.skipif(not shared_by_sessions(), reason="sessions do not share the processor here")
 @pytest.mark.parametrize("own", [True, False])
 def test_its_session_gives_way_too(own: bool) -> None:
     """Among sessions only their own priorities count; that of somebody else is left alone."""

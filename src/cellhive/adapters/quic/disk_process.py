@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +28,7 @@ _ENOUGH_S = 10.0
 _NICER = 10
 _READY = 0
 _AUTOGROUP = Path("/proc/self/autogroup")
+_TRIES, _AGAIN_S = 5, 0.12
 
 
 def give_way() -> None:
@@ -42,8 +44,20 @@ def give_way() -> None:
     if hasattr(os, "SCHED_BATCH"):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if os.getsid(0) == os.getpid():  # or it would be others' session
-        with contextlib.suppress(OSError):  # another system, or no right to it: it works without
+        _session_gives_way()
+
+
+def _session_gives_way() -> None:
+    """Lower the session; on another system, or without the right to it, all works without."""
+    for _ in range(_TRIES):
+        try:
             _AUTOGROUP.write_text(str(_NICER), encoding="ascii")
+        except BlockingIOError:  # who is not root may do it ten times a second on the whole machine
+            time.sleep(_AGAIN_S)
+        except OSError:
+            return
+        else:
+            return
 
 
 def commit_all(log: RecordLog, source: BinaryIO, sink: BinaryIO) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cellhive.cli.analysis.progress import Stages
 from cellhive.cli.output import console
+from cellhive.cli.progress import Stages
 
 if TYPE_CHECKING:
     from cellhive.app.whole import Wanted

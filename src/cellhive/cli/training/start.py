@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cellhive.cli.analysis.progress import Stages
 from cellhive.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, Stop, console, stoppable
+from cellhive.cli.progress import Stages
 from cellhive.cli.training.options import MODELS, ModelsFolder
 from cellhive.cli.training.start_options import (
     Against,

@@ -34,7 +34,7 @@ class Stages:
     def __enter__(self) -> Stages:
         """Show the line, on a terminal."""
         if self._console.is_terminal and not self._console.quiet:
-            self._status = self._console.status("Reading ...")
+            self._status = self._console.status("Beginning ...")
             self._status.start()
         return self
 
