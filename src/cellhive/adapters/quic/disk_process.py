@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,13 +47,13 @@ def give_way() -> None:
         _session_gives_way()
 
 
-def _session_gives_way() -> None:
+def _session_gives_way(wait: Callable[[float], None] = time.sleep) -> None:
     """Lower the session; on another system, or without the right to it, all works without."""
     for _ in range(_TRIES):
         try:
             _AUTOGROUP.write_text(str(_NICER), encoding="ascii")
         except BlockingIOError:  # who is not root may do it ten times a second on the whole machine
-            time.sleep(_AGAIN_S)
+            wait(_AGAIN_S)
         except OSError:
             return
         else:
