@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from cellhive.flows.policy.plans import AUTHOR
 
 if TYPE_CHECKING:
     from cellhive.app.learning.models import LoadedModel
-    from cellhive.flows.policy.optimizer import Model
+    from cellhive.flows.policy.optimizer import Model, PolicyRole
     from cellhive.flows.policy.served import TakesModels
 
 PREFIX = "rl:"
@@ -85,6 +86,23 @@ def model_of(loaded: LoadedModel) -> Model:
     return Model(shown(loaded.manifest.reference), roles)
 
 
+def joined_roles(own: Sequence[PolicyRole], others: Sequence[PolicyRole]) -> tuple[PolicyRole, ...]:
+    """Return roles together with those of another policy, which come after them.
+
+    A role of the other policy that turns the same knobs is replaced; one that only has the same
+    name gets a number behind it.
+    """
+    roles, turned = list(own), {(role.shape.heads, role.beside_rules) for role in own}
+    for role in others:
+        if (role.shape.heads, role.beside_rules) in turned:
+            continue
+        names, name, number = {one.name for one in roles}, role.name, 2
+        while name in names:
+            name, number = f"{role.name}_{number}", number + 1
+        roles.append(role._replace(name=name))
+    return tuple(roles)
+
+
 def policy_named(optimizer: str, models: str) -> TakesModels:
     """Return a policy as a fresh optimiser, with rules where its name says so; see ``load``."""
     from cellhive.flows.policy.optimizer import PolicyOptimizer  # noqa: PLC0415 - loads kernels
@@ -118,6 +136,6 @@ def export_as(reference: str, folder: Path, name: str, models: str) -> Path:
 
 
 __all__ = [
-    "MODELS", "PREFIX", "export_as", "is_policy", "load", "model_of", "open_models", "policy_named",
-    "reference_of", "resolved", "shown", "trusted",
+    "MODELS", "PREFIX", "export_as", "is_policy", "joined_roles", "load", "model_of", "open_models",
+    "policy_named", "reference_of", "resolved", "shown", "trusted",
 ]  # fmt: skip

@@ -22,7 +22,14 @@ from cellhive.adapters.run_codec import from_jsonable
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.training.folder import TrainingFolder
 from cellhive.adapters.training.tensorboard import TensorBoard
-from cellhive.app.learning.policies import MODELS, load, model_of, open_models, shown
+from cellhive.app.learning.policies import (
+    MODELS,
+    joined_roles,
+    load,
+    model_of,
+    open_models,
+    shown,
+)
 from cellhive.core.compiled import source_digest
 from cellhive.core.errors import BadInput, Conflict
 from cellhive.core.models import CANDIDATE, CHAMPION, Lineage, ModelManifest
@@ -454,16 +461,14 @@ def board(training: Training, wanted: bool | None) -> TensorBoard | None:
 def candidate_of(training: Training) -> Model:
     """Return what was learnt as what decides, with what it joins."""
     options = training.options
-    own = {role.name for role in training.roles}
     joined = model_of(load(options.joins, options.models)).roles if options.joins else ()
-    roles = [
+    own = tuple(
         PolicyRole(
             role.name, role.shape, training.trainer.arrays(role.name), options.recipe.beside_rules
         )
         for role in training.roles
-    ]  # fmt: skip
-    roles += [role for role in joined if role.name not in own]
-    return Model(f"{options.name} (candidate)", tuple(roles))
+    )  # fmt: skip
+    return Model(f"{options.name} (candidate)", joined_roles(own, joined))
 
 
 def judge(training: Training, observer: Observer) -> gates.Judged:
