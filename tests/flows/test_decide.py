@@ -35,14 +35,12 @@ class Stage:
         """Set the loop up; options are those of the toy network, and mode and approve."""
         mode = options.pop("mode", Mode.AUTONOMOUS)
         approve = options.pop("approve", None)
-        may_follow = frozenset(options.pop("may_follow", ()))
+        trust = {key: frozenset(options.pop(key, ())) for key in ("may_follow", "open_to_all")}
         self.network = toy.Network(**options)
         self.optimizer = toy.Script(plans)
         self.guard = Guard()
         self.events: list[object] = []
-        settings = LoopSettings(
-            mode, WatchRules(periods=2, before=3), toy.scoring, may_follow=may_follow
-        )
+        settings = LoopSettings(mode, WatchRules(periods=2, before=3), toy.scoring, **trust)
         self.loop = Loop(
             self.network,
             self.optimizer,
@@ -392,6 +390,25 @@ def test_others_wait_for_what_a_trusted_author_does(toy: Any) -> None:
     stage = Stage(toy, {3: [first], 4: [second]}, may_follow={"RL"}).run(4)
     (_, verdict) = [event.verdict for event in stage.of(PlanChecked)]
     assert [refusal.rule for refusal in verdict.refused] == ["under watch"]
+
+
+def test_where_a_function_is_open_to_all_nobody_waits_and_others_work_stays(toy: Any) -> None:
+    """Rules go on beside what a policy learned beside them; what harms is undone without theirs."""
+    plans = {
+        3: [toy.tilt_plan("one", ("c1", 6.0, 8.0), function="RL/beside-coverage")],
+        4: [
+            toy.tilt_plan("two", ("c2", 6.0, 7.0), function="CCO"),
+            toy.tilt_plan("three", ("c2", 7.0, 8.0), function="MRO"),
+        ],
+    }
+    stage = Stage(toy, plans, open_to_all={"RL/beside-coverage"}).run(4)
+    _, second, third = [event.verdict for event in stage.of(PlanChecked)]
+    assert not second.refused
+    assert [refusal.rule for refusal in third.refused] == ["under watch"]
+    stage.run(1)
+    assert [stage.tilt(cell) for cell in (1, 2)] == [6.0, 7.0]
+    ended = {e.outcome.plan.plan_id: e.outcome.verdict for e in stage.of(PlanDecided)}
+    assert ended == {"one": "rolled back"}
 
 
 def test_harm_undoes_what_followed_newest_first(toy: Any) -> None:

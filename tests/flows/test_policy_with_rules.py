@@ -13,7 +13,7 @@ from cellhive.core.errors import BadInput
 from cellhive.core.types import Change, KpiFrame, Network, Outcome, Plan
 from cellhive.flows.decide import ROLLED_BACK, Silent
 from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicyRole, PolicySettings
-from cellhive.flows.policy.plans import AUTHOR
+from cellhive.flows.policy.plans import AUTHOR, BESIDE_RULES
 from cellhive.flows.policy.together import PolicyWithRules, Turns, left_to_rules
 from cellhive.ran.layout import SiteDesign, hex_grid
 from cellhive.rl.actions import HEADS
@@ -77,7 +77,7 @@ def test_what_learned_beside_the_rules_leaves_them_everything_and_needs_them() -
         serving.take(added)
 
 
-def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothing() -> None:
+def test_what_learned_beside_the_rules_goes_first_and_repeats_nothing() -> None:
     """It acts at sites of several carriers only, and never on what the rules want themselves."""
     env, frames = night()
     one = beside(model(("electrical_tilt_deg", "asleep")))
@@ -93,9 +93,10 @@ def test_what_learned_beside_the_rules_comes_right_after_them_and_repeats_nothin
     together = PolicyWithRules(one)
     together.rules = Asked([mine, mro])  # type: ignore[assignment]
     plans = together.propose(env.network, env.parameters(), frames, 36000.0)
-    assert plans[0].plan_id == "ES-1"
-    assert plans[-1].plan_id == "MRO-1"
-    added = {(c.cell, c.parameter) for plan in plans[1:-1] for c in plan.changes}
+    assert [plan.plan_id for plan in plans[-2:]] == ["ES-1", "MRO-1"]
+    assert {plan.function for plan in plans[:-2]} == {"RL/beside-coverage", "RL/beside-energy"}
+    assert {plan.function for plan in plans[:-2]} <= BESIDE_RULES
+    added = {(c.cell, c.parameter) for plan in plans[:-2] for c in plan.changes}
     assert added == wanted.keys() - {(cell, parameter)}
     single, _ = two_sites()  # one carrier everywhere
     there = PolicyWithRules(one)

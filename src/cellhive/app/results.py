@@ -12,10 +12,9 @@ import numpy as np
 
 from cellhive import __version__
 from cellhive.adapters.scenarios import scenario_named
-from cellhive.app.learning.policies import MODELS, trusted
+from cellhive.app.learning.policies import MODELS, trusting
 from cellhive.app.runs import RunOptions, optimizer_named, prepare
 from cellhive.core.types import Mode
-from cellhive.flows.decide import LoopSettings
 from cellhive.flows.evaluate import Agents, evaluate
 from cellhive.flows.trial import Hooks, TrialSettings
 from cellhive.ran.guard import Guard
@@ -59,7 +58,7 @@ def evaluate_scenarios(
 
             settings = TrialSettings(
                 periods=options.periods,
-                loop=LoopSettings(mode=Mode.AUTONOMOUS, may_follow=trusted(options.optimizer)),
+                loop=trusting(options.optimizer, Mode.AUTONOMOUS),
             )
             rows = evaluate(make, seeds, settings, hooks=hooks)
             scenario = scenario_named(options.scenario)

@@ -21,7 +21,7 @@ from cellhive.adapters.runs import RunFolder, load_run
 from cellhive.adapters.scenarios import scenario_named, scenario_of, scenario_text
 from cellhive.adapters.sites.site_sectors import BoundingBox
 from cellhive.adapters.sites.topology import read_sites
-from cellhive.app.learning.policies import MODELS, is_policy, policy_named, resolved, trusted
+from cellhive.app.learning.policies import MODELS, is_policy, policy_named, resolved, trusting
 from cellhive.app.learning.serving import candidate_named, follows, served, with_candidate
 from cellhive.app.memory.opening import Place, key_of, open_memory
 from cellhive.app.recall import Learnt, Remembered, learn, recall_patterns
@@ -348,7 +348,7 @@ def execute(
         workers: Threads.
         taken: Versions of the policy that took over when the run was recorded (for replays).
     """
-    loop = LoopSettings(mode=run.options.mode, may_follow=trusted(run.options.optimizer))
+    loop = trusting(run.options.optimizer, run.options.mode)
     guard, windows = Guard(), [FreezeWindow.parse(w, "--freeze") for w in run.options.freeze]
 
     def tell(event: object) -> None:

@@ -217,6 +217,8 @@ class LoopSettings:
     may_follow: frozenset[str] = frozenset()
     """Authors that may go on where an own plan is still watched. What does harm is undone with
     everything its author did there since, the newest first."""
+    open_to_all: frozenset[str] = frozenset()
+    """Functions whose watched plans keep nobody away; if undone, what others did there stays."""
 
 
 def not_taken(plan: Plan, network: Network, parameters: Parameters) -> tuple[Change, ...]:
@@ -422,10 +424,10 @@ class Loop:
         return None
 
     def _follows(self, plan: Plan, watch: _Watch) -> bool:
-        """Return whether a plan may go on where its author's earlier one is watched."""
+        """Return whether a plan may go on where an earlier one is watched."""
         author = author_of(watch.plan.function)
         same = author == author_of(plan.function) and author in self._settings.may_follow
-        return same and not watch.undo
+        return (same or watch.plan.function in self._settings.open_to_all) and not watch.undo
 
     def _followers(self, watch: _Watch) -> list[_Watch]:
         """Return what the author did since where a plan is felt, the newest first."""

@@ -12,7 +12,9 @@ import numpy as np
 from cellhive.app.learning.models import MODELS, open_models
 from cellhive.core.errors import NotFound
 from cellhive.core.models import CHAMPION
-from cellhive.flows.policy.plans import AUTHOR
+from cellhive.core.types import Mode
+from cellhive.flows.decide import LoopSettings
+from cellhive.flows.policy.plans import AUTHOR, BESIDE_RULES
 
 if TYPE_CHECKING:
     from cellhive.app.learning.models import LoadedModel
@@ -30,9 +32,11 @@ def is_policy(optimizer: str) -> bool:
     return optimizer.startswith(PREFIX)
 
 
-def trusted(optimizer: str) -> frozenset[str]:
-    """Return the authors that may go on where their own plans are watched."""
-    return frozenset({AUTHOR}) if is_policy(optimizer) else frozenset()
+def trusting(optimizer: str, mode: Mode) -> LoopSettings:
+    """Return the settings of a loop that lets a policy go on where its own plans are watched."""
+    if not is_policy(optimizer):
+        return LoopSettings(mode=mode)
+    return LoopSettings(mode=mode, may_follow=frozenset({AUTHOR}), open_to_all=BESIDE_RULES)
 
 
 def reference_of(policy: str) -> str:
@@ -137,5 +141,5 @@ def export_as(reference: str, folder: Path, name: str, models: str) -> Path:
 
 __all__ = [
     "MODELS", "PREFIX", "export_as", "is_policy", "joined_roles", "load", "model_of", "open_models",
-    "policy_named", "reference_of", "resolved", "shown", "trusted",
+    "policy_named", "reference_of", "resolved", "shown", "trusting",
 ]  # fmt: skip

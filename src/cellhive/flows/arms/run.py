@@ -14,7 +14,7 @@ from cellhive.flows.arms.guards import CountingGuard
 from cellhive.flows.decide import LoopSettings, Optimizer, PlanApplied, PlanGuard, Silent
 from cellhive.flows.evaluate import run_seed
 from cellhive.flows.headroom import HeadroomSettings, run_fixed, search_course
-from cellhive.flows.policy.plans import AUTHOR
+from cellhive.flows.policy.plans import AUTHOR, BESIDE_RULES
 from cellhive.flows.trial import Hooks, TrialSettings
 from cellhive.flows.tuning import Course, RunJobs, SearchSettings, Setting, Tuned, in_turn, tune
 from cellhive.flows.watch import Kpis, Scoring, mean_kpis
@@ -229,7 +229,7 @@ def _in_the_loop(
             made.update(change.parameter for change in event.plan.changes)
 
     guard = CountingGuard(outside.guard(), enforce=guarded)
-    loop = LoopSettings(mode=Mode.AUTONOMOUS, may_follow=FOLLOWING)
+    loop = LoopSettings(mode=Mode.AUTONOMOUS, may_follow=FOLLOWING, open_to_all=BESIDE_RULES)
     trial = TrialSettings(periods=city.settings.periods(city.scenario), loop=loop)
     result = run_seed(
         lambda _: (city.twin(), optimizer, guard), city.seed, trial,

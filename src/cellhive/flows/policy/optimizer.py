@@ -351,7 +351,7 @@ class PolicyOptimizer:
                 drivers = seat.words.drivers(choice.seen, cell, gave[index], most)
                 reason += f"; for it speak {drivers}." if drivers else "."
             change = self._change(seat, cell, knob, (before, after), reason)
-            function = function_of(role.name, knob.parameter)
+            function = function_of(role.name, knob.parameter, beside_rules=role.beside_rules)
             wanted.append(Wanted(function, float(margins[index]), change))
         return wanted
 

@@ -11,13 +11,17 @@ from cellhive.flows.decide import FAMILY
 
 AUTHOR = "RL"
 """Author of the plans of a policy, as ``ran.guard.state.author_of`` reads it."""
+_BESIDE = "beside"
+BESIDE_RULES = frozenset(f"{AUTHOR}/{_BESIDE}-{family}" for family in set(FAMILY.values()))
+"""Functions of plans of roles that learned beside the rules, such as "RL/beside-energy". The
+rules were at work everywhere while these learned, and so may be where such plans are watched."""
 
 
 class Wanted(NamedTuple):
     """A change that a policy wants, and how much."""
 
     function: str
-    """Role that wants it, or the family of the parameter where one role turns everything."""
+    """See ``function_of``."""
     margin: float
     """By how much it is preferred over keeping [difference of logits]."""
     change: Change
@@ -33,9 +37,19 @@ class Grouping:
     like: neighbourhoods were rolled back by comparison with cells that the policy changed too."""
 
 
-def function_of(role: str, parameter: str) -> str:
-    """Return what a plan is filed under: the role's name, or the parameter's family."""
-    return FAMILY.get(parameter, "other") if role == "joint" else role
+def function_of(role: str, parameter: str, *, beside_rules: bool = False) -> str:
+    """Return what a plan is filed under.
+
+    Args:
+        role: Name of the role that wants it: where one role turns everything, it is the family of
+            the parameter instead.
+        parameter: What is turned.
+        beside_rules: Whether the role learned beside the rules: the family, marked.
+    """
+    family = FAMILY[parameter]
+    if beside_rules:
+        return f"{_BESIDE}-{family}"
+    return family if role == "joint" else role
 
 
 def plans_of(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cellhive.core.types import Change, KpiFrame, Network, Outcome, Parameters, Plan
 from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicySettings
+from cellhive.flows.policy.plans import BESIDE_RULES
 from cellhive.flows.watch import WatchRules
 from cellhive.ran.son.rules import Rules
 
@@ -70,8 +71,8 @@ class PolicyWithRules:
       every period: what a full or an idle layer needs is another layer, and it needs it now.
       The policy takes what is left, away from the cells these wanted something of lately and
       from their neighbours; mobility robustness comes last.
-    - What a policy learned **beside the rules** it adds to what they want at sites of several
-      carriers, right after them: there it knows what they do, and waits for nobody.
+    - What a policy learned **beside the rules** goes first at sites of several carriers, as it did
+      while it learned: there it knows what they do. It repeats nothing that they want.
     """
 
     def __init__(self, model: Model, turns: Turns | None = None) -> None:
@@ -102,9 +103,8 @@ class PolicyWithRules:
         if self._network is not network:
             self._network, self._layered = network, layered_cells(network)
         wanted = self.policy.propose(network, parameters, frames, now_s)
-        beside = {role.name for role in self.policy.model.roles if role.beside_rules}
-        added = [plan for plan in wanted if plan.function.partition("/")[2] in beside]
-        own = [plan for plan in wanted if plan not in added]
+        added = [plan for plan in wanted if plan.function in BESIDE_RULES]
+        own = [plan for plan in wanted if plan.function not in BESIDE_RULES]
         ruled = self.rules.propose(network, parameters, frames, now_s)
         first, later = self._parted(ruled)
         turn = self._periods % (self._turns.policy + self._turns.rules)
@@ -114,7 +114,7 @@ class PolicyWithRules:
         if turn >= self._turns.policy:
             barred |= set(network.cell_ids) - self._layered
         added = _beyond(added, ruled, self._layered)
-        return [*first, *added, *_without(own, barred), *later]
+        return [*added, *first, *_without(own, barred), *later]
 
     def learn(self, outcome: Outcome) -> None:
         """Tell both what became of a plan; each knows its own."""

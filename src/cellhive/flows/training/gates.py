@@ -17,7 +17,7 @@ from cellhive.core.models import GateResult
 from cellhive.core.ports import Observer
 from cellhive.core.types import Effect, KpiFrame, Mode
 from cellhive.flows.decide import LoopSettings, Optimizer, PlanGuard
-from cellhive.flows.policy.plans import AUTHOR
+from cellhive.flows.policy.plans import AUTHOR, BESIDE_RULES
 from cellhive.flows.training.recipe import GateTerms, held_out_seeds
 from cellhive.flows.trial import Hooks, RunStart, TrialSettings, Twin, run_trial
 from cellhive.flows.watch import OBJECTIVE, mean_kpis
@@ -98,7 +98,9 @@ def judge_city(scenario: Scenario, seed: int, terms: GateTerms, bench: Bench) ->
     refused: Counter[str] = Counter()
     made = undone = 0
     for name, optimizer in bench.arms.items():
-        loop = LoopSettings(mode=Mode.AUTONOMOUS, may_follow=frozenset({AUTHOR}))
+        loop = LoopSettings(
+            mode=Mode.AUTONOMOUS, may_follow=frozenset({AUTHOR}), open_to_all=BESIDE_RULES
+        )
         trial = TrialSettings(
             periods=max(1, round(hours * 3600.0 / _PERIOD_S)), loop=loop, branches=False,
             baseline=name == CANDIDATE,
