@@ -149,6 +149,16 @@ RECIPES = {
             gates=GateTerms(cities=8, hours=12.0, beside_rules=True),
             beside_rules=True, neighbour_share=0.9,
         ),
+        TrainingRecipe(
+            "tilt", "Antenna tilts where a site has several carriers, in addition to the rules.",
+            scenarios=("stadium-surge", "night-energy"),
+            cities=6, networks=1, periods=32,
+            heads=("electrical_tilt_deg",),
+            iterations=50,
+            learning={"entropy": 0.002},
+            gates=GateTerms(cities=8, hours=6.0, observed_s=20.0, beside_rules=True),
+            beside_rules=True, neighbour_share=0.9,
+        ),
     )
 }  # fmt: skip
 """Recipes that come with the package, by name."""
