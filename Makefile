@@ -6,7 +6,7 @@ OTHER_VENV := .venv-gymnasium14
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup run test lint bench docs results champion sleeper clean postgres-server
+.PHONY: help setup run test lint bench docs results champion tilter clean postgres-server
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -68,11 +68,11 @@ champion: $(VENV)/.test ## train the policy that ships (minutes of training, the
 		--out runs/training $$(test -d $(SHIPPED)/general && echo --against general)
 	@$(BIN)/cellhive train export general-next@candidate $(SHIPPED) --as general --models runs/models
 
-sleeper: $(VENV)/.test ## the same for the policy that also puts cells to sleep beside the rules
-	@$(BIN)/cellhive train start --recipe sleep --joins general --name general-sleep-next \
+tilter: $(VENV)/.test ## the same for the policy that also tilts antennas beside the rules
+	@$(BIN)/cellhive train start --recipe tilt --joins general --name general-tilt-next \
 		--models runs/models --out runs/training \
-		$$(test -d $(SHIPPED)/general-sleep && echo --against general-sleep)
-	@$(BIN)/cellhive train export general-sleep-next@candidate $(SHIPPED) --as general-sleep --models runs/models
+		$$(test -d $(SHIPPED)/general-tilt && echo --against general-tilt)
+	@$(BIN)/cellhive train export general-tilt-next@candidate $(SHIPPED) --as general-tilt --models runs/models
 
 bench: $(VENV)/.test ## one benchmark: make bench NAME=pm_xml
 	@test -n "$(NAME)" || { echo "which one? make bench NAME=$$(ls benchmarks/*.py | xargs -n1 basename | sed 's/.py//' | grep -v '^_' | paste -sd'|')"; exit 2; }

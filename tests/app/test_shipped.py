@@ -27,14 +27,14 @@ TIMING = ("a3_offset_db", "hysteresis_db", "time_to_trigger_s", "filter_coeffici
     ("policy", "heads", "scenarios"),
     [
         ("general", [TIMING], {"highway-corridor", "healthy"}),
-        ("general-sleep", [("asleep",), TIMING], {"night-energy", "stadium-surge"}),
+        ("general-tilt", [("electrical_tilt_deg",), TIMING], {"night-energy", "stadium-surge"}),
     ],
 )
 def test_it_says_what_it_is_and_where_it_comes_from(
     tmp_path: Path, policy: str, heads: list[tuple[str, ...]], scenarios: set[str]
 ) -> None:
     """Command, scenarios and gates stand in its manifest; test cities are not among its own."""
-    manifest = load(f"rl:{policy}", tmp_path).manifest
+    manifest = load("rl:general-tilt", tmp_path).manifest
     assert [role.heads for role in manifest.roles] == heads
     assert "cellhive train" in manifest.lineage.command
     assert scenarios <= set(manifest.lineage.scenarios)
@@ -55,15 +55,15 @@ def test_versions_that_left_are_refused_with_what_to_do(tmp_path: Path) -> None:
 
 def test_the_one_that_learned_beside_the_rules_has_both_roles(tmp_path: Path) -> None:
     """What it joined decides as it did before; alone it is that."""
-    beside, joined = model_of(load("rl:general-sleep", tmp_path)).roles
+    beside, joined = model_of(load("rl:general-tilt", tmp_path)).roles
     (timing,) = model_of(load("rl:general@3", tmp_path)).roles
     assert beside.beside_rules
     assert not joined.beside_rules
     assert all(np.array_equal(joined.tensors[k], timing.tensors[k]) for k in timing.tensors)
-    together = policy_named("rl:general-sleep+rules", tmp_path)
+    together = policy_named("rl:general-tilt+rules", tmp_path)
     assert isinstance(together, PolicyWithRules)
     assert {one.name for one in together.rules.functions} == {"ES", "CCO", "MLB", "MRO"}
-    alone = policy_named("rl:general-sleep", tmp_path)
+    alone = policy_named("rl:general-tilt", tmp_path)
     assert [role.name for role in alone.deciding.roles] == ["joint"]
 
 

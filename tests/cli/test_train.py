@@ -130,7 +130,7 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("train", "start", "--recipe", "best"), "one of quick, champion, sleep, found 'best'"),
+        (("train", "start", "--recipe", "best"), "one of quick, champion, sleep, tilt, found 'best'"),
         (("train", "start", "--joins", "general"), "learns beside the rules, such as sleep"),
         (("train", "start", "--recipe", "sleep", "--joins", "nobody"), "nobody"),
         (("train", "start", "--recipe", "sleep", "--on", "ray"), "expected --on here"),
@@ -154,12 +154,12 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
         (("train", "resume", "nothing"), "found no training.json"),
         (
             ("train", "promote", "nobody@1"),
-            "out of general, general-sleep; found 'nobody'",
+            "out of general, general-tilt; found 'nobody'",
         ),
         (("train", "promote", "nobody"), "nobody@3 or nobody@candidate"),
         (
             ("run", "--optimizer", "rl:nobody"),
-            "out of general, general-sleep; found 'nobody'",
+            "out of general, general-tilt; found 'nobody'",
         ),
         (("run", "--optimizer", "rl:no body"), "a name of lower-case letters"),
         (("evaluate", "--optimizer", "rl:nobody"), "'nobody'"),

@@ -53,8 +53,9 @@ RecipeName = Annotated[
     str,
     typer.Option(
         help="What to train: quick (minutes: handover settings on the highway), champion (half "
-        "an hour: timing of handovers, every scenario) or sleep (half an hour: which "
-        "capacity cells sleep, learnt beside the rules). The options below change parts of it."
+        "an hour: timing of handovers, every scenario), or, half an hour each and learnt "
+        "beside the rules, sleep (which capacity cells sleep) and tilt (antennas at sites of "
+        "several carriers). The options below change parts of it."
     ),
 ]
 Name = Annotated[str, typer.Option(help="Name of the policy; default: that of the recipe.")]
@@ -123,7 +124,7 @@ Against = Annotated[
 Joins = Annotated[
     str,
     typer.Option(
-        help="With --recipe sleep: policy that does the rest; the new one has the roles of both."
+        help="With --recipe sleep or tilt: policy that does the rest; the new one has the roles of both."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same curve.")]
