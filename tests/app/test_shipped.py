@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cellhive.adapters.scenarios import scenario_named
-from cellhive.app.learning.policies import load, model_of, policy_named
+from cellhive.app.learning.policies import load, model_of, policy_named, trusting
 from cellhive.core.errors import NotFound
-from cellhive.core.types import Mode
-from cellhive.flows.decide import LoopSettings
+from cellhive.core.types import Mode, Parameters
 from cellhive.flows.policy.plans import AUTHOR
 from cellhive.flows.policy.together import PolicyWithRules
-from cellhive.flows.trial import Hooks, RunStart, TrialSettings, run_trial
+from cellhive.flows.trial import Hooks, RunRecord, RunStart, TrialSettings, run_trial
 from cellhive.ran.guard import Guard
 from cellhive.ran.scenarios import HOUR_S, activity_curve, build_world
 from cellhive.ran.simulator import Clock, Twin
@@ -34,7 +32,7 @@ def test_it_says_what_it_is_and_where_it_comes_from(
     tmp_path: Path, policy: str, heads: list[tuple[str, ...]], scenarios: set[str]
 ) -> None:
     """Command, scenarios and gates stand in its manifest; test cities are not among its own."""
-    manifest = load("rl:general-tilt", tmp_path).manifest
+    manifest = load(f"rl:{policy}", tmp_path).manifest
     assert [role.heads for role in manifest.roles] == heads
     assert "cellhive train" in manifest.lineage.command
     assert scenarios <= set(manifest.lineage.scenarios)
@@ -67,20 +65,44 @@ def test_the_one_that_learned_beside_the_rules_has_both_roles(tmp_path: Path) ->
     assert [role.name for role in alone.deciding.roles] == ["joint"]
 
 
-def test_it_makes_handovers_sooner_on_a_highway(tmp_path: Path) -> None:
-    """In two hours, with the rules beside it and under the guard, handovers come sooner."""
-    scenario = scenario_named("highway-corridor")
+def two_hours(scenario_name: str, optimizer: PolicyWithRules) -> tuple[Twin, Parameters, RunRecord]:
+    """Return a city after two hours with a policy and the rules, as it was, and the record."""
+    scenario = scenario_named(scenario_name)
     world, initial = build_world(scenario, 105)
-    optimizer = policy_named("rl:general+rules", tmp_path)
-    assert isinstance(optimizer, PolicyWithRules)
     twin = Twin(
         world, initial, seed=105, clock=Clock(900.0, 8.0, start_s=scenario.start_h * HOUR_S),
         activity=activity_curve(scenario),
     )  # fmt: skip
-    loop = replace(LoopSettings(), mode=Mode.AUTONOMOUS, may_follow=frozenset({AUTHOR}))
-    settings = TrialSettings(periods=8, loop=loop, branches=False, baseline=False)
-    start = RunStart("shipped", "", "", scenario.name, 105, {})
-    record = run_trial(twin, start, settings, optimizer, Guard(), Hooks())
+    settings = TrialSettings(
+        periods=8, loop=trusting("rl:any", Mode.AUTONOMOUS), branches=False, baseline=False
+    )
+    start = RunStart("shipped", "", "", scenario_name, 105, {})
+    return twin, initial, run_trial(twin, start, settings, optimizer, Guard(), Hooks())
+
+
+@pytest.mark.parametrize(("scenario", "layer"), [("night-energy", 1), ("stadium-surge", 0)])
+def test_it_tilts_the_layer_that_the_scenario_asks_for(
+    tmp_path: Path, scenario: str, layer: int
+) -> None:
+    """Down go the capacity cells in the night and the coverage cells at the stadium."""
+    optimizer = policy_named("rl:general-tilt+rules", tmp_path)
+    assert isinstance(optimizer, PolicyWithRules)
+    twin, initial, record = two_hours(scenario, optimizer)
+    functions = {plan.function for plan in record.applied}
+    assert "RL/beside-coverage" in functions
+    assert functions & {"ES", "MLB"}, "the rules are at work, too"
+    tilted = twin.parameters().electrical_tilt_deg - initial.electrical_tilt_deg
+    coverage = twin.network.coverage_cell
+    layers = tilted[coverage].mean(), tilted[~coverage].mean()
+    assert layers[layer] > 0.5
+    assert layers[layer] > layers[1 - layer] + 0.5
+
+
+def test_it_makes_handovers_sooner_on_a_highway(tmp_path: Path) -> None:
+    """In two hours, with the rules beside it and under the guard, handovers come sooner."""
+    optimizer = policy_named("rl:general+rules", tmp_path)
+    assert isinstance(optimizer, PolicyWithRules)
+    twin, initial, record = two_hours("highway-corridor", optimizer)
     assert [plan for plan in record.applied if plan.function.startswith(AUTHOR)]
     after = twin.parameters()
     assert after.time_to_trigger_s.mean() < 0.7 * initial.time_to_trigger_s.mean()

@@ -130,7 +130,10 @@ def test_policy_is_judged_promoted_and_run(cellhive: Command, place: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("train", "start", "--recipe", "best"), "one of quick, champion, sleep, tilt, found 'best'"),
+        (
+            ("train", "start", "--recipe", "best"),
+            "one of quick, champion, sleep, tilt, found 'best'",
+        ),
         (("train", "start", "--joins", "general"), "learns beside the rules, such as sleep"),
         (("train", "start", "--recipe", "sleep", "--joins", "nobody"), "nobody"),
         (("train", "start", "--recipe", "sleep", "--on", "ray"), "expected --on here"),

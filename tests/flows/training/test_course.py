@@ -192,7 +192,9 @@ def test_recipes_refuse_what_cannot_be_trained() -> None:
     ):
         with pytest.raises(BadInput, match=told):
             with_changes(TrainingRecipe("x"), changes)
-    with pytest.raises(NotFound, match="expected one of quick, champion, sleep, tilt, found 'best'"):
+    with pytest.raises(
+        NotFound, match="expected one of quick, champion, sleep, tilt, found 'best'"
+    ):
         recipe_named("best")
 
 

@@ -124,7 +124,8 @@ Against = Annotated[
 Joins = Annotated[
     str,
     typer.Option(
-        help="With --recipe sleep or tilt: policy that does the rest; the new one has the roles of both."
+        help="With --recipe sleep or tilt: policy that does the rest; the new one has the roles "
+        "of both."
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same curve.")]
