@@ -105,6 +105,24 @@ def test_what_learned_beside_the_rules_goes_first_and_repeats_nothing() -> None:
     assert there.propose(single.network, single.parameters(), calm, 36900.0) == []
 
 
+def test_at_sites_of_one_carrier_the_rest_decides_as_without_it() -> None:
+    """What it would want there counts against no budget of the steps that are taken."""
+    single, network = two_sites()
+    frames = [replace(single.frame, time_s=36000.0)]
+    timing = model(("a3_offset_db", "hysteresis_db", "time_to_trigger_s"))
+    both = Model("both@1", (*beside(model(("electrical_tilt_deg", "tx_power_dbm"))).roles,
+                            timing.roles[0]._replace(name="timing")))  # fmt: skip
+
+    def wanted(one: Model) -> set[tuple[str, str, float]]:
+        together = PolicyWithRules(one)
+        together.rules = Asked([])  # type: ignore[assignment]
+        plans = together.propose(network, single.parameters(), frames, 36900.0)
+        return {(c.object_id, c.parameter, c.after) for plan in plans for c in plan.changes}
+
+    assert wanted(both) == wanted(timing)
+    assert wanted(timing)
+
+
 class Asked(Silent):
     """Rules that want what they were told to."""
 

@@ -117,6 +117,14 @@ class Model:
         return ActionSettings(heads=ordered, neighbours=self.roles[0].shape.neighbours)
 
 
+def layered(network: Network) -> Bools:
+    """Return whether the site of a cell has several carriers, for each cell, (C,)."""
+    carriers: dict[str, set[float]] = {}
+    for site, carrier_hz in zip(network.site_ids, network.carrier_hz.tolist(), strict=True):
+        carriers.setdefault(site, set()).add(carrier_hz)
+    return np.array([len(carriers[site]) > 1 for site in network.site_ids])
+
+
 Forward = Callable[[PolicyRole, Network], Logits]
 """Makes what computes the logits of a role in a network, (C, F) to (A, D, 3)."""
 
@@ -155,6 +163,8 @@ class _Seat(NamedTuple):
     logits: tuple[Logits, ...]
     places: tuple[Ints, ...]
     """Where the columns of each role stand among those of all."""
+    layered: Bools
+    """Cells of sites with several carriers, (C,): where roles that learned beside rules act."""
     words: Wording
 
 
@@ -269,6 +279,7 @@ class PolicyOptimizer:
                 np.array([place[column.name] for column in _columns(role.shape)], np.int32)
                 for role in self.model.roles
             ),
+            layered(network),
             Wording(network, observations.features, next_cells(network, settings.neighbours)),
         )  # fmt: skip
 
@@ -287,6 +298,8 @@ class PolicyOptimizer:
             sure = answer.copy()
             sure[..., KEEP] += 0.0 if role.beside_rules else self.settings.margin
             best = np.where(may > 0, sure, -np.inf).argmax(axis=-1)
+            if role.beside_rules:
+                best = np.where(seat.layered[:, None], best, KEEP)
             prevails = best != KEEP
             option[:, place] = np.where(prevails, best, option[:, place])
             by[:, place] = np.where(prevails, which, by[:, place])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from cellhive.core.types import Change, KpiFrame, Network, Outcome, Parameters, Plan
-from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicySettings
+from cellhive.flows.policy.optimizer import Model, PolicyOptimizer, PolicySettings, layered
 from cellhive.flows.policy.plans import BESIDE_RULES
 from cellhive.flows.watch import WatchRules
 from cellhive.ran.son.rules import Rules
@@ -47,17 +48,6 @@ def left_to_rules(model: Model) -> frozenset[str]:
     alone = (role for role in model.roles if not role.beside_rules)
     turned = {head for role in alone for head in role.shape.heads}
     return frozenset(name for name, heads in _TURNED_BY.items() if not turned & set(heads))
-
-
-def layered_cells(network: Network) -> frozenset[str]:
-    """Return the cells of sites with several carriers."""
-    carriers: dict[str, set[float]] = {}
-    for site, carrier_hz in zip(network.site_ids, network.carrier_hz.tolist(), strict=True):
-        carriers.setdefault(site, set()).add(carrier_hz)
-    return frozenset(
-        cell for cell, site in zip(network.cell_ids, network.site_ids, strict=True)
-        if len(carriers[site]) > 1
-    )  # fmt: skip
 
 
 class PolicyWithRules:
@@ -101,7 +91,8 @@ class PolicyWithRules:
     ) -> list[Plan]:
         """Return the plans of both, those first that come first."""
         if self._network is not network:
-            self._network, self._layered = network, layered_cells(network)
+            self._network = network
+            self._layered = frozenset(compress(network.cell_ids, layered(network)))
         wanted = self.policy.propose(network, parameters, frames, now_s)
         added = [plan for plan in wanted if plan.function in BESIDE_RULES]
         own = [plan for plan in wanted if plan.function not in BESIDE_RULES]
@@ -113,7 +104,7 @@ class PolicyWithRules:
         barred = self._near(network)
         if turn >= self._turns.policy:
             barred |= set(network.cell_ids) - self._layered
-        added = _beyond(added, ruled, self._layered)
+        added = _beyond(added, ruled)
         return [*added, *first, *_without(own, barred), *later]
 
     def learn(self, outcome: Outcome) -> None:
@@ -168,14 +159,13 @@ def _without(plans: Sequence[Plan], barred: Collection[str]) -> list[Plan]:
     return [plan for plan in left if plan.changes]
 
 
-def _beyond(plans: Sequence[Plan], others: Sequence[Plan], cells: Collection[str]) -> list[Plan]:
-    """Return plans without changes that others make too, and for some cells only."""
+def _beyond(plans: Sequence[Plan], others: Sequence[Plan]) -> list[Plan]:
+    """Return plans without changes that others make too."""
     told = {(c.object_id, c.parameter) for plan in others for c in plan.changes}
     left = [
-        replace(plan, changes=tuple(
-            c for c in plan.changes
-            if c.cell in cells and (c.object_id, c.parameter) not in told
-        ))
+        replace(
+            plan, changes=tuple(c for c in plan.changes if (c.object_id, c.parameter) not in told)
+        )
         for plan in plans
     ]  # fmt: skip
     return [plan for plan in left if plan.changes]
