@@ -158,11 +158,27 @@ ANY_RECORDS = st.builds(
 
 @given(ANY_RECORDS)
 def test_the_quick_look_passes_nothing_that_the_close_one_refuses(one: Record) -> None:
-    """What is surely fine has fine names, numbers, vector and facts."""
-    if faults._surely_fine(one):
+    """Where one look finds no fault, names, numbers, vector and facts have none."""
+    if faults.fault(one) == "":
         assert faults._names_fault(one) == ""
         assert one.vector is None or faults._vector_fault(one.vector) == ""
         assert not one.metadata or faults._metadata_fault(one.metadata) == ""
+
+
+@given(st.integers(1, 300), st.binary(min_size=4, max_size=64), st.integers(0, 299))
+def test_a_vector_is_fine_where_all_its_components_are_finite(
+    components: int, bits: bytes, at: int
+) -> None:
+    """Any bits, short and long vectors: what is found is what NumPy finds."""
+    odd = np.frombuffer(bits[: len(bits) // 4 * 4], np.float32)
+    vector = np.ones(components, np.float32)
+    vector[at % components :][: len(odd)] = odd[: components - at % components]
+    vector.setflags(write=False)
+    assert (faults._vector_fault(vector) == "") == bool(np.isfinite(vector).all())
+    special = np.array([np.nan, np.inf, -np.inf, np.finfo(np.float32).max, -0.0, 1e-45])
+    for value in special.astype(np.float32):
+        vector = np.full(components, value, np.float32)
+        assert (faults._vector_fault(vector) == "") == bool(np.isfinite(value))
 
 
 @settings(max_examples=300)

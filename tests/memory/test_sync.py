@@ -61,7 +61,8 @@ def test_a_write_is_pushed_acknowledged_and_acknowledged_again_when_durable() ->
     tell(two, m.Received("a", hello("a", {})))
     written = stamped("x", "a~1", 1)
     (push,) = tell(one, m.Wrote((written,)))
-    assert push == m.Send("b", m.Push(1, (written,), ()))
+    assert push == m.Send("b", m.Push(1, (written,), ()), push.weight_bytes)
+    assert push.weight_bytes > 0
     apply, received = tell(two, m.Received("a", push.message))
     assert apply == m.Apply(Delta((written,), {"a~1": 1}, complete=True), "a")
     assert received == m.Send("a", m.Ack(1, {"a~1": 1}, {}))

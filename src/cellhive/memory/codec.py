@@ -119,6 +119,8 @@ class _BatchColumns(msgspec.Struct, array_like=True):
 
 
 _PUSH, _BATCH, _PUSH_COLUMNS, _BATCH_COLUMNS = 3, 6, 10, 11
+_PLAIN_PUSH = bytes((_MAGIC, VERSION, _PUSH, 0))
+"""How the frame of a push begins of which nothing is packed."""
 _VERSION_OF_TYPE = {_PUSH_COLUMNS: COLUMNS_VERSION, _BATCH_COLUMNS: COLUMNS_VERSION}
 _PLAIN: dict[int, type[Any]] = {
     1: m.Hello, 2: m.Digest, 4: m.Ack, 5: m.Ask, 7: m.Summary, 8: m.Listing, 9: m.Refusal,
@@ -146,6 +148,10 @@ def encode(message: m.Message, *, checked: bool = False, packed: bool = True) ->
         BadInput: A record is one that no peer would take (``fault``), or the message is
             larger than a frame may be; send fewer records.
     """
+    if type(message) is m.Push and len(message.records) == 1:  # on its way to a search
+        bodies, vectors, payloads = _split(message.records, checked=checked)
+        push = _Push(message.number, bodies, message.withheld)
+        return _frame(_PUSH, push, vectors, payloads, packed=packed)
     code = _CODE_OF_TYPE.get(type(message))
     if code is not None:
         return _frame(code, message, [], [], packed=packed)
@@ -183,12 +189,18 @@ def _with_columns(
 
 def decode(frame: bytes) -> m.Message:
     """Return the message of one whole frame, or raise ProtocolError."""
+    if frame[:4] == _PLAIN_PUSH and frame_bytes(frame) == len(frame):
+        # nothing is packed, and it is on its way to a search: no detours
+        _, _, _, _, meta_bytes, vector_bytes, _ = _HEAD.unpack_from(frame)
+        vectors_from = HEAD_BYTES + meta_bytes
+        payloads_from = vectors_from + vector_bytes
+        push = _unpack(_PUSH, frame[HEAD_BYTES:vectors_from])
+        records = _join(push.records, frame[vectors_from:payloads_from], frame[payloads_from:])
+        return m.Push(push.number, records, push.withheld)
     code, meta, vectors, payloads = _parts(frame)
     if code == _RECORD_TYPE or code not in _DECODE:
         raise ProtocolError(expected="a message type from 1 to 11", found=str(code))
     body = _unpack(code, meta)
-    if code == _PUSH:  # first, as it is on its way to a search
-        return m.Push(body.number, _join(body.records, vectors, payloads), body.withheld)
     if isinstance(body, _Push | _PushColumns):
         return m.Push(body.number, _records(body, vectors, payloads), body.withheld)
     if isinstance(body, _Batch | _BatchColumns):
@@ -257,16 +269,10 @@ class Frames:
 
     def feed(self, data: bytes) -> Iterable[bytes]:
         """Take what came in and return the frames that are whole, or raise ProtocolError."""
-        if not self._held and len(data) >= HEAD_BYTES and frame_bytes(data) == len(data):
-            return (self._bounded(data),)
+        size = len(data)
+        if not self._held and HEAD_BYTES <= size <= self._most_bytes and frame_bytes(data) == size:
+            return (data,)
         return self._cut(data)
-
-    def _bounded(self, frame: bytes) -> bytes:
-        if len(frame) > self._most_bytes:
-            raise ProtocolError(
-                expected=f"frames of at most {self._most_bytes} bytes", found=f"{len(frame)}"
-            )
-        return frame
 
     def _cut(self, data: bytes) -> Iterator[bytes]:
         self._held += data
@@ -414,7 +420,7 @@ def _join(bodies: list[_Body], vectors: bytes, payloads: bytes) -> tuple[Record,
             )
         vector = None
         if body.components >= 0:
-            vector = np.frombuffer(vectors, FLOATS, components, vector_at)
+            vector = np.ndarray((components,), FLOATS, vectors, vector_at)
             if _SWAPPED:
                 vector = vector.astype(np.float32)
         record = Record(

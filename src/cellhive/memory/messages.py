@@ -8,7 +8,7 @@ maps a writer to the highest sequence up to which everything of that writer is k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
@@ -304,13 +304,12 @@ Event = (
 # Instructions: what a replica asks the adapter to do, in this order.
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a message; what is sent to one peer stays in order."""
 
     peer: str
     message: Message
-    weight_bytes: int = field(default=0, compare=False)
+    weight_bytes: int = 0
     """About how large a push is."""
 
 

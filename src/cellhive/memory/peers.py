@@ -14,6 +14,8 @@ from cellhive.memory import messages as m
 from cellhive.memory.batches.faults import weight_bytes, weights_bytes
 from cellhive.memory.versions import KnownWrites, is_private, merge, missing
 
+_COSINE = Metric.COSINE  # looking up a member of an enumeration takes its time
+
 
 @dataclass(frozen=True, slots=True)
 class SyncSettings:
@@ -95,6 +97,18 @@ class Held:
                 public.append(record)
         return public, withheld
 
+    def learn_own(self, event: m.Wrote) -> bool:
+        """Count an own write as known, where it is one that peers may see; return whether it is.
+
+        The usual case, on the way to a search; otherwise nothing is done.
+        """
+        if len(event.records) != 1 or event.covers or not event.checked:
+            return False
+        record, version = event.records[0], event.records[0].version
+        if record.namespace in self.private_namespaces or PRIVACY in record.metadata:
+            return False
+        return self.known.learn(version.writer, version.sequence, version.sequence)
+
     def learn(
         self, records: Sequence[Record], holes: Sequence[m.Run], covers: Mapping[str, int]
     ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
@@ -105,8 +119,6 @@ class Held:
             part of the vector that has risen.
         """
         known = self.known
-        if len(records) == 1 and not holes and not covers:
-            return self._learn_one(records[0])
         if (run := one_run(records)) is not None and not holes and not covers:
             return self._learn_run(records, run)
         writers = {r.version.writer for r in records} | {w.writer for w in holes} | set(covers)
@@ -120,14 +132,6 @@ class Held:
         known.cover(covers)
         risen = {w: known.upto[w] for w, old in before.items() if known.upto.get(w, 0) > old}
         return remembered, numbers, risen
-
-    def _learn_one(self, record: Record) -> tuple[list[Record], list[m.Run], dict[str, int]]:
-        """Count one write as known: the usual case, on the way to a search."""
-        known, writer, number = self.known, record.version.writer, record.version.sequence
-        old = known.upto.get(writer, 0)
-        kept = known.learn(writer, number, number)
-        risen = known.upto.get(writer, 0)
-        return [record] if kept else [], [], {writer: risen} if risen > old else {}
 
     def _learn_run(
         self, records: Sequence[Record], run: m.Run
@@ -333,9 +337,18 @@ class Link:
             [run for run in withheld if run.last > vector.get(run.writer, 0)][: m.MOST_RECORDS]
         )
 
-    def has_room(self, size: int, most: int) -> bool:
-        """Return whether so many more bytes may be on the way; one message always may."""
-        return not self.window_bytes or self.window_bytes + size <= most
+    def reserve(self, size: int, most: int) -> int:
+        """Count something as sent if there is room; return its number, or 0 for no room.
+
+        Unless the peer lags already, so many more bytes may be on the way; one message always.
+        """
+        if self.lagging or (self.window_bytes and self.window_bytes + size > most):
+            self.lagging = True
+            return 0
+        self.pushed += 1
+        self._window.append((self.pushed, size))
+        self.window_bytes += size
+        return self.pushed
 
     def count_sent(self, size: int) -> int:
         """Count something as sent and not yet taken in; return its number."""
@@ -415,7 +428,7 @@ def misfit(record: Record, namespace: Namespace) -> str:
             f" found {len(vector)} in {record.id[:80]}"
         )
     # most have a first component, which is cheaper to look at
-    if namespace.metric is Metric.COSINE and not vector[0] and not np.count_nonzero(vector):
+    if namespace.metric is _COSINE and not vector[0] and not np.count_nonzero(vector):
         return f"expected a vector with a direction in {namespace.name}, found zeros"
     return ""
 

@@ -164,6 +164,9 @@ class Replica:
 
     def _wrote(self, event: m.Wrote) -> None:
         """Count own writes and push them."""
+        if self._held.learn_own(event):
+            self._push_one(event.records[0], "", frozenset(), event.weight_bytes)
+            return
         self._held.learn(event.records, (), event.covers)
         public, withheld = self._held.shown(event.records, checked=event.checked)
         self._push(public, withheld, source="", weight=event.weight_bytes)
@@ -217,7 +220,7 @@ class Replica:
         writer, number = record.version.writer, record.version.sequence
         for peer, link in self._links.items():
             if (
-                link.open and peer != source and peer not in served
+                link.session and not link.closed and peer != source and peer not in served
                 and number > link.vector.get(writer, 0) and record.namespace not in link.refused
             ):  # fmt: skip
                 self._push_to(peer, link, records, (), size)
@@ -228,10 +231,8 @@ class Replica:
     ) -> None:  # fmt: skip
         """Push to one peer, unless its window is full: then it is told when it has room."""
         size += 100 * (1 + len(unseen))
-        if link.lagging or not link.has_room(size, self.settings.window_bytes):
-            link.lagging = True
-        else:
-            self._out.append(m.Send(peer, m.Push(link.count_sent(size), records, unseen), size))
+        if number := link.reserve(size, self.settings.window_bytes):
+            self._out.append(m.Send(peer, m.Push(number, records, unseen), size))
 
     # What comes from peers.
 
@@ -241,12 +242,12 @@ class Replica:
         if link is None or link.closed:
             return
         match message:
+            case m.Push() if link.session:
+                self._on_push(peer, link, message)
             case m.Hello():
                 self._greeted(peer, link, message)
             case m.Refusal():
                 self._refused_by(peer, link, message)
-            case m.Push() if link.open:
-                self._on_push(peer, link, message)
             case m.Ack(number, received, durable) if link.open:
                 self._heard(peer, link, received, durable)
                 self._taken(peer, link, number)
@@ -354,11 +355,12 @@ class Replica:
     def _on_next(self, peer: str, link: Link, push: m.Push) -> bool:
         """Do so with one record, the next of its writer; False where a closer look is needed."""
         record, held = push.records[0], self._held
-        ahead = ahead_ms(record.version.time_hlc, self._now_ms())
+        version = record.version
+        ahead = (version.time_hlc >> COUNTER_BITS) - self._now_ms()
         if ahead > self.settings.most_ahead_ms or not held.comes_next(record, link):
             return False
-        writer = record.version.writer
-        held.known.learn(writer, record.version.sequence, record.version.sequence)
+        writer = version.writer
+        held.known.learn(writer, version.sequence, version.sequence)
         risen = {writer: held.known.upto[writer]}
         link.taken = max(link.taken, push.number)
         self._source[writer] = peer

@@ -46,8 +46,9 @@ class HybridClock:
 
     def tick(self) -> int:
         """Return a time later than every one given or seen before."""
-        self.last = max(self.last + 1, self.now_ms() << COUNTER_BITS)
-        return self.last
+        now = self.now_ms() << COUNTER_BITS
+        self.last = last = now if now > self.last else self.last + 1
+        return last
 
     def ticks(self, count: int) -> range:
         """Return times like ``tick``, one after the other."""
@@ -170,6 +171,9 @@ class KnownWrites:
         """
         upto = self.upto.get(writer, 0)
         if last <= upto:
+            return True
+        if first == upto + 1 and writer not in self._beyond:
+            self.upto[writer] = last
             return True
         if first <= upto + 1:
             self._advance(writer, last)

@@ -39,6 +39,8 @@ _PIECE_BYTES = 128 << 10
 _CLOCK_S = 0.001
 _SHORT_BYTES = 1_200
 """Datagrams up to this size may hold a message that goes the short way."""
+_BEHIND_S = 0.001
+"""How long a peer is given to take a message before what is not urgent follows."""
 _SOONEST_PROBE_S = 0.025
 """What was sent now is not sent again before; it includes the delay that peers may take."""
 
@@ -126,6 +128,7 @@ class Link(QuicConnectionProtocol):
         self._waiting_bytes = 0
         self._bucket = TokenBucket(settings.bandwidth_bytes_s, settings.bandwidth_bytes_s / 10)
         self._pump_at: asyncio.TimerHandle | None = None
+        self._ack_at: asyncio.TimerHandle | None = None
         self._due_s: float | None = None
         self._closing = self._sent_in_turn = False
 
@@ -179,10 +182,11 @@ class Link(QuicConnectionProtocol):
         What follows in the same turn of the event loop goes together.
         """
         if not (self._sent_in_turn or self._closing) and self.peer:
-            now_s = self._loop.time()
-            found = self._quic.datagram_of(self._quick, frame, now_s)
+            found = self._quic.datagram_of(self._quick, frame)
             if found is not None:
-                self._wire.sendto(*found)
+                self._transport.sendto(*found)  # type: ignore[union-attr]  # it is connected
+                now_s = self._loop.time()
+                self._quic.note_sent(now_s)
                 self.sent_bytes += len(frame)
                 self._sent_in_turn = True
                 self._loop.call_soon(self._end_turn)
@@ -228,16 +232,17 @@ class Link(QuicConnectionProtocol):
 
     def datagram_received(self, data: bytes | str, addr: Any) -> None:
         """Take a datagram; what is to be said to it goes once all that have come are read."""
-        now_s, datagram = self._loop.time(), cast(bytes, data)
+        datagram: bytes = data  # type: ignore[assignment]  # of text never, here
         if len(datagram) <= _SHORT_BYTES:
-            found = self._quic.message_of(datagram, addr, now_s)
+            found = self._quic.message_of(datagram, addr)
             if found is not None:
                 self._take(*found)
-                self._quic.stay_open(now_s)
+                now_s = self._loop.time()
+                self._quic.note_taken(now_s)
                 if self._timer_at is None or self._timer_at > now_s + SOON_ACK_S:
                     self._wake_when_due()
                 return
-        self._quic.receive_datagram(datagram, addr, now_s)
+        self._quic.receive_datagram(datagram, addr, self._loop.time())
         self._process_events()
         self._transmit_soon()
 
@@ -316,7 +321,20 @@ class Link(QuicConnectionProtocol):
             self._wake_when_due()
 
     def _end_turn(self) -> None:
+        """Let an acknowledgement go soon, behind a message, before a timer rings in front of one.
+
+        Not at once: the peer may share the processor, and has the message to take.
+        """
         self._sent_in_turn = False
+        if self._ack_at is None and self._quic.ripe(self._loop.time()):
+            self._ack_at = self._loop.call_later(_BEHIND_S, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        self._ack_at = None
+        if not self._closing:
+            now_s = self._loop.time()
+            self._quic.acknowledge_along(now_s)
+            self._transmit(now_s)
 
     def _pump(self) -> None:
         """Hand waiting bulk to QUIC, as much as is in flight and allowed by the limit."""
@@ -346,6 +364,7 @@ class Link(QuicConnectionProtocol):
         self.finished.set()
         self._waiting.clear()
         self._waiting_bytes = 0
-        if self._pump_at is not None:
-            self._pump_at.cancel()
+        for timer in (self._pump_at, self._ack_at):
+            if timer is not None:
+                timer.cancel()
         self._owner.closed(self)

@@ -25,6 +25,8 @@ WINDOW_BYTES = 4 << 20
 """What a peer may have under way in one stream."""
 SOON_ACK_S, LAZY_ACK_S = 0.001, 0.022
 """How long acknowledgements wait, of large datagrams and of small ones; peers reckon with 25 ms."""
+RIPE_ACK_S = 0.008
+"""How long they wait at least, to go right behind a message: the next one is farthest away then."""
 
 _LARGE_BYTES = 1_100
 _CREDIT_FRAME_BYTES = 17
@@ -89,6 +91,11 @@ class MutualQuic(ShortQuic):
     def acknowledge_lazily(self) -> None:
         """Let acknowledgements of small datagrams wait for company from now on."""
         self._ack_delay = LAZY_ACK_S
+
+    def ripe(self, now: float) -> bool:
+        """Whether an acknowledgement has waited long enough to go behind a message."""
+        ack_at = self._loss.spaces[-1].ack_at
+        return ack_at is not None and ack_at - now <= LAZY_ACK_S - RIPE_ACK_S
 
     def acknowledge_along(self, now: float) -> None:
         """Let a waiting acknowledgement go with the next datagram."""

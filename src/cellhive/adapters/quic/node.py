@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from cellhive.adapters.quic.connection import LinkSettings
 from cellhive.adapters.quic.control import Control
 from cellhive.adapters.quic.disk import Disk
 from cellhive.adapters.quic.identity import IdentityFiles, Untrusted, load_identity
+from cellhive.adapters.quic.mutual import RIPE_ACK_S
 from cellhive.adapters.quic.pacing import Histogram
 from cellhive.adapters.quic.peers import PeerAddress, Peers
 from cellhive.adapters.quic.searchable import Searchable
@@ -31,7 +32,7 @@ from cellhive.core.errors import Conflict
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
-from cellhive.memory.batches.faults import weights_bytes
+from cellhive.memory.batches.faults import weight_bytes, weights_bytes
 from cellhive.memory.batches.stamps import Stamps
 from cellhive.memory.peers import SyncSettings
 from cellhive.memory.store import Memory
@@ -49,6 +50,8 @@ from cellhive.memory.versions import (
 TICK_S = 0.25
 ACK_DELAY_S = 0.019
 """How long acknowledgements wait for others: for the disk's, and less than QUIC's wait for them."""
+_MOST_PUT_OFF = 3
+"""Ticks without a look at the log while records come and go: it would be in their way."""
 OWN_NAMESPACE = "cellhive.node"
 """Where a node notes its lives; it never leaves the node."""
 LIVE = "+live"
@@ -159,6 +162,7 @@ class Node:
         self._met = False
         self._news = asyncio.Event()
         self._acks: dict[str, m.Ack] = {}
+        self._ack_timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen, connect, and keep everything moving."""
@@ -205,7 +209,7 @@ class Node:
         """
         stamped = self._stamps.stamped(records)
         self.memory.note(stamped)
-        weight = weights_bytes(stamped)
+        weight = weight_bytes(stamped[0]) if len(stamped) == 1 else weights_bytes(stamped)
         wrote = m.Wrote(tuple(stamped), checked=True, weight_bytes=weight)
         self._do(self.replica.handle(wrote))
         if self._peers.names:
@@ -302,6 +306,11 @@ class Node:
         self._do(self.replica.handle(m.Received(peer, message)))
         if isinstance(message, _WITH_RECORDS) and len(message.records) > _MANY_RECORDS:
             self._send_acks()  # whoever sends much waits for room
+        elif (
+            self._ack_timer is not None
+            and self._ack_timer.when() - self._loop.time() <= ACK_DELAY_S - RIPE_ACK_S
+        ):
+            self._send_acks()  # now, when nothing else will come for longest
         elif isinstance(message, m.Hello):
             self._met = True
             self._tell_news()
@@ -311,8 +320,12 @@ class Node:
     def _do(self, instructions: Sequence[m.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
+                case m.Send(peer, m.Push() as push):  # at once: it is on its way to a search
+                    self._peers.push(peer, push, instruction.weight_bytes)
+                case m.Send(peer, m.Ack() as ack):
+                    self._acknowledge_soon(peer, ack)
                 case m.Send(peer, message):
-                    self._send(peer, message, instruction.weight_bytes)
+                    self._peers.send(peer, message)
                 case m.Apply(delta):
                     self._apply(delta)
                 case m.Acknowledged():
@@ -320,29 +333,22 @@ class Node:
                 case m.Declare(namespace):
                     self.memory.undeclared.add(namespace.name)
                     self._disk.declare(namespace)
-                case m.Refuse(peer, namespace, why):
-                    self._note_refusal(f"{peer}/{namespace}".rstrip("/"), why)
-                    if not namespace:
-                        self._peers.ban(peer, why)
+                case m.Refuse():
+                    self._refuse(instruction)
                 case m.Renew(writer, used_up_to):
                     self._renew(f"writer {writer} has been used before, up to {used_up_to}")
                 case _:
                     self._look_up(instruction)
 
-    def _send(self, peer: str, message: m.Message, weight_bytes: int) -> None:
-        """Send writes at once, acknowledgements a little later."""
-        kind = type(message)
-        if kind is m.Push:
-            self._peers.push(peer, cast(m.Push, message), weight_bytes)
-        elif kind is m.Ack:
-            self._acknowledge_soon(peer, cast(m.Ack, message))
-        else:
-            self._peers.send(peer, message)
+    def _refuse(self, told: m.Refuse) -> None:
+        self._note_refusal(f"{told.peer}/{told.namespace}".rstrip("/"), told.why)
+        if not told.namespace:
+            self._peers.ban(told.peer, told.why)
 
     def _acknowledge_soon(self, peer: str, ack: m.Ack) -> None:
         """Send acknowledgements of a few milliseconds as one: nobody searches for them."""
-        if not self._acks:
-            self._loop.call_later(ACK_DELAY_S, self._send_acks)
+        if self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(ACK_DELAY_S, self._send_acks)
         waiting = self._acks.get(peer)
         if waiting is not None:
             ack = m.Ack(
@@ -353,6 +359,9 @@ class Node:
         self._acks[peer] = ack
 
     def _send_acks(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
         acks, self._acks = self._acks, {}
         for peer, ack in acks.items():
             self._peers.send(peer, ack)
@@ -440,9 +449,13 @@ class Node:
             self.renewal.set_result(why)
 
     async def _tick(self) -> None:
+        moved, put_off = -1, 0
         while True:
             self._do(self.replica.handle(m.Tick(self._loop.time())))
-            await self._read_outside()
+            before, moved = moved, self.written + self.applied
+            put_off = put_off + 1 if moved != before and put_off < _MOST_PUT_OFF else 0
+            if not put_off:
+                await self._read_outside()
             if len(self.memory) > _MOST_TAIL:
                 await self.search(lambda _: None)
             await asyncio.sleep(TICK_S)

@@ -78,9 +78,11 @@ class Stamps:
             NotFound: A namespace is not declared.
         """
         count, first = len(records), self.sequence + 1
+        if count == 1:
+            return [self._one(records[0])]
         if count < _FEWEST:
             for record in records:
-                self._must_fit(record)
+                self._must_fit(record)  # before any is stamped
             return [self._one(record) for record in records]
         columns = _Columns.of(records)
         if not self._surely_fit(columns):
@@ -92,6 +94,15 @@ class Stamps:
         return records_in_rows(count, *columns[:-1], versions, [x.deleted for x in records])
 
     def _one(self, record: Record) -> Record:
+        """Return one record with a version: what ``stamped`` does, for the way to a search."""
+        namespace = self._namespaces.get(record.namespace)
+        if (
+            namespace is None
+            or record.version.sequence
+            or fault(record)
+            or misfit(record, namespace)
+        ):
+            self._must_fit(record)
         self.sequence += 1
         version = Version(self._clock.tick(), self._writer, self.sequence)
         return Record(  # dataclasses.replace takes three times as long
