@@ -1,7 +1,8 @@
 """One end of a benchmark of replication: writes records at a rate, or waits for them.
 
 The way is QUIC (a whole node), gRPC streaming, or TLS over TCP; the two others carry the
-same frames, do the same with them on arrival, and store them in the same kind of log.
+same frames, do the same with them on arrival, and store them in the same kind of log. Bare
+UDP carries datagrams of that size and does nothing with them: what the machine itself takes.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ SPACE = Namespace("situations", 128)
 BULK_BYTES = 256 << 10
 """What is written in one go when as much as possible is."""
 STAMP_BYTES = 8
+DATAGRAM_BYTES = 667
+"""Of bare UDP: as long as those of QUIC that hold one record."""
 WINDOW_BYTES = 2 << 20
 """What may be on the way when more is written; a node pushes up to twice as much."""
 
@@ -73,16 +76,21 @@ class Arrivals:
 
     def note(self, records: Sequence[Record]) -> None:
         """Note records that can be searched from now on."""
+        self.note_sent_at([
+            int.from_bytes(record.payload[:STAMP_BYTES], "little") for record in records
+            if record.payload and record.namespace == SPACE.name
+        ])  # fmt: skip
+
+    def note_sent_at(self, times_ns: Sequence[int]) -> None:
+        """Note that what was sent at some times has come."""
         now = time.monotonic_ns()
-        for record in records:
-            if record.payload and record.namespace == SPACE.name:
-                self._left -= 1
-                if self._left >= self._count:
-                    continue
-                self.cpu_s = self.cpu_s or time.process_time()
-                sent = int.from_bytes(record.payload[:8], "little")
-                self.delays_ns.append(now - sent)
-                self.begun_ns = self.begun_ns or sent
+        for sent in times_ns:
+            self._left -= 1
+            if self._left >= self._count:
+                continue
+            self.cpu_s = self.cpu_s or time.process_time()
+            self.delays_ns.append(now - sent)
+            self.begun_ns = self.begun_ns or sent
         self.ended_ns = now
         if self._left <= 0:
             self.all.set()
@@ -416,6 +424,42 @@ class QuicEnd:
         self._stop.set()
 
 
+class UdpEnd(asyncio.DatagramProtocol):
+    """Datagrams that hold a time, and nothing that is made of them."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        """Note when they come."""
+        self._arrivals = arrivals
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        """Note one."""
+        del addr
+        self._arrivals.note_sent_at((int.from_bytes(data[:STAMP_BYTES], "little"),))
+
+
+async def udp(options: argparse.Namespace) -> None:
+    """Send datagrams evenly in time, or wait for them."""
+    loop = asyncio.get_running_loop()
+    arrivals = Arrivals(options.count, options.warm)
+    if options.role == "read":
+        there, _ = await loop.create_datagram_endpoint(
+            lambda: UdpEnd(arrivals), local_addr=("127.0.0.1", 0)
+        )
+        say(port=there.get_extra_info("sockname")[1])
+        gc.freeze()
+        await arrivals.all.wait()
+        arrivals.tell()
+        return
+    here, _ = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, remote_addr=("127.0.0.1", options.port)
+    )
+    rest, begin = bytes(DATAGRAM_BYTES - STAMP_BYTES), time.monotonic()
+    for i in range(options.count + options.warm):
+        await asyncio.sleep(max(0.0, begin + i / options.rate - time.monotonic()))
+        here.sendto(time.monotonic_ns().to_bytes(STAMP_BYTES, "little") + rest)
+    await asyncio.to_thread(sys.stdin.read)
+
+
 class Bare(QuicConnectionProtocol):
     """The library alone: bytes in one stream, taken in and thrown away."""
 
@@ -482,7 +526,7 @@ async def bare(options: argparse.Namespace) -> None:
 def main() -> None:
     """Be one end."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("way", choices=("quic", "grpc", "tls", "bare", "disk"))
+    parser.add_argument("way", choices=("quic", "grpc", "tls", "udp", "bare", "disk"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0, help="of the peer; none: wait for one")
     parser.add_argument("--rate", type=int, default=0, help="records per second; 0: all at once")
@@ -501,6 +545,9 @@ def main() -> None:
         return
     if options.way == "bare":
         uvloop.run(bare(options))
+        return
+    if options.way == "udp":
+        uvloop.run(udp(options))
         return
     uvloop.run(QuicEnd(options).run() if options.way == "quic" else plain(options))
 

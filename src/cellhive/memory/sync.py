@@ -31,15 +31,7 @@ from cellhive.memory import peers as p
 from cellhive.memory.batches.faults import weight_bytes
 from cellhive.memory.compare import Comparison
 from cellhive.memory.peers import Answer, Held, Link, Question, SyncSettings
-from cellhive.memory.versions import (
-    COUNTER_BITS,
-    KnownWrites,
-    ahead_ms,
-    common,
-    is_private,
-    merge,
-    missing,
-)
+from cellhive.memory.versions import COUNTER_BITS, KnownWrites, common, is_private, merge, missing
 
 
 class Replica:
@@ -380,7 +372,7 @@ class Replica:
             version, namespace = record.version, self._held.namespaces.get(record.namespace)
             if record.namespace in link.refused:
                 continue
-            ahead = ahead_ms(version.time_hlc, now_ms)
+            ahead = (version.time_hlc >> COUNTER_BITS) - now_ms
             if ahead > self.settings.most_ahead_ms:
                 self._refuse(peer, link, p.ahead_words(ahead, self.settings, self.node))
             elif not (version.written and version.writer):

@@ -83,11 +83,6 @@ def wall_ms(time_hlc: int) -> int:
     return time_hlc >> COUNTER_BITS
 
 
-def ahead_ms(time_hlc: int, now_ms: int) -> int:
-    """Return by how much a hybrid time is ahead of a wall clock [ms]; negative if behind."""
-    return wall_ms(time_hlc) - now_ms
-
-
 def merge(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """Return what is known when both are."""
     merged = dict(one)

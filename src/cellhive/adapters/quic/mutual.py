@@ -25,7 +25,7 @@ WINDOW_BYTES = 4 << 20
 """What a peer may have under way in one stream."""
 SOON_ACK_S, LAZY_ACK_S = 0.001, 0.022
 """How long acknowledgements wait, of large datagrams and of small ones; peers reckon with 25 ms."""
-RIPE_ACK_S = 0.008
+RIPE_ACK_S = 0.014
 """How long they wait at least, to go right behind a message: the next one is farthest away then."""
 
 _LARGE_BYTES = 1_100

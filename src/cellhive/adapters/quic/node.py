@@ -320,14 +320,14 @@ class Node:
     def _do(self, instructions: Sequence[m.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
+                case m.Apply(delta):
+                    self._apply(delta)
                 case m.Send(peer, m.Push() as push):  # at once: it is on its way to a search
                     self._peers.push(peer, push, instruction.weight_bytes)
                 case m.Send(peer, m.Ack() as ack):
                     self._acknowledge_soon(peer, ack)
                 case m.Send(peer, message):
                     self._peers.send(peer, message)
-                case m.Apply(delta):
-                    self._apply(delta)
                 case m.Acknowledged():
                     self._acknowledged(instruction)
                 case m.Declare(namespace):
