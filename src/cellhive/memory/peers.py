@@ -345,10 +345,7 @@ class Link:
         if self.lagging or (self.window_bytes and self.window_bytes + size > most):
             self.lagging = True
             return 0
-        self.pushed += 1
-        self._window.append((self.pushed, size))
-        self.window_bytes += size
-        return self.pushed
+        return self.count_sent(size)
 
     def count_sent(self, size: int) -> int:
         """Count something as sent and not yet taken in; return its number."""

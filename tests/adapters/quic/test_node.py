@@ -18,7 +18,7 @@ import pytest
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.control import ControlClient
 from cellhive.adapters.quic.identity import IdentityFiles, make_authority, make_identity
-from cellhive.adapters.quic.node import Node, NodeSettings, serve
+from cellhive.adapters.quic.node import TICK_S, Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
 from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Unavailable
 from cellhive.core.records import Delta, Namespace, Record, RecordKind
@@ -152,19 +152,32 @@ def test_a_write_beats_an_older_one_whose_clock_was_ahead(swarm: Path) -> None:
     asyncio.run(scene())
 
 
-def test_what_another_process_writes_into_the_log_reaches_the_peers(swarm: Path) -> None:
-    """A record put into the file beside the node arrives at the other node."""
+@pytest.mark.parametrize("busy", [False, True])
+def test_what_another_process_writes_into_the_log_reaches_the_peers(
+    swarm: Path, busy: bool
+) -> None:
+    """A record put into the file beside the node arrives at the other node, whatever it does."""
+
+    async def keep_writing(node: Node) -> None:
+        for i in range(10_000):
+            node.write([record(f"own-{i}")])
+            await asyncio.sleep(0.02)
 
     async def scene() -> None:
         async with running(swarm, "north") as (north,):
             address = PeerAddress("north", "127.0.0.1", north.port)
-            async with running(swarm, "south", [address]) as (south,):
+            async with running(swarm, "south", [address]) as (south,), asyncio.TaskGroup() as tasks:
+                await north.declare(SPACE)
+                flow = tasks.create_task(keep_writing(north)) if busy else None
+                await asyncio.sleep(2 * TICK_S if busy else 0.0)
                 other = SqliteLog(swarm / "north" / "memory.db", now_ms=now_ms, node="north")
                 other.declare(SPACE)
                 version = other.put([record("x")])[0]
                 other.close()
                 await south.until_durable({version.writer: version.sequence})
                 assert south.memory.memory.log.get(SPACE.name, ["x"])[0] is not None
+                if flow is not None:
+                    flow.cancel()
 
     asyncio.run(scene())
 

@@ -14,7 +14,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import StreamDataReceived
 from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicSentPacket
-from aioquic.tls import Epoch
+from aioquic.tls import CipherSuite, Epoch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ from cellhive.adapters.quic.identity import (
     make_authority,
     make_identity,
 )
-from cellhive.adapters.quic.mutual import MutualQuic
+from cellhive.adapters.quic.mutual import LAZY_ACK_S, RIPE_ACK_S, MutualQuic
 
 NORTH, SOUTH = ("127.0.0.1", 1), ("127.0.0.1", 2)
 STREAM = 2
@@ -63,8 +63,8 @@ class Way:
     """Messages that took the short way at south."""
 
     @classmethod
-    def open(cls, identities: dict[str, Identity]) -> Way:
-        """Return a way whose handshake is done."""
+    def open(cls, identities: dict[str, Identity], cipher: CipherSuite | None = None) -> Way:
+        """Return a way whose handshake is done, with the library's ciphers or one of them."""
         made: list[MutualQuic] = []
         for name in ("north", "south"):
             who = identities[name]
@@ -73,6 +73,7 @@ class Way:
                 server_name="south", verify_mode=ssl.CERT_REQUIRED, max_datagram_size=1_200,
             )  # fmt: skip
             configuration.certificate, configuration.private_key = who.certificate, who.key
+            configuration.cipher_suites = [cipher] if cipher else None
             first = made[0].original_destination_connection_id if made else None
             quic = MutualQuic(configuration=configuration, original_destination_connection_id=first)
             quic.adopt(who)
@@ -167,6 +168,64 @@ def test_a_datagram_counts_once_and_only_as_it_was_sent(identities: dict[str, Id
     QuicConnection.receive_datagram(way.south, data, NORTH, way.now_s)
     way.events()
     assert bytes(way.got) == b"first"
+
+
+@pytest.mark.parametrize("cipher", list(CipherSuite)[:3])
+def test_every_cipher_of_the_library_carries_messages(
+    identities: dict[str, Identity], cipher: CipherSuite
+) -> None:
+    """Those of AES the short way; the other one, which masks heads differently, the long one."""
+    way = Way.open(identities, cipher)
+    way.north.send_stream_data(STREAM, b"0")
+    way.pass_on(way.ready())
+    before = way.short
+    for i in range(1, 6):
+        found = way.written(b"%d" % i)
+        assert (found is None) == (cipher == CipherSuite.CHACHA20_POLY1305_SHA256)
+        if found is None:
+            way.north.send_stream_data(STREAM, b"%d" % i)
+        way.pass_on(way.ready() if found is None else [(True, found)])
+    assert bytes(way.got) == b"012345"
+    assert way.short - before in (0, 5)
+
+
+def test_new_keys_are_taken_up_by_the_library_first(identities: dict[str, Identity]) -> None:
+    """A change of keys that is asked for waits for a packet of the library; then all goes on."""
+    way = Way.open(identities)
+    way.north.send_stream_data(STREAM, b"a")
+    way.pass_on(way.ready())
+    way.north.request_key_update()
+    assert way.written(b"b") is None
+    way.north.send_stream_data(STREAM, b"b")
+    way.pass_on(way.ready())
+    for letter in (b"c", b"d"):
+        found = way.written(letter)
+        assert found is not None
+        before = way.short
+        way.pass_on([(True, found)])
+        assert way.short == before + 1
+    assert bytes(way.got) == b"abcd"
+
+
+def test_an_acknowledgement_that_has_waited_goes_behind_a_message(
+    identities: dict[str, Identity],
+) -> None:
+    """Not at once, as others may join it, but before its own timer rings."""
+    way = Way.open(identities)
+    way.south.acknowledge_lazily()
+    way.north.send_stream_data(STREAM, b"a")
+    way.pass_on(way.ready())
+    way.step(0.1)
+    way.pass_on(way.ready())
+    assert not way.south.ripe(way.now_s), "nothing waits"
+    found = way.written(b"b")
+    assert found is not None
+    way.pass_on([(True, found)])
+    assert not way.south.ripe(way.now_s)
+    assert way.south.ripe(way.now_s + RIPE_ACK_S + 1e-6)
+    due_s = way.south.get_timer()
+    assert due_s is not None
+    assert due_s == pytest.approx(way.now_s + LAZY_ACK_S)
 
 
 @settings(max_examples=40, deadline=None)

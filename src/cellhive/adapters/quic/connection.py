@@ -184,9 +184,11 @@ class Link(QuicConnectionProtocol):
         if not (self._sent_in_turn or self._closing) and self.peer:
             found = self._quic.datagram_of(self._quick, frame)
             if found is not None:
-                self._transport.sendto(*found)  # type: ignore[union-attr]  # it is connected
-                now_s = self._loop.time()
-                self._quic.note_sent(now_s)
+                try:
+                    self._transport.sendto(*found)  # type: ignore[union-attr]  # it is connected
+                finally:
+                    now_s = self._loop.time()
+                    self._quic.note_sent(now_s)
                 self.sent_bytes += len(frame)
                 self._sent_in_turn = True
                 self._loop.call_soon(self._end_turn)
@@ -236,9 +238,11 @@ class Link(QuicConnectionProtocol):
         if len(datagram) <= _SHORT_BYTES:
             found = self._quic.message_of(datagram, addr)
             if found is not None:
-                self._take(*found)
-                now_s = self._loop.time()
-                self._quic.note_taken(now_s)
+                try:
+                    self._take(*found)
+                finally:
+                    now_s = self._loop.time()
+                    self._quic.note_taken(now_s)
                 if self._timer_at is None or self._timer_at > now_s + SOON_ACK_S:
                     self._wake_when_due()
                 return

@@ -306,14 +306,14 @@ class Node:
         self._do(self.replica.handle(m.Received(peer, message)))
         if isinstance(message, _WITH_RECORDS) and len(message.records) > _MANY_RECORDS:
             self._send_acks()  # whoever sends much waits for room
+        elif isinstance(message, m.Hello):
+            self._met = True
+            self._tell_news()
         elif (
             self._ack_timer is not None
             and self._ack_timer.when() - self._loop.time() <= ACK_DELAY_S - RIPE_ACK_S
         ):
             self._send_acks()  # now, when nothing else will come for longest
-        elif isinstance(message, m.Hello):
-            self._met = True
-            self._tell_news()
 
     # Inside.
 
@@ -449,7 +449,7 @@ class Node:
             self.renewal.set_result(why)
 
     async def _tick(self) -> None:
-        moved, put_off = -1, 0
+        moved, put_off = self.written + self.applied, 0
         while True:
             self._do(self.replica.handle(m.Tick(self._loop.time())))
             before, moved = moved, self.written + self.applied
