@@ -20,6 +20,7 @@ from cellhive.memory import codec
 from cellhive.memory import messages as m
 from cellhive.memory.batches import faults
 from cellhive.memory.batches.columns import FEWEST, Columns, records_of
+from cellhive.memory.batches.rows import Together
 from cellhive.memory.checks.validation import check_record
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
@@ -271,6 +272,21 @@ def test_records_alike_travel_as_columns_and_can_travel_one_by_one(
     older = codec._frame(*codec._with_bodies(message, bodies), vectors, payloads)
     assert older[1:3] == bytes((1, 3))
     assert alike(codec.decode(frame), codec.decode(older))
+
+
+@given(ALIKE | LISTS)
+def test_a_lot_is_taken_apart_once_and_gives_the_same_frames(records: tuple[Record, ...]) -> None:
+    """What is kept with records for peers and the disk changes no byte, there or on the way on."""
+    lot = Together(records)
+    messages = m.Push(7, lot), m.Batch("", 3, 0, lot, {"w": 9}, complete=True)
+    plain = m.Push(7, records), m.Batch("", 3, 0, records, {"w": 9}, complete=True)
+    for packed in (True, False):
+        for mine, theirs in zip(messages, plain, strict=True):
+            assert codec.encode(mine, packed=packed) == codec.encode(theirs, packed=packed)
+    assert faults.weights_bytes(lot) == faults.weights_bytes(lot) == faults.weights_bytes(records)
+    come = codec.decode(codec.encode(messages[0]))
+    assert isinstance(come, m.Push)
+    assert codec.encode(come) == codec.encode(m.Push(come.number, (*come.records,)))
 
 
 @given(st.lists(ANY_RECORDS, min_size=1, max_size=3))

@@ -51,7 +51,7 @@ def test_a_run_without_room_is_met_again(
     had = {x for x in range(30) if known.has("a", x)}
     made = writes(first, count)
     remembered, _, _ = Held("n", "me", known, {}, {}, frozenset()).learn(made, (), {})
-    assert remembered in ([], made)
+    assert list(remembered) in ([], made)
     came = {x.version.sequence for x in remembered}
     assert {x for x in range(30) if known.has("a", x)} == had | came
     assert known.runs <= max(most_runs, 0)

@@ -11,6 +11,8 @@ from sync_network import SETTINGS, SPACE, START_MS, Network, line, mesh, record,
 
 from cellhive.core.records import Delta, Metric, Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
+from cellhive.memory.batches.columns import FEWEST
+from cellhive.memory.codec import decode, encode
 from cellhive.memory.sync import Replica
 from cellhive.memory.versions import every_record, is_private
 
@@ -105,12 +107,74 @@ def test_one_push_is_taken_in_alike_on_the_short_way_and_on_the_long_one(
                                       {"version": ahead}][rng.integers(3)])  # fmt: skip
             pushes.append(m.Received(str(rng.choice(["b", "c"])), m.Push(number, (new,))))
         short, long = replica(None, "b", "c", "d"), replica(None, "b", "c", "d")
-        for push in pushes:
-            found = tell(short, push)
-            with monkeypatch.context() as patched:
-                patched.setattr(Replica, "_on_next", lambda *_: False)
-                assert found == tell(long, push)
-        assert short.vector == long.vector
+        taken_alike(short, long, pushes, monkeypatch)
+
+
+def taken_alike(
+    short: Replica, long: Replica, pushes: list[m.Received], monkeypatch: pytest.MonkeyPatch
+) -> int:
+    """Check that two replicas do the same, one of them the long way; count what was admitted."""
+    admitted = 0
+    for push in pushes:
+        message = push.message
+        assert isinstance(message, m.Push)
+        sure = short.admits(push.peer, message)
+        admitted += sure
+        found = tell(short, push)
+        if sure:  # a node has made it searchable already
+            (applied,) = [x for x in found if isinstance(x, m.Apply)]
+            assert applied.delta.records is message.records
+        with monkeypatch.context() as patched:
+            patched.setattr(Replica, "_on_next", lambda *_: False)
+            assert found == tell(long, push)
+    assert short.vector == long.vector
+    return admitted
+
+
+ODD, ANGLES = Namespace("odd", SPACE.dimension), Namespace("angles", SPACE.dimension)
+
+
+def misshapen(new: list[Record], case: int) -> list[Record]:
+    """Return consecutive writes that are, in some of all cases, not what they should be."""
+    last, zeros = new[-1], np.zeros(SPACE.dimension, np.float32)
+    ahead = replace(last.version, time_hlc=(START_MS + 100_000) << 16)
+    turned = [replace(x, namespace=ANGLES.name) for x in new]
+    cases = [
+        [replace(x, vector=np.ones(9, np.float32)) for x in new],
+        [*new[:-1], replace(last, vector=zeros)],
+        [*new[:-1], replace(last, version=ahead)],
+        [replace(x, namespace=ODD.name) for x in new],
+        [replace(turned[0], vector=zeros), *turned[1:]],
+        turned,
+        [*new[:2], *new[3:]],
+        [*reversed(new)],
+    ]
+    return cases[case] if case < len(cases) else new
+
+
+def test_a_run_of_records_is_taken_in_alike_on_the_short_way_and_on_the_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Columns as they come from the wire: next, again, over gaps, and misshapen as a whole."""
+    rng, admitted = np.random.default_rng(5), 0
+    for _ in range(80):
+        pushes, next_of = [], {"b~1": 1, "c~1": 1, "a~1": 1, "": 1}
+        for number in range(1, 25):
+            writer = str(rng.choice([*next_of], p=[0.6, 0.36, 0.02, 0.02]))
+            step = int(rng.choice([0, 0, 0, -3, 2]))
+            first = max(1, next_of[writer] + step)
+            behind = first + int(rng.integers(FEWEST + 1, 9))
+            new = [stamped(f"r{i}", writer, i) for i in range(first, behind)]
+            next_of[writer] = behind if step < 2 else next_of[writer]  # the gap closes, overlapping
+            push = decode(encode(m.Push(number, tuple(misshapen(new, int(rng.integers(60)))))))
+            pushes.append(m.Received(str(rng.choice(["b", "c"])), push))
+        short, long = replica(None, "b", "c", "d"), replica(None, "b", "c", "d")
+        for one in (short, long):
+            for namespace in (ODD, ANGLES):
+                tell(one, m.Declared(namespace))
+            tell(one, m.Received("b", m.Refusal(ODD.name, "of other components")))
+        admitted += taken_alike(short, long, pushes, monkeypatch)
+    assert admitted > 100
 
 
 def test_a_push_is_passed_on_once_and_not_to_neighbours_of_its_sender() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 
 from cellhive.core.records import PRIVACY, Delta, Metric, Namespace, Record
 from cellhive.memory import messages as m
+from cellhive.memory.batches.columns import outline
 from cellhive.memory.batches.faults import weight_bytes, weights_bytes
-from cellhive.memory.versions import KnownWrites, is_private, merge, missing
+from cellhive.memory.versions import COUNTER_BITS, KnownWrites, is_private, merge, missing
 
 _COSINE = Metric.COSINE  # looking up a member of an enumeration takes its time
 
@@ -111,7 +112,7 @@ class Held:
 
     def learn(
         self, records: Sequence[Record], holes: Sequence[m.Run], covers: Mapping[str, int]
-    ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
+    ) -> tuple[Sequence[Record], list[m.Run], dict[str, int]]:
         """Count writes as known.
 
         Returns:
@@ -135,26 +136,60 @@ class Held:
 
     def _learn_run(
         self, records: Sequence[Record], run: m.Run
-    ) -> tuple[list[Record], list[m.Run], dict[str, int]]:
+    ) -> tuple[Sequence[Record], list[m.Run], dict[str, int]]:
         """Count consecutive writes as known: usual where they are many."""
         known, writer = self.known, run.writer
         old = known.upto.get(writer, 0)
         kept = known.learn(writer, run.first, run.last)
         risen = known.upto.get(writer, 0)
-        return list(records) if kept else [], [], {writer: risen} if risen > old else {}
+        return records if kept else (), [], {writer: risen} if risen > old else {}
 
-    def comes_next(self, record: Record, link: Link) -> bool:
-        """Return whether a peer's record may be taken in and is the next write of its writer."""
+    def next_of(
+        self, records: Sequence[Record], link: Link, latest_ms: int
+    ) -> tuple[str, int] | None:
+        """Return writer and first number of a peer's records, where they are its next writes.
+
+        None where they are not, or may not be taken in, or a closer look has to tell.
+
+        Args:
+            records: One, or many that came in columns.
+            link: The peer.
+            latest_ms: No time may be later [ms since the epoch].
+        """
+        if len(records) != 1:
+            return self._next_of_many(records, link, latest_ms)
+        record = records[0]
         version, namespace = record.version, self.namespaces.get(record.namespace)
-        writer = version.writer
-        return (
+        writer, sequence = version.writer, version.sequence
+        fits = (
             namespace is not None
             and record.namespace not in link.refused
-            and bool(writer)
+            and writer
             and writer != self.writer
-            and version.sequence == self.known.upto.get(writer, 0) + 1
+            and sequence == self.known.upto.get(writer, 0) + 1
+            and version.time_hlc >> COUNTER_BITS <= latest_ms
             and not misfit(record, namespace)
         )
+        return (writer, sequence) if fits else None
+
+    def _next_of_many(
+        self, records: Sequence[Record], link: Link, latest_ms: int
+    ) -> tuple[str, int] | None:
+        seen = outline(records)
+        namespace = None if seen is None else self.namespaces.get(seen.namespace)
+        if (
+            seen is None
+            or namespace is None
+            or seen.namespace in link.refused
+            or not seen.writer
+            or seen.writer == self.writer
+            or not self.known.is_next(seen.writer, seen.first)
+            or seen.time_hlc >> COUNTER_BITS > latest_ms
+            or seen.components != namespace.dimension
+            or (namespace.metric is _COSINE and not seen.directed)
+        ):
+            return None
+        return seen.writer, seen.first
 
     def holes(self, withheld: Sequence[m.Run]) -> list[m.Run]:
         """Return which of the numbers that a peer withholds are of others and not known yet."""
@@ -321,14 +356,15 @@ class Link:
         self.window_bytes, self.lagging, self.taken = 0, False, 0
         self.answer = self.waiting = None
 
-    def lacking(self, records: Sequence[Record]) -> list[Record]:
+    def lacking(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return what the peer may lack of writes, and has not refused."""
         vector, refused = self.vector, self.refused
-        return [
+        found = [
             record for record in records
             if record.version.sequence > vector.get(record.version.writer, 0)
             and record.namespace not in refused
         ]  # fmt: skip
+        return records if len(found) == len(records) else found
 
     def unseen(self, withheld: Sequence[m.Run]) -> tuple[m.Run, ...]:
         """Return what the peer has not seen of numbers that are withheld; one push's worth."""
@@ -377,7 +413,7 @@ def _parts(
 ) -> Iterator[tuple[tuple[Record, ...], int]]:
     size = weight or weights_bytes(records)
     if records and size <= most_bytes and len(records) <= most_records:
-        yield tuple(records), size
+        yield records if isinstance(records, tuple) else tuple(records), size
         return
     part: list[Record] = []
     size = 0

@@ -107,6 +107,12 @@ class Replica:
         vector = common([self._held.durable, *map(self._members.__getitem__, others)])
         return vector, max(0, self._now_ms() - self.settings.tombstone_age_ms) << COUNTER_BITS
 
+    def admits(self, peer: str, push: m.Push) -> bool:
+        """Whether what a push brings may be searched before it is handled; False is no proof."""
+        link, latest_ms = self._links.get(peer), self._now_ms() + self.settings.most_ahead_ms
+        fits = link is not None and link.open and self._held.next_of(push.records, link, latest_ms)
+        return bool(fits)
+
     def handle(self, event: m.Event) -> list[m.Instruction]:
         """Take an event in and return what the adapter must do, in this order."""
         self._out = []
@@ -320,7 +326,7 @@ class Replica:
 
     def _on_push(self, peer: str, link: Link, push: m.Push) -> None:
         """Apply what is new of a push, pass it on, acknowledge it, and notice gaps."""
-        if len(push.records) == 1 and not push.withheld and self._on_next(peer, link, push):
+        if not push.withheld and self._on_next(peer, link, push):
             return
         admitted, _ = self._admit(peer, link, push.records)
         if link.closed:
@@ -328,12 +334,13 @@ class Replica:
         link.taken = max(link.taken, push.number)
         runs, known = self._held.known.runs, self._held.known
         new = [r for r in admitted if not known.has(r.version.writer, r.version.sequence)]
+        taken = push.records if len(new) == len(push.records) else tuple(new)
         holes = self._held.holes(push.withheld) if push.withheld else []
-        passed_on, holes, covers = self._held.learn(new, holes, {})
-        for record in new:
+        passed_on, holes, covers = self._held.learn(taken, holes, {})
+        for record in taken:
             self._source[record.version.writer] = peer
-        if new or covers:
-            self._out.append(m.Apply(Delta(tuple(new), covers, complete=True), peer))
+        if taken or covers:
+            self._out.append(m.Apply(Delta(taken, covers, complete=True), peer))
             if len(self._links) > 1:
                 self._push(passed_on, holes, source=peer)
         received = {r.version.writer: known.upto.get(r.version.writer, 0) for r in admitted}
@@ -345,20 +352,19 @@ class Replica:
             self._ask_next()
 
     def _on_next(self, peer: str, link: Link, push: m.Push) -> bool:
-        """Do so with one record, the next of its writer; False where a closer look is needed."""
-        record, held = push.records[0], self._held
-        version = record.version
-        ahead = (version.time_hlc >> COUNTER_BITS) - self._now_ms()
-        if ahead > self.settings.most_ahead_ms or not held.comes_next(record, link):
+        """Do so with the next of one writer, one or many; False where a closer look is needed."""
+        records, held = push.records, self._held
+        found = held.next_of(records, link, self._now_ms() + self.settings.most_ahead_ms)
+        if not found:
             return False
-        writer = version.writer
-        held.known.learn(writer, version.sequence, version.sequence)
+        writer, first = found
+        held.known.learn(writer, first, first + len(records) - 1)
         risen = {writer: held.known.upto[writer]}
         link.taken = max(link.taken, push.number)
         self._source[writer] = peer
-        self._out.append(m.Apply(Delta(push.records, risen, complete=True), peer))
+        self._out.append(m.Apply(Delta(records, risen, complete=True), peer))
         if len(self._links) > 1:
-            self._push(push.records, (), source=peer)
+            self._push(records, (), source=peer)
         self._out.append(m.Send(peer, m.Ack(link.taken, risen, {})))
         return True
 

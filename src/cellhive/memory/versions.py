@@ -184,6 +184,10 @@ class KnownWrites:
         self._beyond[writer] = runs
         return True
 
+    def is_next(self, writer: str, first: int) -> bool:
+        """Whether a run that begins with this number is next, and none of it can be known."""
+        return first == self.upto.get(writer, 0) + 1 and writer not in self._beyond
+
     def cover(self, vector: Mapping[str, int]) -> None:
         """Take in that all is known up to the numbers of a vector."""
         for writer, sequence in vector.items():

@@ -18,6 +18,7 @@ from cellhive.adapters.quic.disk_process import DiskProcess, commit_all, commit_
 from cellhive.core.errors import ProtocolError, Unavailable
 from cellhive.core.records import Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
+from cellhive.memory.batches.rows import Together
 from cellhive.memory.codec import Frames, decode, encode
 from cellhive.memory.volatile import VolatileLog
 
@@ -50,7 +51,26 @@ async def commit(process: DiskProcess, first: int, last: int) -> None:
     """Have records committed in one go."""
     number = process.next_number()
     records = [record(i) for i in range(first, last + 1)]
-    await process.commit(number, commit_frames(number, records, {"a~1+live": last}))
+    await process.commit(number, commit_frames(number, [records], {"a~1+live": last}))
+
+
+def test_lots_are_committed_in_their_order_and_covered_with_the_last() -> None:
+    """One frame for each lot, and one more where it is too much for one."""
+    lots = [
+        [record(1), record(2)],
+        Together(record(i) for i in range(3, 9)),
+        [record(9)],
+        Together(record(i, bytes(2 << 20)) for i in range(10, 14)),
+    ]
+    batches = [decode(frame) for frame in commit_frames(5, lots, {"a~1+live": 13})]
+    assert all(isinstance(batch, m.Batch) for batch in batches)
+    found = [batch for batch in batches if isinstance(batch, m.Batch)]
+    assert [record.id for batch in found for record in batch.records] == [
+        f"r{i}" for i in range(1, 14)
+    ]
+    assert [len(batch.records) for batch in found[:3]] == [2, 6, 1]
+    assert [batch.complete for batch in found] == [False] * (len(found) - 1) + [True]
+    assert [dict(batch.covers) for batch in found if batch.covers] == [{"a~1+live": 13}]
 
 
 def test_what_was_answered_is_in_the_log_of_everybody(tmp_path: Path) -> None:
@@ -124,9 +144,9 @@ def test_frames_that_end_in_the_middle_commit_nothing_of_it(
     monkeypatch.setattr(os, "nice", lambda _: 0)
     log = VolatileLog("b")
     log.declare(SPACE)
-    whole = b"".join(commit_frames(1, [record(1)], {"a~1+live": 1}))
+    whole = b"".join(commit_frames(1, [[record(1)]], {"a~1+live": 1}))
     large = [record(i, payload=bytes(3 << 20)) for i in (2, 3)]
-    cut = commit_frames(2, large, {"a~1+live": 3})
+    cut = commit_frames(2, [large], {"a~1+live": 3})
     assert len(cut) == 2
     sink = io.BytesIO()
     commit_all(log, io.BytesIO(whole + cut[0] + cut[1][:-1]), sink)

@@ -22,6 +22,7 @@ from cellhive.adapters.quic.node import TICK_S, Node, NodeSettings, serve
 from cellhive.adapters.quic.peers import PeerAddress
 from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Unavailable
 from cellhive.core.records import Delta, Namespace, Record, RecordKind
+from cellhive.memory import messages as m
 from cellhive.memory.store import Memory
 
 SPACE = Namespace("situations", 4)
@@ -129,6 +130,42 @@ def test_a_write_is_searchable_before_it_is_durable(swarm: Path) -> None:
             stored = node.memory.memory.log.get(SPACE.name, ["x"])[0]
             assert stored is not None
             assert stored.version == versions[0]
+
+    asyncio.run(scene())
+
+
+def test_a_record_of_a_peer_is_searchable_before_it_is_counted_and_only_once(
+    swarm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next write of a peer reaches the tail, then the replica, and not the tail again."""
+
+    async def scene() -> None:
+        async with running(swarm, "north") as (north,):
+            there = PeerAddress("north", "127.0.0.1", north.port)
+            async with running(swarm, "south", [there]) as (south,):
+                await north.declare(SPACE)
+                await south.until_searchable(north.replica.vector)
+                while not (north.replica.peers and SPACE.name in south.status()["namespaces"]):
+                    await asyncio.sleep(0.01)
+                seen: list[str] = []
+                note, handle = south.memory.note, south.replica.handle
+
+                def noting(records: Sequence[Record]) -> None:
+                    seen.extend(record.id for record in records)
+                    note(records)
+
+                def handling(event: m.Event) -> list[m.Instruction]:
+                    if isinstance(event, m.Received) and isinstance(event.message, m.Push):
+                        seen.append("counted")
+                    return handle(event)
+
+                monkeypatch.setattr(south.memory, "note", noting)
+                monkeypatch.setattr(south.replica, "handle", handling)
+                for name in ("x", "y"):
+                    north.write([record(name)])
+                    await south.until_searchable(north.replica.vector)
+                assert seen == ["x", "counted", "y", "counted"]
+                assert south.applied == 2
 
     asyncio.run(scene())
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 from cellhive.adapters.quic.disk_process import DiskProcess, commit_frames
@@ -17,6 +18,7 @@ from cellhive.core.errors import Unavailable
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record
 from cellhive.memory.batches.faults import weights_bytes
+from cellhive.memory.batches.rows import Together
 from cellhive.memory.peers import highest
 from cellhive.memory.versions import merge
 
@@ -41,12 +43,26 @@ class _Work:
     """Part of the queue that is committed together."""
 
     namespaces: list[Namespace] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
+    lots: list[list[Record] | Together] = field(default_factory=list)
+    """Records, in their order: those that came ``Together`` stay so."""
+    count: int = 0
+    """How many they are."""
     own: bool = False
     """Whether some of the records were written here."""
     covers: dict[str, int] = field(default_factory=dict)
     weight: int = 0
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def add(self, records: Sequence[Record], covers: Mapping[str, int]) -> None:
+        """Add records, and what is covered with them."""
+        if isinstance(records, Together):
+            self.lots.append(records)
+        elif self.lots and isinstance(self.lots[-1], list):
+            self.lots[-1].extend(records)
+        elif records:
+            self.lots.append(list(records))
+        self.count += len(records)
+        self.covers = merge(self.covers, covers)
 
 
 class Disk:
@@ -101,9 +117,8 @@ class Disk:
         """
         done: asyncio.Future[None] = self._loop.create_future()
         work = self._last()
-        work.records.extend(records)
+        work.add(records, highest(records) if covers is None else covers)
         work.own = True
-        work.covers = merge(work.covers, highest(records) if covers is None else covers)
         work.waiters.append(done)
         self._added(work, weight or weights_bytes(records), GATHER_S)
         return done
@@ -111,14 +126,13 @@ class Disk:
     def apply(self, delta: Delta) -> None:
         """Queue what a peer sent."""
         work = self._last()
-        work.records.extend(delta.records)
-        work.covers = merge(work.covers, delta.covers)
+        work.add(delta.records, delta.covers)
         self._added(work, weights_bytes(delta.records), GATHER_OTHERS_S)
 
     def declare(self, namespace: Namespace) -> asyncio.Future[None]:
         """Queue a declaration; what is queued afterwards may be of that namespace."""
         done: asyncio.Future[None] = self._loop.create_future()
-        if not self._queue or self._queue[-1].records or self._queue[-1].covers:
+        if not self._queue or self._queue[-1].count or self._queue[-1].covers:
             self._queue.append(_Work())
         work = self._queue[-1]
         work.namespaces.append(namespace)
@@ -167,7 +181,7 @@ class Disk:
             await self._process.close()
 
     def _last(self) -> _Work:
-        if not self._queue or len(self._queue[-1].records) >= MOST_COMMIT_RECORDS:
+        if not self._queue or self._queue[-1].count >= MOST_COMMIT_RECORDS:
             self._queue.append(_Work())
         return self._queue[-1]
 
@@ -212,13 +226,13 @@ class Disk:
         """Have one part of the queue written by the process."""
         if work.namespaces:
             await self._in_thread(lambda: self._declare(work))
-        if work.records or work.covers:
+        if work.count or work.covers:
             number = process.next_number()
             if work.weight <= _INLINE_BYTES:
-                frames = commit_frames(number, work.records, work.covers)
+                frames = commit_frames(number, work.lots, work.covers)
             else:
                 frames = await self._in_thread(
-                    lambda: commit_frames(number, work.records, work.covers)
+                    lambda: commit_frames(number, work.lots, work.covers)
                 )
             await process.commit(number, frames)
 
@@ -229,8 +243,9 @@ class Disk:
     def _commit(self, work: _Work) -> None:
         """Write one part of the queue and return when it is durable; in the thread."""
         self._declare(work)
-        if work.records or work.covers:
-            self._log.absorb(Delta(tuple(work.records), work.covers, complete=True)).result()
+        if work.count or work.covers:
+            records = tuple(chain.from_iterable(work.lots))
+            self._log.absorb(Delta(records, work.covers, complete=True)).result()
 
     def _release(self, weight: int) -> None:
         self.queued_bytes -= weight

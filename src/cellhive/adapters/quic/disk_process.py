@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,10 +83,14 @@ def commit_all(log: RecordLog, source: BinaryIO, sink: BinaryIO) -> None:
         records = []
 
 
-def commit_frames(number: int, records: Sequence[Record], covers: Mapping[str, int]) -> list[bytes]:
-    """Return the frames of one commit; only the last one has what it covers."""
+def commit_frames(
+    number: int, lots: Iterable[Sequence[Record]], covers: Mapping[str, int]
+) -> list[bytes]:
+    """Return the frames of one commit, of one lot each; only the last has what it covers."""
     pieces = [
-        piece for piece, _ in parts(records, most_bytes=_PART_BYTES, most_records=m.MOST_RECORDS)
+        piece
+        for lot in lots
+        for piece, _ in parts(lot, most_bytes=_PART_BYTES, most_records=m.MOST_RECORDS)
     ] or [()]
     last = len(pieces) - 1
     return [

@@ -161,6 +161,8 @@ class Node:
         self._turned_away: set[str] = set()
         self._met = False
         self._news = asyncio.Event()
+        self._noted: tuple[Record, ...] = ()
+        """Records of the push that is being taken in, where they can be searched already."""
         self._acks: dict[str, m.Ack] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
 
@@ -210,7 +212,7 @@ class Node:
         stamped = self._stamps.stamped(records)
         self.memory.note(stamped)
         weight = weight_bytes(stamped[0]) if len(stamped) == 1 else weights_bytes(stamped)
-        wrote = m.Wrote(tuple(stamped), checked=True, weight_bytes=weight)
+        wrote = m.Wrote(stamped, checked=True, weight_bytes=weight)
         self._do(self.replica.handle(wrote))
         if self._peers.names:
             self._pending.append((self._stamps.sequence, self._loop.time()))
@@ -303,6 +305,13 @@ class Node:
 
     def received(self, peer: str, message: m.Message) -> None:
         """Take a message in."""
+        if (
+            type(message) is m.Push
+            and len(message.records) == 1
+            and self.replica.admits(peer, message)
+        ):  # it can be found before all else is done
+            self._noted = message.records
+            self.memory.note(self._noted)
         self._do(self.replica.handle(m.Received(peer, message)))
         if isinstance(message, _WITH_RECORDS) and len(message.records) > _MANY_RECORDS:
             self._send_acks()  # whoever sends much waits for room
@@ -369,7 +378,8 @@ class Node:
     def _apply(self, delta: Delta) -> None:
         """Make a delta searchable, then durable."""
         if delta.records:
-            self.memory.note(delta.records)
+            if delta.records is not self._noted:
+                self.memory.note(delta.records)
             self._clock.observe(max(record.version.time_hlc for record in delta.records))
             self.applied += len(delta.records)
             self._tell_news()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise, repeat
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ from cellhive.memory.batches.faults import (
     fault,
     together_fine,
 )
-from cellhive.memory.batches.rows import records_in_rows, versions_in_rows
+from cellhive.memory.batches.rows import Together, records_in_rows, versions_in_rows
 
 FEWEST = 4
 """Records from which columns are used."""
@@ -68,17 +68,27 @@ class Columns(msgspec.Struct, array_like=True, gc=False):
     sequences: bytes
 
 
-def columns_of(
-    records: Sequence[Record], *, checked: bool
-) -> tuple[Columns, bytes, list[bytes]] | None:
+Apart = tuple[Columns, bytes, list[bytes]]
+"""Records as columns, their vectors and their payloads."""
+
+
+def columns_of(records: Sequence[Record], *, checked: bool) -> Apart | None:
     """Return records as columns, their vectors and their payloads.
 
     None where they are few, not alike, or one has a fault.
 
     Args:
         records: At most ``MOST_RECORDS``.
-        checked: Whether they are known to have no ``fault``.
+        checked: Whether they are known to have no ``fault``, as those are that are ``Together``.
     """
+    if not isinstance(records, Together):
+        return _columns_of(records, checked=checked)
+    if records.apart is None:
+        records.apart = _columns_of(records, checked=True)
+    return cast(Apart | None, records.apart)
+
+
+def _columns_of(records: Sequence[Record], *, checked: bool) -> Apart | None:
     if len(records) < FEWEST:
         return None
     if any(x.deleted for x in records) or not _alike(records):
@@ -112,7 +122,7 @@ def columns_of(
     return columns, floats.tobytes(), payloads
 
 
-def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> tuple[Record, ...]:
+def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> Together:
     """Return the records in columns; raise ProtocolError where they cannot be."""
     ids, count = columns.ids, len(columns.ids)
     must_match = (
@@ -154,7 +164,39 @@ def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> tuple[Recor
         for record in records:
             if found := fault(record):
                 raise ProtocolError(expected="a record that replicas can take", found=found)
-    return tuple(records)
+    made = Together(records)
+    made.apart = columns, vectors, loose
+    return made
+
+
+class Outline(NamedTuple):
+    """What records in columns are as a whole: consecutive writes of one writer."""
+
+    namespace: str
+    writer: str
+    components: int
+    first: int
+    """Number of the first write."""
+    time_hlc: int
+    """The latest of their times."""
+    directed: bool
+    """Whether no vector is all zeros."""
+
+
+def outline(records: Sequence[Record]) -> Outline | None:
+    """Return what records are as a whole; None where they came in no columns, or are no run."""
+    if not isinstance(records, Together) or records.apart is None:
+        return None
+    columns, floats, _ = cast(Apart, records.apart)
+    numbers = np.frombuffer(columns.sequences, _NUMBERS)
+    if not (numbers[1:] - numbers[:-1] == 1).all():
+        return None
+    matrix = np.frombuffer(floats, FLOATS).reshape(len(records), columns.components)
+    return Outline(
+        columns.namespace, columns.writer, columns.components, int(numbers[0]),
+        int(np.frombuffer(columns.times_hlc, _NUMBERS).max()),
+        bool(matrix[:, 0].all() or matrix.any(axis=1).all()),
+    )  # fmt: skip
 
 
 def _surely_fine(

@@ -19,6 +19,7 @@ import numpy as np
 from cellhive.core.records import Metadata, Record
 from cellhive.core.types import Floats32
 from cellhive.memory import messages as m
+from cellhive.memory.batches.rows import Together
 
 MOST_PAYLOAD_BYTES = 64 << 20
 MOST_COMPONENTS = 65_536
@@ -284,6 +285,14 @@ def together_fine(records: Sequence[Record]) -> Floats32 | None:
 
 def weights_bytes(records: Collection[Record]) -> int:
     """Return the sum of ``weight_bytes`` of some records [bytes]."""
+    if not isinstance(records, Together):
+        return _weights_bytes(records)
+    if not records.weight_bytes:
+        records.weight_bytes = _weights_bytes(records)
+    return records.weight_bytes
+
+
+def _weights_bytes(records: Collection[Record]) -> int:
     if len(records) < 4:  # noqa: PLR2004  # columns do not pay
         return sum(map(weight_bytes, records))
     size = 160 * len(records)

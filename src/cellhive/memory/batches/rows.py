@@ -1,4 +1,4 @@
-"""Objects made of columns: many at once, in a third of the time of one after the other."""
+"""Records many at once: made of columns, and kept with what is known of all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,24 @@ from typing import Any
 from cellhive.core.records import Record, Version
 
 
+class Together(tuple[Record, ...]):
+    """Records that are written or sent together, and have no ``fault``.
+
+    What has been worked out for all of them stays with them, as peers and the disk need the
+    same: a lot is taken apart into columns once, however often it is encoded.
+    """
+
+    apart: Any = None
+    """Columns, vectors and payloads (``columns.columns_of``); None while nobody has asked."""
+    weight_bytes = 0
+    """What they weigh (``faults.weights_bytes``); 0 while nobody has asked."""
+
+
 def records_in_rows(count: int, *columns: Iterable[Any]) -> list[Record]:
-    """Return records whose fields, in their order, are columns of at least ``count`` values."""
+    """Return records whose fields, in their order, are columns of at least ``count`` values.
+
+    It takes a third of the time of making one after the other.
+    """
     return _in_rows(Record, count, columns)
 
 

@@ -19,7 +19,7 @@ from cellhive.core.records import (
 )
 from cellhive.core.types import Floats32
 from cellhive.memory.batches.faults import columns_are_fine, fault, stacked
-from cellhive.memory.batches.rows import records_in_rows, versions_in_rows
+from cellhive.memory.batches.rows import Together, records_in_rows, versions_in_rows
 from cellhive.memory.peers import misfit
 from cellhive.memory.versions import HybridClock
 
@@ -70,8 +70,8 @@ class Stamps:
         self.sequence = 0
         """Number of the last write."""
 
-    def stamped(self, records: Sequence[Record]) -> list[Record]:
-        """Return records with versions.
+    def stamped(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        """Return records with versions; many are ``Together``.
 
         Raises:
             BadInput: One of them cannot be kept and shared, or has a version; none is stamped.
@@ -79,11 +79,11 @@ class Stamps:
         """
         count, first = len(records), self.sequence + 1
         if count == 1:
-            return [self._one(records[0])]
+            return (self._one(records[0]),)
         if count < _FEWEST:
             for record in records:
                 self._must_fit(record)  # before any is stamped
-            return [self._one(record) for record in records]
+            return tuple([self._one(record) for record in records])
         columns = _Columns.of(records)
         if not self._surely_fit(columns):
             for record in records:
@@ -91,7 +91,9 @@ class Stamps:
         times = self._clock.ticks(count)
         self.sequence += count
         versions = versions_in_rows(times, self._writer, range(first, first + count), count)
-        return records_in_rows(count, *columns[:-1], versions, [x.deleted for x in records])
+        return Together(
+            records_in_rows(count, *columns[:-1], versions, [x.deleted for x in records])
+        )
 
     def _one(self, record: Record) -> Record:
         """Return one record with a version: what ``stamped`` does, for the way to a search."""
