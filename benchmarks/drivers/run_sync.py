@@ -16,7 +16,6 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import serve as quic_serve
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import QuicEvent, StreamDataReceived
+from msgspec import structs
 
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.disk import Disk
@@ -172,7 +172,7 @@ class PlainNode:
         for record in new:
             self._number += 1
             version = Version(self._clock.tick(), f"{self.log.writer}+live", self._number)
-            made.append(replace(record, version=version))
+            made.append(structs.replace(record, version=version))
         self.memory.note(made)
         self.send(encode(m.Push(self._number, tuple(made))))
         self.disk.write(made)

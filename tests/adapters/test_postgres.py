@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from postgres_server import SECURED, TemporaryServer, installed
 
 from cellhive.adapters.postgres import writing
@@ -726,7 +726,10 @@ def test_the_privileges_of_the_page_are_enough_and_needed(postgres: TemporarySer
         try:
             log.declare(Namespace("more", 2))
             versions = log.put([record("a"), record("b"), record("a", deleted=True)])
-            far = [replace(versions[0], writer="far~1", sequence=number) for number in (3, 1, 2)]
+            far = [
+                structs.replace(versions[0], writer="far~1", sequence=number)
+                for number in (3, 1, 2)
+            ]
             for version in far:
                 log.put([record("c", version=version)])
             log.absorb(log.since({}, limit=9)).result()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cellhive.app.memory.transfer import Rules, everything, same_content, take_in
 from cellhive.core.errors import BadInput, Conflict, NotFound
@@ -19,7 +18,7 @@ SPACE = Namespace("s", 2, Metric.L2)
 def record(name: str, *vector: float, **changes: object) -> Record:
     """Return a record."""
     made = Record("s", name, RecordKind.RESULT, np.array(vector, np.float32) if vector else None)
-    return replace(made, **changes)  # type: ignore[arg-type]  # fields by name
+    return structs.replace(made, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def empty() -> Memory:
@@ -83,8 +82,8 @@ def test_a_namespace_is_declared_by_its_first_vector() -> None:
 def test_any_difference_is_one(change: dict[str, object]) -> None:
     """Also those that Python's equality does not see: 1, 1.0 and True, or 0.0 and -0.0."""
     one = record("a", 1, 0, metadata={"a": 1})
-    assert same_content(one, replace(one))
-    assert not same_content(one, replace(one, **change))  # type: ignore[arg-type]  # fields by name
+    assert same_content(one, structs.replace(one))
+    assert not same_content(one, structs.replace(one, **change))  # type: ignore[arg-type]  # fields by name
 
 
 class Refusing(Memory):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from cellhive.adapters.scenarios import scenario_named
 from cellhive.app import runs
@@ -76,7 +77,7 @@ def test_what_names_cells_is_private(record: RunRecord) -> None:
             shared = each.metadata[PRIVACY] == SHARED
             assert shared == (each.kind is RecordKind.PATTERN)
             if shared:
-                body = repr(replace(each, vector=None, payload=b""))
+                body = repr(structs.replace(each, vector=None, payload=b""))
                 assert not any(f"'{name}'" in body for name in names)
     secret = Memory(VolatileLog())
     learn(secret, record, private=True)
@@ -150,7 +151,7 @@ def test_one_bad_record_does_not_cost_the_others(record: RunRecord) -> None:
     learn(memory, record)
     whole = recall_patterns(memory, 1e9)
     _, records = memory.scan(CELLS, kind=RecordKind.PATTERN, limit=1)
-    memory.upsert([replace(records[0], metadata={}, version=NOT_WRITTEN)])
+    memory.upsert([structs.replace(records[0], metadata={}, version=NOT_WRITTEN)])
     rest = recall_patterns(memory, 1e9)
     assert len(rest.patterns) == len(whole.patterns) - 1
     assert len(rest.notes) == 1

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from record_logs import CELLS, OTHERS, START_MS, Stores
 
 from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
@@ -58,7 +59,7 @@ def number_of(log: RecordLog, id: str) -> float | None:  # noqa: A002
 def same(one: Record, other: Record) -> bool:
     """Whether two records agree in everything, vectors bit by bit."""
     vectors = [b"none" if x.vector is None else x.vector.tobytes() for x in (one, other)]
-    plain = [replace(x, vector=None) for x in (one, other)]
+    plain = [structs.replace(x, vector=None) for x in (one, other)]
     facts = [
         (x.key, x.kind, dict(x.metadata), x.text, x.payload, x.time_s, x.origin, x.version,
          x.deleted) for x in plain
@@ -173,7 +174,7 @@ def test_a_record_comes_back_as_it_was(log: RecordLog, original: Record) -> None
     version = log.put([original])[0]
     found = log.get("cells", [original.id])[0]
     assert found is not None
-    assert same(found, replace(original, version=version))
+    assert same(found, structs.replace(original, version=version))
     kinds = {name: type(value) for name, value in original.metadata.items()}
     assert {name: type(value) for name, value in found.metadata.items()} == kinds
 
@@ -365,7 +366,7 @@ def test_the_same_write_twice_changes_nothing(log: RecordLog) -> None:
 
 def test_an_old_write_does_not_bring_back_what_was_deleted(log: RecordLog) -> None:
     """A tombstone wins over older writes and loses to newer ones."""
-    gone = replace(tombstone("a"), version=Version((START_MS + 5) << 16, "far~1", 2))
+    gone = structs.replace(tombstone("a"), version=Version((START_MS + 5) << 16, "far~1", 2))
     log.put([gone])
     log.put([stamped("a", 1.0, "far~1", 1)])
     assert number_of(log, "a") is None
@@ -412,7 +413,7 @@ def test_the_order_of_arrival_does_not_matter(
         writer = name + example
         counts[writer] = counts.get(writer, 0) + 1
         plain = stamped(id_ + example, float(i), writer, counts[writer], time_ms)
-        taken.append(replace(plain, deleted=True, vector=None) if deleted else plain)
+        taken.append(structs.replace(plain, deleted=True, vector=None) if deleted else plain)
     order = data.draw(st.permutations(taken))  # may end the example: nothing is written yet
     one.put(taken)
     for write in order:
@@ -459,7 +460,7 @@ def test_a_tombstone_keeps_nothing_of_the_record(lasting: Stores) -> None:
     """What was deleted is not handed to other replicas."""
     log = lasting.open()
     log.put([FULL])
-    log.put([replace(FULL, deleted=True)])
+    log.put([structs.replace(FULL, deleted=True)])
     (gone,) = log.since({}, limit=9).records
     assert gone.deleted
     assert (gone.vector, dict(gone.metadata), gone.text, gone.payload) == (None, {}, "", b"")
@@ -820,7 +821,7 @@ def test_old_records_and_near_futures_are_taken(stores: Stores) -> None:
     log.put([old, stamped("ahead", 1.0, "far~1", 2, MOST_AHEAD_MS)])
     stores.clock.now_ms = 5  # the clock begins anew, as on a machine that has none
     version = log.put([record("own")])[0]
-    log.absorb(Delta((record("next", version=replace(version, writer="two~1",
+    log.absorb(Delta((record("next", version=structs.replace(version, writer="two~1",
                                                      time_hlc=version.time_hlc + 9)),),
                      {"two~1": 1}, complete=True)).result()  # fmt: skip
     assert {x[0][1] for x in contents(log)} == {"old", "ahead", "own", "next"}
@@ -868,7 +869,7 @@ def test_everything_is_there_after_opening_again(lasting: Stores) -> None:
     assert again.changes("cells", after=0, limit=9).rows.tolist() == changes.rows.tolist()
     found = again.get("cells", [FULL.id])[0]
     assert found is not None
-    assert same(found, replace(FULL, version=found.version))
+    assert same(found, structs.replace(FULL, version=found.version))
     assert found_by(again, "rain handovers", 9) == found_by(again, "handovers rain", 9)
     assert set(found_by(again, "rain handovers")) == {"b", FULL.id}
     version = again.put([record("b", 6.0)])[0]

@@ -8,10 +8,9 @@ when protocol 1 was fixed. A change here is a change of protocol: raise ``PROTOC
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec import structs
 from sync_network import same
 
 from cellhive.core.records import Record, RecordKind, Version
@@ -64,7 +63,7 @@ MESSAGES: dict[str, m.Message] = {
     "columns": m.Push(
         1,
         tuple(
-            replace(RECORD, id=name, version=Version(65536, "a~1", number))
+            structs.replace(RECORD, id=name, version=Version(65536, "a~1", number))
             for number, name in enumerate("abcd", 7)
         ),
     ),

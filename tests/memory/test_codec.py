@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec import structs
 from sync_network import same
 
 from cellhive.core.errors import BadInput, ProtocolError
@@ -20,7 +19,7 @@ from cellhive.memory import codec
 from cellhive.memory import messages as m
 from cellhive.memory.batches import faults
 from cellhive.memory.batches.columns import FEWEST, Columns, records_of
-from cellhive.memory.batches.rows import Together
+from cellhive.memory.batches.together import Together
 from cellhive.memory.checks.validation import check_record
 
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
@@ -69,10 +68,10 @@ def alike_records(draw: st.DrawFn) -> tuple[Record, ...]:
     first, dimension = draw(RECORDS), draw(st.integers(1, 5))
     elements = st.floats(-1e6, 1e6, width=32)
     return tuple(
-        replace(
+        structs.replace(
             other, namespace=first.namespace, origin=first.origin, deleted=False,
             vector=draw(hnp.arrays(np.float32, dimension, elements=elements)),
-            version=replace(other.version, writer=first.version.writer),
+            version=structs.replace(other.version, writer=first.version.writer),
         )
         for other in draw(st.lists(RECORDS, min_size=FEWEST, max_size=6))
     )  # fmt: skip
@@ -101,7 +100,7 @@ def record(**changes: object) -> Record:
     vector = np.linspace(-1, 1, 128, dtype=np.float32)
     whole = Record("situations", "p-1", RecordKind.PATTERN, vector, {"region": "north"},
                    version=Version(5 << 16, "a~1", 1))  # fmt: skip
-    return replace(whole, **changes)  # type: ignore[arg-type]
+    return structs.replace(whole, **changes)  # type: ignore[arg-type]
 
 
 def alike(one: m.Message, other: m.Message) -> bool:
@@ -109,7 +108,7 @@ def alike(one: m.Message, other: m.Message) -> bool:
     if not isinstance(one, m.Push | m.Batch) or not isinstance(other, m.Push | m.Batch):
         return one == other
     pairs = zip(one.records, other.records, strict=True)
-    bare = [msgspec.structs.replace(each, records=()) for each in (one, other)]
+    bare = [structs.replace(each, records=()) for each in (one, other)]
     return bare[0] == bare[1] and all(same(a, b) and a.time_s == b.time_s for a, b in pairs)
 
 
@@ -294,7 +293,7 @@ def test_a_look_at_many_passes_nothing_that_one_at_each_refuses(records: list[Re
     """What is fine together is fine one by one, versions aside."""
     if faults.together_fine(records) is not None:
         stamped = [
-            replace(x, version=Version(1, x.version.writer, 1)) for x in records
+            structs.replace(x, version=Version(1, x.version.writer, 1)) for x in records
         ]  # fmt: skip
         assert [faults.fault(x) for x in stamped] == [""] * len(stamped)
 

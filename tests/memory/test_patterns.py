@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cellhive.core.errors import BadInput
 from cellhive.core.records import PRIVACY, PRIVATE, SHARED, Record, RecordKind
@@ -270,8 +271,8 @@ def test_private_and_shared_do_not_mix() -> None:
     assert "site" not in repr(records[False])
     assert shareable(records[False])
     assert not shareable(records[True])
-    assert not shareable(replace(records[False], metadata={}))
-    assert from_record(replace(records[False], metadata={
+    assert not shareable(structs.replace(records[False], metadata={}))
+    assert from_record(structs.replace(records[False], metadata={
         k: v for k, v in records[False].metadata.items() if k != PRIVACY})).private  # fmt: skip
 
 
@@ -298,7 +299,7 @@ def test_what_is_no_pattern_is_refused(spoilt: dict[str, object]) -> None:
     given_metadata = spoilt.get("metadata")
     if isinstance(given_metadata, dict) and given_metadata:
         spoilt = {**spoilt, "metadata": {**good.metadata, **given_metadata}}
-    bad: Record = replace(good, **spoilt)  # type: ignore[arg-type]
+    bad: Record = structs.replace(good, **spoilt)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match=good.id):
         from_record(bad)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
@@ -87,7 +88,7 @@ def test_together_and_one_by_one_say_the_same(some: list[Record], metric: Metric
 def test_what_is_surely_fine_is_fine(odd: Record, metric: Metric) -> None:
     """The quick look never lets in what the closer one refuses."""
     space = replace(SPACE, metric=metric)
-    odd = replace(odd, deleted=False, version=Version())
+    odd = structs.replace(odd, deleted=False, version=Version())
     if surely_fine([Record(**PLAIN), odd], space):
         check_record(odd, space)
 
@@ -100,8 +101,8 @@ def test_the_usual_needs_no_closer_look() -> None:
     ]
     bare = Record("cells", "bare", RecordKind.MODEL)
     assert surely_fine([*usual, bare], SPACE)
-    assert not surely_fine([*usual, replace(bare, id="two\nlines")], SPACE)
-    zero = replace(bare, vector=np.zeros(3, np.float32))
+    assert not surely_fine([*usual, structs.replace(bare, id="two\nlines")], SPACE)
+    zero = structs.replace(bare, vector=np.zeros(3, np.float32))
     assert not surely_fine([*usual, zero], SPACE)
     assert surely_fine([*usual, zero], replace(SPACE, metric=Metric.L2))
 
@@ -121,6 +122,6 @@ def test_each_namespace_is_looked_at_with_its_own_measure() -> None:
     ]  # fmt: skip
     check_records(mixed, space_of)
     with pytest.raises(BadInput, match="pairs/odd"):
-        check_records([*mixed, replace(mixed[0], namespace="pairs", id="odd")], space_of)
+        check_records([*mixed, structs.replace(mixed[0], namespace="pairs", id="odd")], space_of)
     with pytest.raises(NotFound):
-        check_records([*mixed, replace(mixed[0], namespace="none")], space_of)
+        check_records([*mixed, structs.replace(mixed[0], namespace="none")], space_of)

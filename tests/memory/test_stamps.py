@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import Metric, Namespace, Record, RecordKind, Version
@@ -41,7 +40,9 @@ def test_many_are_stamped_as_one_by_one() -> None:
     for a, b in zip(found, one_by_one, strict=True):
         assert a.vector is not None
         assert np.array_equal(a.vector, b.vector)  # type: ignore[arg-type]  # there
-        assert replace(a, vector=None).__repr__() == replace(b, vector=None).__repr__()
+        assert (
+            structs.replace(a, vector=None).__repr__() == structs.replace(b, vector=None).__repr__()
+        )
     assert [x.version for x in found] == [Version((7 << 16) + i, "a~1", i + 1) for i in range(16)]
     assert made.sequence == len(found)
 
@@ -64,7 +65,7 @@ def test_one_that_cannot_be_leaves_all_unstamped(
 ) -> None:
     """What is wrong is named, and no number is used up."""
     made = stamps()
-    bad = [*records(count)[1:], replace(records(1)[0], **changes)]  # type: ignore[arg-type]
+    bad = [*records(count)[1:], structs.replace(records(1)[0], **changes)]  # type: ignore[arg-type]
     with pytest.raises(error, match=word):
         made.stamped(bad)
     assert made.stamped(records(1))[0].version.sequence == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from derived_in_memory import KeptFiles
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from nearest import clusters
 
 from cellhive.core.errors import BadInput, Conflict, NotFound
@@ -27,7 +27,7 @@ SMALL = IndexSettings(exact_below=300, fresh=40, few=30, recall=0.97)
 def record(name: str, *vector: float, **more: Any) -> Record:
     """Return a record of namespace s."""
     array = np.array(vector, np.float32) if vector else None
-    return replace(Record("s", name, RecordKind.PATTERN, array), **more)
+    return structs.replace(Record("s", name, RecordKind.PATTERN, array), **more)
 
 
 def opened(space: Namespace | None = None) -> Memory:
@@ -105,7 +105,7 @@ def test_a_filter_leaves_the_exact_right_ones(where: dict[str, Any], storage: St
             right, total = right + len(set(found) & set(true)), total + len(true)
         assert right >= 0.99 * total
         assert memory.count("s", where=where) == len(fitting)
-        memory.upsert([replace(each, metadata={**each.metadata, "region": "south"})
+        memory.upsert([structs.replace(each, metadata={**each.metadata, "region": "south"})
                        for each in records[:40]])  # fmt: skip
         memory.delete("s", [each.id for each in records[60:90]])
 
@@ -336,7 +336,7 @@ def test_bad_records_are_refused_by_name_and_nothing_is_written(problem: str) ->
     for write in (memory.add, memory.upsert):
         with pytest.raises(BadInput, match=r"expected .*, found "):
             write([record("good", 1, 0), BAD[problem]])
-    stamped = replace(BAD[problem], version=Version(1, "b~1", 1))
+    stamped = structs.replace(BAD[problem], version=Version(1, "b~1", 1))
     with pytest.raises(BadInput):
         memory.note([stamped])
     assert memory.count("s") == 0
@@ -407,7 +407,7 @@ def test_unknown_namespaces_and_bad_counts_are_refused() -> None:
         lambda: memory.count("t"),
         lambda: memory.delete("t", ["x"]),
         lambda: memory.scan("t", limit=1),
-        lambda: memory.upsert([replace(record("x", 1, 0), namespace="t")]),
+        lambda: memory.upsert([structs.replace(record("x", 1, 0), namespace="t")]),
     ]
     for call in calls:
         with pytest.raises(NotFound, match="declare"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from sync_network import SETTINGS, SPACE, START_MS, Network, line, mesh, record, tree
 
 from cellhive.core.records import Delta, Metric, Namespace, Record, RecordKind, Version
@@ -33,7 +34,7 @@ def names(instructions: list[Any]) -> list[str]:
 def stamped(name: str, writer: str, sequence: int) -> Record:
     """Make a record as a log has stamped it."""
     version = Version((START_MS << 16) + sequence, writer, sequence)
-    return replace(record(name, sequence), version=version)
+    return structs.replace(record(name, sequence), version=version)
 
 
 def hello(peer: str, vector: dict[str, int], **changes: object) -> m.Hello:
@@ -103,8 +104,11 @@ def test_one_push_is_taken_in_alike_on_the_short_way_and_on_the_long_one(
             new = stamped(f"r{number}", writer, int(rng.integers(1, 9)))
             if rng.random() < 0.1:
                 ahead = Version((START_MS + 100_000) << 16, "b~1", new.version.sequence)
-                new = replace(new, **[{"vector": np.ones(99, np.float32)}, {"namespace": odd.name},
-                                      {"version": ahead}][rng.integers(3)])  # fmt: skip
+                new = [
+                    structs.replace(new, vector=np.ones(99, np.float32)),
+                    structs.replace(new, namespace=odd.name),
+                    structs.replace(new, version=ahead),
+                ][rng.integers(3)]
             pushes.append(m.Received(str(rng.choice(["b", "c"])), m.Push(number, (new,))))
         short, long = replica(None, "b", "c", "d"), replica(None, "b", "c", "d")
         taken_alike(short, long, pushes, monkeypatch)
@@ -137,14 +141,14 @@ ODD, ANGLES = Namespace("odd", SPACE.dimension), Namespace("angles", SPACE.dimen
 def misshapen(new: list[Record], case: int) -> list[Record]:
     """Return consecutive writes that are, in some of all cases, not what they should be."""
     last, zeros = new[-1], np.zeros(SPACE.dimension, np.float32)
-    ahead = replace(last.version, time_hlc=(START_MS + 100_000) << 16)
-    turned = [replace(x, namespace=ANGLES.name) for x in new]
+    ahead = structs.replace(last.version, time_hlc=(START_MS + 100_000) << 16)
+    turned = [structs.replace(x, namespace=ANGLES.name) for x in new]
     cases = [
-        [replace(x, vector=np.ones(9, np.float32)) for x in new],
-        [*new[:-1], replace(last, vector=zeros)],
-        [*new[:-1], replace(last, version=ahead)],
-        [replace(x, namespace=ODD.name) for x in new],
-        [replace(turned[0], vector=zeros), *turned[1:]],
+        [structs.replace(x, vector=np.ones(9, np.float32)) for x in new],
+        [*new[:-1], structs.replace(last, vector=zeros)],
+        [*new[:-1], structs.replace(last, version=ahead)],
+        [structs.replace(x, namespace=ODD.name) for x in new],
+        [structs.replace(turned[0], vector=zeros), *turned[1:]],
         turned,
         [*new[:2], *new[3:]],
         [*reversed(new)],
@@ -273,7 +277,7 @@ def test_private_records_stay_and_vectors_agree_all_the_same() -> None:
     network.settle(2)
     one.write(record("x"))
     network.settle(2)
-    one.write(replace(record("s"), namespace="secret"))
+    one.write(structs.replace(record("s"), namespace="secret"))
     one.write(record("x", metadata={"privacy": "private"}))
     one.write(record("y", metadata={"privacy": "private"}))
     one.write(record("z"))
@@ -301,9 +305,11 @@ def test_a_restored_backup_is_mended_though_vectors_agree() -> None:
     damaged = network.nodes["b"]
     shelf = damaged.log._shelves[SPACE.name]  # what no port allows: damage
     for row in (1, 2, 7):
-        shelf.records[row] = replace(shelf.records[row], version=Version(1, "a~1", row),
+        shelf.records[row] = structs.replace(shelf.records[row], version=Version(1, "a~1", row),
                                      vector=np.zeros(2, np.float32))  # fmt: skip
-    shelf.records[3] = replace(shelf.records[3], deleted=False, version=Version(1, "a~1", 4))
+    shelf.records[3] = structs.replace(
+        shelf.records[3], deleted=False, version=Version(1, "a~1", 4)
+    )
     network.settle(200)
     contents = [node.content() for node in network.nodes.values()]
     assert [{k: r.version for k, r in c.items()} for c in contents[1:]] == [
@@ -353,7 +359,7 @@ def test_a_peer_that_cannot_be_is_refused(changes: dict[str, object], word: str)
 def test_a_record_that_cannot_be_closes_the_link(changes: dict[str, object], word: str) -> None:
     """A time far ahead, no version, the wrong dimension: nothing is taken in."""
     one = replica(None, "b")
-    bad = replace(stamped("x", "b~1", 1), **changes)  # type: ignore[arg-type]
+    bad = structs.replace(stamped("x", "b~1", 1), **changes)  # type: ignore[arg-type]
     out = tell(one, m.Received("b", m.Push(1, (bad,))))
     assert names(out) == ["Refusal>b", "Refuse"]
     assert word in out[1].why

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cellhive.core.errors import Conflict, NotFound
 from cellhive.core.records import Delta, Namespace, Record, RecordKind, Version
@@ -69,15 +68,15 @@ def test_new_refuses_what_exists_and_writes_nothing() -> None:
     with pytest.raises(Conflict):
         log.put([record("z"), record("z")], new=True)
     assert log.count("s") == 1
-    log.put([replace(record("x"), deleted=True)])
+    log.put([structs.replace(record("x"), deleted=True)])
     log.put([record("x")], new=True)
     assert log.count("s") == 1
 
 
 def test_the_later_version_wins_whatever_the_order() -> None:
     """Two writes of a key leave the same record in either order of arrival."""
-    early = replace(record("x", 1, 0), version=Version(5, "b~1", 1))
-    late = replace(record("x", 0, 1), version=Version(5, "c~1", 1))
+    early = structs.replace(record("x", 1, 0), version=Version(5, "b~1", 1))
+    late = structs.replace(record("x", 0, 1), version=Version(5, "c~1", 1))
     for order in ([early, late], [late, early]):
         log = opened()
         log.put(order)
@@ -90,7 +89,7 @@ def test_the_later_version_wins_whatever_the_order() -> None:
 def test_a_gap_is_not_counted_as_seen() -> None:
     """A sequence beyond a gap counts only once the gap is filled."""
     log = opened()
-    log.put([replace(record("x"), version=Version(9, "b~1", 3))])
+    log.put([structs.replace(record("x"), version=Version(9, "b~1", 3))])
     assert log.seen() == {}
     log.absorb(Delta((), {"b~1": 2}, complete=True))
     assert log.seen() == {"b~1": 3}
@@ -100,7 +99,7 @@ def test_a_replica_catches_up_in_pieces() -> None:
     """Deltas of two records each, absorbed one after another, end with the same records."""
     source, target = opened("a~1"), opened("b~1")
     source.put([record(str(i), i, 1) for i in range(5)])
-    source.put([record("1", 9, 9), replace(record("2"), deleted=True)])
+    source.put([record("1", 9, 9), structs.replace(record("2"), deleted=True)])
     complete = False
     while not complete:
         delta = source.since(target.seen(), limit=2)
@@ -125,7 +124,7 @@ def test_words_find_rows_rare_ones_first() -> None:
     rows, scores = log.keyword("s", "Failure handover", 5)
     assert rows.tolist() == [1, 2]
     assert scores[0] > scores[1] > 0
-    log.put([replace(record("a"), deleted=True)])
+    log.put([structs.replace(record("a"), deleted=True)])
     assert log.keyword("s", "failure", 5)[0].tolist() == []
 
 

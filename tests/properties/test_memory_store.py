@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec import structs
 from record_logs import START_MS
 
 from cellhive.adapters.embedded import copies
@@ -120,8 +121,10 @@ class DurableLog(RuleBasedStateMachine):
     @rule(ids=st.lists(IDS, min_size=1, max_size=3))
     def delete(self, ids: list[str]) -> None:
         """Delete records, there or not."""
-        gone = [replace(x, vector=None, deleted=True) for x in self.some(ids, RecordKind.ACTION)]
-        gone = [replace(x, metadata={}) for x in gone]
+        gone = [
+            structs.replace(x, vector=None, metadata={}, deleted=True)
+            for x in self.some(ids, RecordKind.ACTION)
+        ]
         self.note(gone, self.log.put(gone))
 
     @rule(id_=IDS, kind=KINDS, ahead_ms=st.integers(-5, 5))
@@ -130,7 +133,7 @@ class DurableLog(RuleBasedStateMachine):
         self.remote += 1
         (plain,) = self.some([id_], kind)
         version = Version((self.clock_ms + ahead_ms) << 16, "other~1", self.remote)
-        taken = replace(plain, version=version)
+        taken = structs.replace(plain, version=version)
         delta = Delta((taken,), {"other~1": self.remote}, complete=True)
         changed = self.log.absorb(delta).result()
         known = self.model.get(id_)

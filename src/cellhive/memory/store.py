@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.ports import DerivedFiles, RecordLog
@@ -145,7 +146,9 @@ class Memory:
         """Delete records by id; return how many were there."""
         self._space(namespace)
         found = [record for record in self.log.get(namespace, ids) if record is not None]
-        tombstones = {record.id: replace(buried(record), version=NOT_WRITTEN) for record in found}
+        tombstones = {
+            record.id: structs.replace(buried(record), version=NOT_WRITTEN) for record in found
+        }
         self.log.put(list(tombstones.values()))
         return len(tombstones)
 

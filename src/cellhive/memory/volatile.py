@@ -10,10 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import compress
 
 import numpy as np
+from msgspec import structs
 
 from cellhive.core.errors import CellHiveError, Conflict, NotFound
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
@@ -107,7 +108,7 @@ class VolatileLog:
             if not record.version.written:
                 self._sequence += 1
                 version = Version(self._clock.tick(), self._writer, self._sequence)
-                stamped = replace(record, version=version)
+                stamped = structs.replace(record, version=version)
             self._take(shelf, stamped)
             versions.append(stamped.version)
         return versions
@@ -287,7 +288,7 @@ class VolatileLog:
         if record.vector is not None:
             kept = np.array(record.vector, np.float32)
             kept.setflags(write=False)
-            record = replace(record, vector=kept)
+            record = structs.replace(record, vector=kept)
         if row:
             shelf.records[row - 1] = record
         else:

@@ -18,7 +18,7 @@ from cellhive.adapters.quic.disk_process import DiskProcess, commit_all, commit_
 from cellhive.core.errors import ProtocolError, Unavailable
 from cellhive.core.records import Namespace, Record, RecordKind, Version
 from cellhive.memory import messages as m
-from cellhive.memory.batches.rows import Together
+from cellhive.memory.batches.together import Together
 from cellhive.memory.codec import Frames, decode, encode
 from cellhive.memory.volatile import VolatileLog
 

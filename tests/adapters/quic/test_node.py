@@ -7,13 +7,13 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from cellhive.adapters.embedded.sqlite_log import SqliteLog
 from cellhive.adapters.quic.control import ControlClient
@@ -280,7 +280,9 @@ def test_the_control_socket_is_for_this_user_and_refuses_nonsense(swarm: Path) -
                 )
             found = await client.search(SPACE.name, [1.0, 1.0, 0.0, 0.0], k=1)
             assert [match.id for _, match in found] == ["x"]
-            told = replace(record("z"), kind=RecordKind.MODEL, text="night", metadata={"cell": 7})
+            told = structs.replace(
+                record("z"), kind=RecordKind.MODEL, text="night", metadata={"cell": 7}
+            )
             await client.add([told])
             narrower: list[dict[str, Any]] = [
                 {"text": "night"}, {"where": {"cell": 7}}, {"kind": RecordKind.MODEL},

@@ -18,7 +18,7 @@ from cellhive.core.errors import Unavailable
 from cellhive.core.ports import RecordLog
 from cellhive.core.records import Delta, Namespace, Record
 from cellhive.memory.batches.faults import weights_bytes
-from cellhive.memory.batches.rows import Together
+from cellhive.memory.batches.together import Together
 from cellhive.memory.peers import highest
 from cellhive.memory.versions import merge
 

@@ -11,11 +11,12 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 
 import numpy as np
+from msgspec import structs
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.measurements import ColumnInfo
@@ -346,7 +347,7 @@ def noted(memory: Memory, name: str, note: str) -> Record:
     facts = {key: value for key, value in record.metadata.items() if key != "note"}
     if note.strip():
         facts["note"] = note.strip()
-    fresh = replace(record, metadata=facts, text=_words(facts), version=NOT_WRITTEN)
+    fresh = structs.replace(record, metadata=facts, text=_words(facts), version=NOT_WRITTEN)
     memory.upsert([fresh])
     return fresh
 

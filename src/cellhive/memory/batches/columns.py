@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from cellhive.core.errors import ProtocolError
-from cellhive.core.records import Record, RecordKind
+from cellhive.core.records import Record, RecordKind, Version
 from cellhive.core.types import Floats32
 from cellhive.memory import messages as m
 from cellhive.memory.batches.faults import (
@@ -27,7 +27,7 @@ from cellhive.memory.batches.faults import (
     fault,
     together_fine,
 )
-from cellhive.memory.batches.rows import Together, records_in_rows, versions_in_rows
+from cellhive.memory.batches.together import Together
 
 FEWEST = 4
 """Records from which columns are used."""
@@ -151,22 +151,21 @@ def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> Together:
         matrix = matrix.astype(np.float32)
     times_s: list[float] = np.frombuffer(columns.times_s, _TIMES).tolist()
     metadata = columns.metadata or [{} for _ in ids]
-    versions = versions_in_rows(
-        np.frombuffer(columns.times_hlc, _NUMBERS).tolist(), columns.writer,
-        np.frombuffer(columns.sequences, _NUMBERS).tolist(), count,
+    versions = map(
+        Version, np.frombuffer(columns.times_hlc, _NUMBERS).tolist(), repeat(columns.writer),
+        np.frombuffer(columns.sequences, _NUMBERS).tolist(),
     )  # fmt: skip
-    records = records_in_rows(
-        count, repeat(columns.namespace), ids, map(KINDS.__getitem__, columns.kinds), matrix,
+    records = Together(map(
+        Record, repeat(columns.namespace), ids, map(KINDS.__getitem__, columns.kinds), matrix,
         metadata, columns.texts or repeat(""), loose or repeat(b""), times_s,
         repeat(columns.origin), versions, repeat(False),
-    )  # fmt: skip
+    ))  # fmt: skip
     if not _surely_fine(columns, matrix, metadata, times_s):
         for record in records:
             if found := fault(record):
                 raise ProtocolError(expected="a record that replicas can take", found=found)
-    made = Together(records)
-    made.apart = columns, vectors, loose
-    return made
+    records.apart = columns, vectors, loose
+    return records
 
 
 class Outline(NamedTuple):

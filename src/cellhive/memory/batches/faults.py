@@ -19,7 +19,7 @@ import numpy as np
 from cellhive.core.records import Metadata, Record
 from cellhive.core.types import Floats32
 from cellhive.memory import messages as m
-from cellhive.memory.batches.rows import Together
+from cellhive.memory.batches.together import Together
 
 MOST_PAYLOAD_BYTES = 64 << 20
 MOST_COMPONENTS = 65_536
