@@ -359,6 +359,9 @@ class Link:
     def lacking(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return what the peer may lack of writes, and has not refused."""
         vector, refused = self.vector, self.refused
+        seen = outline(records)
+        if seen and seen.first > vector.get(seen.writer, 0) and seen.namespace not in refused:
+            return records
         found = [
             record for record in records
             if record.version.sequence > vector.get(record.version.writer, 0)
@@ -432,6 +435,8 @@ def one_run(records: Sequence[Record]) -> m.Run | None:
     """Return the run that some records are, in order and of one writer; None where they differ."""
     if not records:
         return None
+    if (seen := outline(records)) is not None:
+        return m.Run(seen.writer, seen.first, seen.first + len(records) - 1)
     versions = [record.version for record in records]
     writer, first = versions[0].writer, versions[0].sequence
     if [x.sequence for x in versions] != list(range(first, first + len(versions))):

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from cellhive.core.errors import ProtocolError
-from cellhive.core.records import Record, RecordKind, Version
+from cellhive.core.records import Metadata, Record, RecordKind, Version
 from cellhive.core.types import Floats32
 from cellhive.memory import messages as m
 from cellhive.memory.batches.faults import (
@@ -26,6 +26,7 @@ from cellhive.memory.batches.faults import (
     columns_are_fine,
     fault,
     together_fine,
+    weight_of_columns,
 )
 from cellhive.memory.batches.together import Together
 
@@ -68,6 +69,33 @@ class Columns(msgspec.Struct, array_like=True, gc=False):
     sequences: bytes
 
 
+class Fields(NamedTuple):
+    """What records hold, field by field, in the order of a record."""
+
+    namespaces: list[str]
+    ids: list[str]
+    kinds: list[RecordKind]
+    vectors: list[Floats32 | None]
+    metadata: list[Metadata]
+    texts: list[str]
+    payloads: list[bytes]
+    times_s: list[float]
+    origins: list[str]
+    versions: list[Version]
+    deleted: list[bool]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Fields:
+        """Take records apart."""
+        return cls(
+            [x.namespace for x in records], [x.id for x in records], [x.kind for x in records],
+            [x.vector for x in records], [x.metadata for x in records],
+            [x.text for x in records], [x.payload for x in records],
+            [x.time_s for x in records], [x.origin for x in records],
+            [x.version for x in records], [x.deleted for x in records],
+        )  # fmt: skip
+
+
 Apart = tuple[Columns, bytes, list[bytes]]
 """Records as columns, their vectors and their payloads."""
 
@@ -95,31 +123,57 @@ def _columns_of(records: Sequence[Record], *, checked: bool) -> Apart | None:
         return None
     if not checked and together_fine(records) is None and any(map(fault, records)):
         return None
-    vectors = cast(list[Floats32], [x.vector for x in records])
-    first, versions = records[0], [x.version for x in records]
+    fields, versions = Fields.of(records), [x.version for x in records]
     times_hlc, sequences = [x.time_hlc for x in versions], [x.sequence for x in versions]
     if min(times_hlc) < 0 or max(times_hlc) >= _LIMIT:
         return None
     if min(sequences) < 0 or max(sequences) >= _LIMIT:
         return None
-    metadata, texts = [x.metadata for x in records], [x.text for x in records]
-    payloads = [x.payload for x in records]
+    vectors = cast(list[Floats32], fields.vectors)
+    matrix = np.concatenate(vectors).reshape(len(records), len(vectors[0]))
+    return _apart(fields, matrix, versions[0].writer, times_hlc, sequences)
+
+
+def set_apart(
+    lot: Together, fields: Fields, matrix: Floats32, writer: str, times_hlc: Sequence[int],
+    sequences: Sequence[int],
+) -> None:  # fmt: skip
+    """Keep with a lot what it is as columns.
+
+    Args:
+        lot: Records of one namespace, origin and writer, none of them deleted.
+        fields: What they hold.
+        matrix: Their vectors, (N, D).
+        writer: Who wrote them.
+        times_hlc: When each was written.
+        sequences: Number of each write.
+    """
+    lot.apart = _apart(fields, matrix, writer, times_hlc, sequences)
+    lot.weight_bytes = weight_of_columns(
+        len(lot), matrix.nbytes + sum(map(len, fields.payloads)), fields.texts, fields.metadata
+    )
+
+
+def _apart(
+    fields: Fields, matrix: Floats32, writer: str, times_hlc: Sequence[int],
+    sequences: Sequence[int],
+) -> Apart:  # fmt: skip
+    metadata, texts = fields.metadata, fields.texts
     columns = Columns(
-        namespace=first.namespace,
-        writer=first.version.writer,
-        origin=first.origin,
-        components=len(vectors[0]),
-        ids=[x.id for x in records],
-        kinds=bytes([CODE_OF_KIND[x.kind._value_] for x in records]),
-        payload_bytes=np.array([*map(len, payloads)], _SIZES).tobytes(),
+        namespace=fields.namespaces[0],
+        writer=writer,
+        origin=fields.origins[0],
+        components=matrix.shape[1],
+        ids=fields.ids,
+        kinds=bytes([CODE_OF_KIND[kind._value_] for kind in fields.kinds]),
+        payload_bytes=np.array([*map(len, fields.payloads)], _SIZES).tobytes(),
         metadata=metadata if any(metadata) else [],  # type: ignore[arg-type]  # encoded as it is
         texts=texts if any(texts) else [],
-        times_s=np.array([x.time_s for x in records], _TIMES).tobytes(),
+        times_s=np.array(fields.times_s, _TIMES).tobytes(),
         times_hlc=np.array(times_hlc, _NUMBERS).tobytes(),
         sequences=np.array(sequences, _NUMBERS).tobytes(),
     )
-    floats = np.concatenate(vectors).astype(FLOATS, copy=False)
-    return columns, floats.tobytes(), payloads
+    return columns, matrix.astype(FLOATS, copy=False).tobytes(), fields.payloads
 
 
 def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> Together:
@@ -165,6 +219,9 @@ def records_of(columns: Columns, vectors: bytes, payloads: bytes) -> Together:
             if found := fault(record):
                 raise ProtocolError(expected="a record that replicas can take", found=found)
     records.apart = columns, vectors, loose
+    records.weight_bytes = weight_of_columns(
+        count, len(vectors) + len(payloads), columns.texts, columns.metadata
+    )
     return records
 
 

@@ -295,10 +295,24 @@ def weights_bytes(records: Collection[Record]) -> int:
 def _weights_bytes(records: Collection[Record]) -> int:
     if len(records) < 4:  # noqa: PLR2004  # columns do not pay
         return sum(map(weight_bytes, records))
-    size = 160 * len(records)
-    size += sum([len(x.payload) for x in records]) + 3 * sum([len(x.text) for x in records])
-    size += 4 * sum([len(x.vector) for x in records if x.vector is not None])
-    return size + _facts_bytes([x.metadata for x in records])
+    loose = sum([len(x.payload) for x in records])
+    loose += 4 * sum([len(x.vector) for x in records if x.vector is not None])
+    texts, facts = [x.text for x in records], [x.metadata for x in records]
+    return weight_of_columns(len(records), loose, texts, facts)
+
+
+def weight_of_columns(
+    count: int, loose_bytes: int, texts: Sequence[str], facts: Sequence[Metadata]
+) -> int:
+    """Return ``weights_bytes`` of records from what they hold [bytes].
+
+    Args:
+        count: How many they are.
+        loose_bytes: Of their vectors and payloads.
+        texts: Of each, or none where none has any.
+        facts: Metadata of each, or none where none has any.
+    """
+    return 160 * count + loose_bytes + 3 * sum(map(len, texts)) + _facts_bytes(facts)
 
 
 def _facts_bytes(facts: Iterable[Mapping[str, object]]) -> int:

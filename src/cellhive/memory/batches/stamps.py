@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 
 from cellhive.core.errors import BadInput, NotFound
-from cellhive.core.records import (
-    NOT_WRITTEN,
-    Metadata,
-    Metric,
-    Namespace,
-    Record,
-    RecordKind,
-    Version,
-)
+from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record, Version
 from cellhive.core.types import Floats32
+from cellhive.memory.batches.columns import Fields, set_apart
 from cellhive.memory.batches.faults import columns_are_fine, fault, stacked
 from cellhive.memory.batches.together import Together
 from cellhive.memory.peers import misfit
@@ -26,32 +18,6 @@ from cellhive.memory.versions import HybridClock
 
 _FEWEST = 4
 """Records from which it pays to look at all together."""
-
-
-class _Columns(NamedTuple):
-    """What records hold, field by field in their order, but for whether they are deleted."""
-
-    namespaces: list[str]
-    ids: list[str]
-    kinds: list[RecordKind]
-    vectors: list[Floats32 | None]
-    metadata: list[Metadata]
-    texts: list[str]
-    payloads: list[bytes]
-    times_s: list[float]
-    origins: list[str]
-    versions: list[Version]
-
-    @classmethod
-    def of(cls, records: Sequence[Record]) -> _Columns:
-        """Take records apart."""
-        return cls(
-            [x.namespace for x in records], [x.id for x in records], [x.kind for x in records],
-            [x.vector for x in records], [x.metadata for x in records],
-            [x.text for x in records], [x.payload for x in records],
-            [x.time_s for x in records], [x.origin for x in records],
-            [x.version for x in records],
-        )  # fmt: skip
 
 
 class Stamps:
@@ -85,14 +51,18 @@ class Stamps:
             for record in records:
                 self._must_fit(record)  # before any is stamped
             return tuple([self._one(record) for record in records])
-        columns = _Columns.of(records)
-        if not self._surely_fit(columns):
+        fields = Fields.of(records)
+        matrix = self._fitting(fields)
+        if matrix is None:
             for record in records:
                 self._must_fit(record)
-        times = self._clock.ticks(count)
+        times, numbers = self._clock.ticks(count), range(first, first + count)
         self.sequence += count
-        versions = map(Version, times, repeat(self._writer), range(first, first + count))
-        return Together(map(Record, *columns[:-1], versions, [x.deleted for x in records]))
+        versions = map(Version, times, repeat(self._writer), numbers)
+        made = Together(map(Record, *fields[:-2], versions, fields.deleted))
+        if matrix is not None and not any(fields.deleted):
+            set_apart(made, fields, matrix, self._writer, times, numbers)
+        return made
 
     def _one(self, record: Record) -> Record:
         """Return one record with a version: what ``stamped`` does, for the way to a search."""
@@ -111,25 +81,27 @@ class Stamps:
             record.payload, record.time_s, record.origin, version, record.deleted,
         )  # fmt: skip
 
-    def _surely_fit(self, columns: _Columns) -> bool:
-        """Whether a look at all of them shows that each may be written; False is no proof."""
+    def _fitting(self, columns: Fields) -> Floats32 | None:
+        """Return the vectors where a look at all shows that each may be written; None is no proof.
+
+        Returned, all are of one namespace and one origin.
+        """
         count, name, origin = len(columns.ids), columns.namespaces[0], columns.origins[0]
         space = self._namespaces.get(name)
         if space is None or columns.versions.count(NOT_WRITTEN) != count:
-            return False
+            return None
         if columns.namespaces.count(name) != count or columns.origins.count(origin) != count:
-            return False
+            return None
         if not columns_are_fine(
             (name, origin), columns.ids, columns.metadata, [*filter(None, columns.texts)],
             [*filter(None, columns.payloads)], columns.times_s,
         ):  # fmt: skip
-            return False
+            return None
         matrix = stacked(columns.vectors)
-        return (
-            matrix is not None
-            and matrix.shape[1] == space.dimension
-            and (space.metric is not Metric.COSINE or bool(np.any(matrix, axis=1).all()))
-        )
+        if matrix is None or matrix.shape[1] != space.dimension:
+            return None
+        fits = space.metric is not Metric.COSINE or bool(np.any(matrix, axis=1).all())
+        return matrix if fits else None
 
     def _must_fit(self, record: Record) -> None:
         namespace = self._namespaces.get(record.namespace)
