@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
@@ -258,6 +259,36 @@ def test_a_peers_record_that_the_disk_refuses_comes_again(swarm: Path) -> None:
                 assert south.memory.memory.log.get(SPACE.name, ["second"])[0] is not None
 
     asyncio.run(scene())
+
+
+def test_a_question_whether_a_peer_is_there_may_be_given_up_and_leaves_nothing(
+    swarm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that stops while it asks has no more to say about the answer that never came."""
+    complaints: list[str] = []
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, told: complaints.append(str(told)))
+        async with running(swarm, "north") as (north,):
+            there = PeerAddress("north", "127.0.0.1", north.port)
+            async with running(swarm, "south", [there]) as (south,):
+                while not south.replica.peers:
+                    await asyncio.sleep(0.01)
+                (link,) = south._peers._links.values()
+                monkeypatch.setattr(link._quic, "send_ping", lambda _: None)  # or it is answered
+                asking = asyncio.create_task(link.alive(LIMIT_S))
+                while not link._ping_waiters:
+                    await asyncio.sleep(0)
+                asking.cancel()
+                (back,) = north._peers._links.values()
+                back.give_up(0, "enough")
+                await link.finished.wait()
+                gc.collect()
+
+    asyncio.run(scene())
+    gc.collect()
+    assert complaints == []
 
 
 def test_the_control_socket_is_for_this_user_and_refuses_nonsense(swarm: Path) -> None:

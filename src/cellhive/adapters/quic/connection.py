@@ -80,6 +80,12 @@ def configure(identity: Identity, settings: LinkSettings, *, peer: str = "") -> 
     return configuration
 
 
+def _looked_at(waiter: asyncio.Future[None]) -> None:
+    """Count an answer as taken: asyncio complains of errors that nobody has looked at."""
+    if not waiter.cancelled():
+        waiter.exception()
+
+
 class LinkEvents:
     """What a link tells its owner; each call is quick."""
 
@@ -217,6 +223,9 @@ class Link(QuicConnectionProtocol):
         except (TimeoutError, ConnectionError):
             self.give_up(0, f"no answer within {timeout_s:g} s")
             return False
+        finally:
+            for waiter in self._ping_waiters.values():  # nobody may be left to be told
+                waiter.add_done_callback(_looked_at)
         return True
 
     def give_up(self, code: int, reason: str) -> None:

@@ -6,18 +6,16 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 
 import numpy as np
+from msgspec import structs
 
 from cellhive.core.errors import BadInput, NotFound
 from cellhive.core.records import NOT_WRITTEN, Metric, Namespace, Record, Version
 from cellhive.core.types import Floats32
-from cellhive.memory.batches.columns import Fields, set_apart
+from cellhive.memory.batches.columns import FEWEST, Fields, set_apart
 from cellhive.memory.batches.faults import columns_are_fine, fault, stacked
 from cellhive.memory.batches.together import Together
 from cellhive.memory.peers import misfit
 from cellhive.memory.versions import HybridClock
-
-_FEWEST = 4
-"""Records from which it pays to look at all together."""
 
 
 class Stamps:
@@ -47,7 +45,7 @@ class Stamps:
         count, first = len(records), self.sequence + 1
         if count == 1:
             return (self._one(records[0]),)
-        if count < _FEWEST:
+        if count < FEWEST:
             for record in records:
                 self._must_fit(record)  # before any is stamped
             return tuple([self._one(record) for record in records])
@@ -76,10 +74,7 @@ class Stamps:
             self._must_fit(record)
         self.sequence += 1
         version = Version(self._clock.tick(), self._writer, self.sequence)
-        return Record(
-            record.namespace, record.id, record.kind, record.vector, record.metadata, record.text,
-            record.payload, record.time_s, record.origin, version, record.deleted,
-        )  # fmt: skip
+        return structs.replace(record, version=version)
 
     def _fitting(self, columns: Fields) -> Floats32 | None:
         """Return the vectors where a look at all shows that each may be written; None is no proof.
