@@ -24,7 +24,7 @@ from cellhive.adapters.models.files import (
     manifest_of,
     tensor_bytes,
 )
-from cellhive.core.errors import BadInput, Conflict, NotFound, Unavailable
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Unavailable
 
 
 @pytest.fixture
@@ -203,6 +203,20 @@ while most < 12:
     assert process.returncode == 0, said
 
 
+def test_damage_of_one_hides_no_other(store: EmbeddedModels) -> None:
+    """What can be read is listed; the rest is an error, unless somebody takes what is wrong."""
+    store.add(manifest(), tensors(2.0))
+    with sqlite3.connect(store.folder / "models.db") as books:
+        books.execute("UPDATE models SET manifest = ? WHERE version = 1", (b"{}",))
+    books.close()
+    with pytest.raises(BadInput, match="as it was written"):
+        store.models()
+    unreadable: list[CellHiveError] = []
+    assert [made.version for made in store.models(unreadable)] == [2]
+    assert "city:1" in str(unreadable.pop())
+    assert unreadable == []
+
+
 def test_a_busy_store_says_so(store: EmbeddedModels) -> None:
     """Somebody who keeps the turn is waited for only so long; reading goes on."""
     other = EmbeddedModels(store.folder, now_s=lambda: 0.0, patience_s=0.05)
@@ -245,6 +259,11 @@ def test_a_folder_of_models_is_read_as_it_was_written(
     (target / "manifest.json").write_bytes(manifest_bytes(replace(made, version=2)))
     with pytest.raises(BadInput, match="that of city:2"):
         source.models()
+    export_model(folder, replace(made, name="delta"), arrays, {})
+    unreadable: list[CellHiveError] = []
+    assert [there.name for there in source.models(unreadable)] == ["delta"]
+    assert "that of city:2" in str(unreadable.pop())
+    assert unreadable == []
 
 
 @pytest.mark.parametrize(

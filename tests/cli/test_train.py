@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,20 @@ def test_folder_that_somebody_trains_in_is_left_alone(cellhive: Command, place: 
     assert "found another process at work on it" in refused.err
     assert len(first.curve()) == 1
     first.close()
+
+
+def test_one_damaged_policy_hides_no_other(cellhive: Command, place: Path) -> None:
+    """The list has the others; what is damaged is said behind it, and the exit code says so."""
+    assert start(cellhive, "--iterations", 1, "--no-gates", "--no-tensorboard").code == 0
+    with sqlite3.connect(place / "models" / "models.db") as books:
+        books.execute("UPDATE models SET manifest = ?", (b"{}",))
+    books.close()
+    for words in ((), ("--json",)):
+        listed = cellhive("train", "list", *words)
+        assert listed.code == 2
+        assert "general-tilt" in listed.out
+        assert "tiny@" not in listed.out
+        assert "model tiny:1: expected a manifest as it was written" in listed.err
 
 
 def test_models_that_are_not_there_are_said(cellhive: Command) -> None:

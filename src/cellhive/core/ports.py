@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from cellhive.core.errors import CellHiveError
 from cellhive.core.models import AliasMove, ModelManifest, Tensors
 from cellhive.core.records import Changes, Delta, Namespace, Record, RecordKind, Rows, Version
 from cellhive.core.types import Floats32, KpiFrame, Network, Parameters, Plan
@@ -168,8 +169,13 @@ class ModelSource(Protocol):
         """Return the names of all models, in order."""
         ...
 
-    def models(self) -> list[ModelManifest]:
-        """Return every version, by name and then by version."""
+    def models(self, unreadable: list[CellHiveError] | None = None) -> list[ModelManifest]:
+        """Return every version, by name and then by version.
+
+        Args:
+            unreadable: Takes what is wrong with those that cannot be read; without it the
+                first of them is an error.
+        """
         ...
 
     def aliases(self, name: str) -> Mapping[str, int]:

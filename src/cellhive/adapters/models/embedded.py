@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from cellhive.adapters.models.files import (
     manifest_bytes,
     manifest_of,
     read_at_most,
+    readable,
     sha256,
     tensor_bytes,
     tensors_of,
@@ -111,14 +113,14 @@ class EmbeddedModels:
             ).fetchall()
         return [row[0] for row in rows]
 
-    def models(self) -> list[ModelManifest]:
-        """Return every version, by name and then by version."""
+    def models(self, unreadable: list[CellHiveError] | None = None) -> list[ModelManifest]:
+        """Return every version, by name and then by version; see ``ModelSource``."""
         with self._reading():
             rows = self._books.execute(
                 "SELECT manifest, digest, name, version FROM models WHERE manifest IS NOT NULL "
                 "ORDER BY name, version"
             ).fetchall()
-        return [self._manifest(*row) for row in rows]
+        return readable([partial(self._manifest, *row) for row in rows], unreadable)
 
     def aliases(self, name: str) -> Mapping[str, int]:
         """Return version by alias; empty where there is no such model."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from cellhive.core.errors import BadInput, NotFound, Unavailable
+from cellhive.core.errors import BadInput, CellHiveError, NotFound, Unavailable
 from cellhive.core.models import MANIFEST_FORMAT, ModelManifest, Tensors
 from cellhive.lifecycle.registry import (
     MOST_BYTES,
@@ -163,6 +164,26 @@ def write_durably(path: Path, data: bytes) -> None:
         raise Unavailable(message, retry_after_s=60.0) from error
 
 
+def readable(
+    wanted: Iterable[Callable[[], ModelManifest]], unreadable: list[CellHiveError] | None
+) -> list[ModelManifest]:
+    """Return the manifests that can be read.
+
+    Args:
+        wanted: Reads one each.
+        unreadable: Takes what is wrong with the others; without it the first is an error.
+    """
+    found = []
+    for read in wanted:
+        try:
+            found.append(read())
+        except (BadInput, NotFound) as error:
+            if unreadable is None:
+                raise
+            unreadable.append(error)
+    return found
+
+
 class FolderModels:
     """ModelSource over a folder of models, which is only read; a missing one is empty."""
 
@@ -176,9 +197,14 @@ class FolderModels:
             return []
         return sorted(x.name for x in self.folder.iterdir() if self._versions(x.name))
 
-    def models(self) -> list[ModelManifest]:
-        """Return every version, by name and then by version."""
-        return [self.manifest(name, v) for name in self.names() for v in self._versions(name)]
+    def models(self, unreadable: list[CellHiveError] | None = None) -> list[ModelManifest]:
+        """Return every version, by name and then by version; see ``ModelSource``."""
+        wanted = [
+            partial(self.manifest, name, version)
+            for name in self.names()
+            for version in self._versions(name)
+        ]
+        return readable(wanted, unreadable)
 
     def aliases(self, name: str) -> Mapping[str, int]:
         """Return version by alias."""

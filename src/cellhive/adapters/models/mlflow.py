@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, astuple, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +35,7 @@ from cellhive.adapters.models.files import (
     manifest_bytes,
     manifest_of,
     read_at_most,
+    readable,
     sha256,
     tensor_bytes,
     tensors_of,
@@ -111,14 +113,15 @@ class MlflowModels:
         with self._reading():
             return sorted(name for name in self._registered() if self._versions(name))
 
-    def models(self) -> list[ModelManifest]:
-        """Return every version, by name and then by version."""
+    def models(self, unreadable: list[CellHiveError] | None = None) -> list[ModelManifest]:
+        """Return every version, by name and then by version; see ``ModelSource``."""
         with self._reading():
-            return [
-                self._manifest(name, made)
+            wanted = [
+                partial(self._manifest, name, made)
                 for name in sorted(self._registered())
                 for _, made in sorted(self._versions(name).items())
             ]
+            return readable(wanted, unreadable)
 
     def aliases(self, name: str) -> Mapping[str, int]:
         """Return version by alias; empty where there is no such model."""

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cellhive.core.errors import BadInput, Conflict, NotFound
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound
 from cellhive.core.models import (
     CHAMPION,
     AliasMove,
@@ -67,14 +67,19 @@ class Models:
         """Look into the user's store first; None where there is none."""
         self.store, self.shipped = store, shipped
 
-    def rows(self, name: str = "") -> list[ModelRow]:
+    def rows(self, name: str = "", unreadable: list[CellHiveError] | None = None) -> list[ModelRow]:
         """Return every version, the user's first, by name and version; or those of one name.
+
+        Args:
+            name: Of one model; empty for all.
+            unreadable: Takes what is wrong with versions that cannot be read; without it the
+                first of them is an error.
 
         Raises:
             NotFound: There is no model of that name.
         """
-        own = self.store.models() if self.store is not None else []
-        more = [there for there in self.shipped.models() if not self.is_own(there.name)]
+        own = self.store.models(unreadable) if self.store is not None else []
+        more = [there for there in self.shipped.models(unreadable) if not self.is_own(there.name)]
         found = [self._row(manifest, ships=False) for manifest in own]
         found += [self._row(manifest, ships=True) for manifest in more]
         if name:
@@ -102,7 +107,7 @@ class Models:
         try:
             found = source.get(name, which)
         except NotFound as error:
-            here = [there.version for there in source.models() if there.name == name]
+            here = [there.version for there in source.models([]) if there.name == name]
             if source is self.store or not isinstance(which, int) or not 0 < which < min(here):
                 raise
             message = (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,7 +15,10 @@ from rich.table import Table
 
 from cellhive.cli.output import console
 from cellhive.cli.training.options import MODELS, ModelsFolder
-from cellhive.core.errors import BadInput
+from cellhive.core.errors import BadInput, CellHiveError
+
+if TYPE_CHECKING:
+    from cellhive.app.learning.models import ModelRow
 
 Policy = Annotated[str, typer.Argument(help="NAME@VERSION, or NAME@ALIAS such as NAME@candidate.")]
 
@@ -54,12 +58,16 @@ def list_models(
         bool, typer.Option("--json", help="Print the list as JSON and nothing else.")
     ] = False,
 ) -> None:
-    """List the policies there are, yours and those that come with CellHive."""
+    """List the policies there are, yours and those that come with CellHive.
+
+    What cannot be read is left out and told of, and the exit code is then not 0.
+    """
     from cellhive.app.learning.policies import open_models  # noqa: PLC0415
     from cellhive.core.types import to_jsonable  # noqa: PLC0415
 
+    unreadable: list[CellHiveError] = []
     with open_models(models, existing=True) as there:
-        rows = there.rows()
+        rows = there.rows(unreadable=unreadable)
         if there.store is None:
             console(stderr=True).print(
                 f"There are no policies of yours in {models}; train one: cellhive train start",
@@ -67,7 +75,15 @@ def list_models(
             )
     if as_json:
         print(json.dumps([to_jsonable(asdict(row)) for row in rows], indent=2, allow_nan=False))
-        return
+    else:
+        console().print(_table(rows))
+    for error in unreadable[1:]:
+        console(stderr=True).print(f"cellhive: {error}", markup=False)
+    if unreadable:
+        raise unreadable[0]
+
+
+def _table(rows: Sequence[ModelRow]) -> Table:
     words = {True: "passed", False: "not passed", None: "none"}
     table = Table("policy", "is", "registered", "learnt in", "gates", box=None, pad_edge=False)
     for row in rows:
@@ -77,7 +93,7 @@ def list_models(
             f"{datetime.fromtimestamp(row.created_s, UTC):%Y-%m-%d %H:%M}",
             escape(", ".join(row.scenarios)), words[row.gates_passed],
         )  # fmt: skip
-    console().print(table)
+    return table
 
 
 def diff(one: Policy, other: Policy, models: ModelsFolder = MODELS) -> None:
