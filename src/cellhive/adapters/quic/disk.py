@@ -25,7 +25,10 @@ from cellhive.memory.versions import merge
 T = TypeVar("T")
 
 MOST_QUEUED_BYTES = 32 << 20
-"""Above this much, peers are asked to hold back; local writers wait, too."""
+"""Above this much, peers are asked to hold back; local writers wait, too.
+
+Records that came together have their columns beside, which take as much again.
+"""
 MOST_COMMIT_RECORDS = 8_192
 GATHER_S, GATHER_OTHERS_S = 0.003, 0.014
 """How long commits wait for company, of own writes and of others', for whom nobody waits here.
