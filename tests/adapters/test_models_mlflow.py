@@ -14,7 +14,7 @@ from model_stores import ModelStores, Ticking, manifest, open_mlflow, tensors
 
 from cellhive.adapters.models.follow import Follower, ModelTaken
 from cellhive.adapters.models.mlflow import EXPERIMENT, LOOK_EVERY_S, MlflowModels, check_uri
-from cellhive.core.errors import BadInput, Conflict, NotFound, Unavailable
+from cellhive.core.errors import BadInput, CellHiveError, Conflict, NotFound, Unavailable
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")  # SQLAlchemy warns MLflow
 
@@ -83,6 +83,11 @@ def test_files_that_were_changed_are_refused(there: Any) -> None:
     store = there.stores.open()
     with pytest.raises(BadInput, match=r"city:1, manifest\.json: expected a manifest as it was"):
         store.get("city", 1)
+    with pytest.raises(BadInput, match=r"city:1"):
+        store.models()
+    unreadable: list[CellHiveError] = []
+    assert [made.reference for made in store.models(unreadable)] == ["city:2"]
+    assert [type(error) for error in unreadable] == [BadInput]
     with pytest.raises(BadInput, match=r"city:2, tensors\.safetensors: expected \d+ bytes"):
         store.get("city", 2)
     (second / "tensors.safetensors").unlink()

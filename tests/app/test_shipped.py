@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cellhive.adapters.models.files import MANIFEST, FolderModels
 from cellhive.adapters.scenarios import scenario_named
+from cellhive.app.learning.models import Models
 from cellhive.app.learning.policies import load, model_of, policy_named, trusting
 from cellhive.core.errors import NotFound
 from cellhive.core.types import Mode, Parameters
@@ -49,6 +51,14 @@ def test_versions_that_left_are_refused_with_what_to_do(tmp_path: Path) -> None:
         load("rl:general@2+rules", tmp_path)
     with pytest.raises(NotFound, match=r"versions, 3; found 9 \(looked in"):
         load("rl:general@9", tmp_path)
+
+
+def test_damage_of_another_version_is_no_reason_not_to_say_what_is_missing(tmp_path: Path) -> None:
+    """A version that is not there is said to be not there, whatever else cannot be read."""
+    (tmp_path / "city" / "3").mkdir(parents=True)
+    (tmp_path / "city" / "3" / MANIFEST).write_text("{")
+    with pytest.raises(NotFound, match="found 2"):
+        Models(None, FolderModels(tmp_path)).load("city:2")
 
 
 def test_the_one_that_learned_beside_the_rules_has_both_roles(tmp_path: Path) -> None:

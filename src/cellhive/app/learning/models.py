@@ -108,7 +108,11 @@ class Models:
             found = source.get(name, which)
         except NotFound as error:
             here = [there.version for there in source.models([]) if there.name == name]
-            if source is self.store or not isinstance(which, int) or not 0 < which < min(here):
+            if (
+                source is self.store
+                or not isinstance(which, int)
+                or not 0 < which < min(here, default=0)
+            ):
                 raise
             message = (
                 f"{error}; it was trained for other features than there are now: a run that "

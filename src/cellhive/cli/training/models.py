@@ -77,10 +77,10 @@ def list_models(
         print(json.dumps([to_jsonable(asdict(row)) for row in rows], indent=2, allow_nan=False))
     else:
         console().print(_table(rows))
-    for error in unreadable[1:]:
-        console(stderr=True).print(f"cellhive: {error}", markup=False)
+    for error in unreadable[:-1]:
+        console(stderr=True).print(f"cellhive: {error}", markup=False, soft_wrap=True)
     if unreadable:
-        raise unreadable[0]
+        raise unreadable[-1]
 
 
 def _table(rows: Sequence[ModelRow]) -> Table:

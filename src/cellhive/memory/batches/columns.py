@@ -123,15 +123,16 @@ def _columns_of(records: Sequence[Record], *, checked: bool) -> Apart | None:
         return None
     if not checked and together_fine(records) is None and any(map(fault, records)):
         return None
-    fields, versions = Fields.of(records), [x.version for x in records]
-    times_hlc, sequences = [x.time_hlc for x in versions], [x.sequence for x in versions]
+    fields = Fields.of(records)
+    times_hlc = [x.time_hlc for x in fields.versions]
+    sequences = [x.sequence for x in fields.versions]
     if min(times_hlc) < 0 or max(times_hlc) >= _LIMIT:
         return None
     if min(sequences) < 0 or max(sequences) >= _LIMIT:
         return None
     vectors = cast(list[Floats32], fields.vectors)
     matrix = np.concatenate(vectors).reshape(len(records), len(vectors[0]))
-    return _apart(fields, matrix, versions[0].writer, times_hlc, sequences)
+    return _apart(fields, matrix, fields.versions[0].writer, times_hlc, sequences)
 
 
 def set_apart(
