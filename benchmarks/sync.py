@@ -245,8 +245,6 @@ def main() -> None:
             "a record has 128 float32 components, one fact and 8 bytes of payload, 624 bytes as a "
             "frame; MB/s count vectors and payloads only",
             "each end has its log synced to disk by a process beside (SQLite, synchronous FULL)",
-            "as fast as it goes: the records are there before, making them does not count; 256 kB "
-            "are written in one go",
             "searchable: a search that begins at that moment finds the record; what is written in "
             f"the first {WARM_S:g} s does not count",
             "loss and delay are made by a process that passes datagrams on, as this kernel has no "

@@ -340,7 +340,7 @@ async def write_all(
     else:
         step = bulk_records(options.payload)
         for at in range(0, len(made), step):
-            write_many([stamped(made[at]), *made[at + 1 : at + step]])
+            write_many([stamped(record) for record in made[at : at + step]])
             await asyncio.sleep(0)
             await wait()
     await asyncio.to_thread(sys.stdin.read)
