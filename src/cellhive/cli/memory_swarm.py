@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,10 +85,8 @@ def _run(
     memory: str, key: str, identity: Path | None, listen: str, peers: list[str],
     allow: list[str] | None, limit: float | None, *, joining: bool = False,
 ) -> None:  # fmt: skip
-    try:
+    with _needing_the_extra():
         from cellhive.app.memory import node as composition  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
 
     options = composition.NodeOptions(
         where=memory, identity=identity, listen=listen, peers=tuple(peers),
@@ -108,11 +108,16 @@ def _tell_refusal(place: str, why: str) -> None:
     print(f"refused {place}: {why}", file=sys.stderr, flush=True)
 
 
-def _missing(error: ModuleNotFoundError) -> BadInput:
-    return BadInput(
-        place="cellhive memory", expected="the libraries for QUIC", found=f"no {error.name}",
-        remedy="pip install 'cellhive[memory]'",
-    )  # fmt: skip
+@contextmanager
+def _needing_the_extra() -> Iterator[None]:
+    """Say what to install where a library is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            place="cellhive memory", expected="the libraries for QUIC and certificates",
+            found=f"no {error.name}", remedy="pip install 'cellhive[memory]'",
+        ) from error  # fmt: skip
 
 
 def status(memory: MemoryPlace = MEMORY, as_json: AsJson = False) -> None:
@@ -120,10 +125,8 @@ def status(memory: MemoryPlace = MEMORY, as_json: AsJson = False) -> None:
 
     Example: cellhive memory status --memory a
     """
-    try:
+    with _needing_the_extra():
         from cellhive.app.memory.node import node_status  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
 
     told = node_status(memory)
     if as_json:
@@ -159,7 +162,8 @@ def new_ca(
 
     Example: cellhive memory identity new-ca ca
     """
-    from cellhive.app.memory.node import new_authority  # noqa: PLC0415
+    with _needing_the_extra():
+        from cellhive.app.memory.node import new_authority  # noqa: PLC0415
 
     print(f"{new_authority(folder, name)}: made; whoever has the key beside it can let nodes in")
 
@@ -178,7 +182,8 @@ def issue_identity(
 
     Example: cellhive memory identity issue north-1 --ca ca --memory a
     """
-    from cellhive.app.memory.node import IDENTITY, issue  # noqa: PLC0415
+    with _needing_the_extra():
+        from cellhive.app.memory.node import IDENTITY, issue  # noqa: PLC0415
 
     print(f"{issue(ca, node, out or Path(memory) / IDENTITY, days)}: made for {node}, {days} days")
 
@@ -195,7 +200,8 @@ def show_identity(
 
     Example: cellhive memory identity show --memory a
     """
-    from cellhive.app.memory.node import IDENTITY, shown_identity  # noqa: PLC0415
+    with _needing_the_extra():
+        from cellhive.app.memory.node import IDENTITY, shown_identity  # noqa: PLC0415
 
     told = shown_identity(folder or Path(memory) / IDENTITY)
     if as_json:

@@ -15,11 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from cellhive.core.errors import BadInput, NotFound
 
 KeySource = Callable[[], bytes]
@@ -92,7 +87,7 @@ def _from_hex(data: bytes, place: str) -> bytes:
 class Cipher:
     """Seals and opens values under a key made for one memory from that of its owner."""
 
-    __slots__ = ("_gcm",)
+    __slots__ = ("_gcm", "_invalid")
 
     def __init__(self, key: bytes, salt: bytes) -> None:
         """Derive the key of this memory.
@@ -100,12 +95,26 @@ class Cipher:
         Args:
             key: Of the owner, 32 bytes.
             salt: Of the memory, not secret.
+
+        Raises:
+            BadInput: The key is none, or the library that encrypts is not installed.
         """
         if len(key) != KEY_BYTES:
             raise BadInput(
                 expected=f"a key of {KEY_BYTES} bytes", found=f"{len(key)} bytes",
                 remedy="let the source of the key return exactly that many",
             )  # fmt: skip
+        try:  # an extra: memories without a key do without
+            from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+            from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+            from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise BadInput(
+                expected="the library that encrypts", found=f"no {error.name}",
+                remedy="pip install 'cellhive[memory]'",
+            ) from error  # fmt: skip
+        self._invalid = InvalidTag
         derived = HKDF(SHA256(), KEY_BYTES, salt, b"cellhive memory, values").derive(key)
         self._gcm = AESGCM(derived)
 
@@ -127,7 +136,7 @@ class Cipher:
         """
         try:
             return self._gcm.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
-        except (InvalidTag, ValueError) as error:
+        except (self._invalid, ValueError) as error:
             raise BadInput(
                 expected="a value as it was encrypted here", found="a changed or moved one",
                 remedy="restore a backup",
